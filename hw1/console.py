@@ -1,0 +1,123 @@
+"""What the command line shows while a study runs, and how it lays out trials."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from hw1.objective import is_refused
+from hw1.study import OUT_OF_MEMORY, Progress, Study
+
+SECONDS_BETWEEN_UPDATES = 0.5
+SECONDS_BETWEEN_LINES = 15.0
+"""How often a line is printed where there is no terminal."""
+BAR_WIDTH = 16
+
+
+class ProgressLine:
+    """A line that shows how far a study is; use it as a context manager and call `update` often.
+
+    In a terminal it stays in place; elsewhere it is printed now and then, and at the end. All it
+    says is read from storage, so it covers every process that works on the study.
+    """
+
+    def __init__(self, study: Study, console: Console) -> None:
+        self.study = study
+        self.console = console
+        self._start = time.monotonic()
+        self._done_at_start = study.progress().done
+        self._shown = self._start
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> "ProgressLine":
+        if self._live is not None:
+            self._live.start()
+            self._show()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._show()
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self) -> None:
+        """Show the state of affairs, unless that was done a moment ago."""
+        interval = SECONDS_BETWEEN_LINES if self._live is None else SECONDS_BETWEEN_UPDATES
+        if time.monotonic() - self._shown >= interval:
+            self._show()
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        line = Text(self.line(self.study.progress()), no_wrap=True, overflow="ellipsis")
+        if self._live is not None:
+            self._live.update(line, refresh=True)
+        else:
+            self.console.print(line, soft_wrap=True)
+
+    def line(self, progress: Progress) -> str:
+        """Done of target, best value and its trial, pruned, failed, time left."""
+        filled = round(BAR_WIDTH * min(progress.done / max(progress.n_trials, 1), 1))
+        parts = [f"{progress.done}/{progress.n_trials}"]
+        if self._live is not None:
+            parts.insert(0, "━" * filled + "╌" * (BAR_WIDTH - filled))
+        if progress.best is not None:
+            parts.append(f"best {format_score(progress.best.value)} (trial {progress.best.number})")
+        parts.append(f"pruned {progress.pruned}")
+        parts.append(f"failed {progress.failed}")
+        if progress.refused:
+            parts.append(f"refused {progress.refused}")
+        elapsed = time.monotonic() - self._start
+        done = progress.done - self._done_at_start
+        if done > 0 and not progress.complete:
+            left = elapsed / done * (progress.n_trials - progress.done)
+            parts.append(f"{format_seconds(left)} left")
+        return "  ".join(parts)
+
+
+def format_score(value: float | None) -> str:
+    """A score in four significant digits; a dash for none."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def state_name(trial: FrozenTrial) -> str:
+    """What became of a trial, in a word."""
+    if is_refused(trial):
+        return "refused"
+    if trial.state == TrialState.FAIL and trial.user_attrs.get("failure") == OUT_OF_MEMORY:
+        return OUT_OF_MEMORY
+    names = {TrialState.FAIL: "interrupted", TrialState.COMPLETE: "completed"}
+    return names.get(trial.state, trial.state.name.lower())
+
+
+KEPT_WITH_TRIAL = [
+    "std",
+    "fold_scores",
+    "best_epoch",
+    "epochs",
+    "stopped",
+    "seconds",
+    "n_parameters",
+    "device",
+    "refused",
+]
+TRIAL_FIELDS = ["trial", "state", "value", *KEPT_WITH_TRIAL]
+
+
+def trial_as_dict(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial as JSON can hold it: the `TRIAL_FIELDS`, and its parameters under ``params``."""
+    return {
+        "trial": trial.number,
+        "state": state_name(trial),
+        "value": trial.value if trial.state == TrialState.COMPLETE else None,
+        **{name: trial.user_attrs.get(name) for name in KEPT_WITH_TRIAL},
+        "params": trial.params,
+    }

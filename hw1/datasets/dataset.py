@@ -1,0 +1,103 @@
+"""Rows in memory: what every loader returns and everything else works on."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from hw1.errors import InputError
+
+Task = Literal["regression", "classification"]
+Part = Literal["train", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The rows of one part (training or test) of a supervised problem.
+
+    Attributes:
+        name: what the data is called in messages and reports.
+        task: ``"regression"`` or ``"classification"``.
+        inputs: ``(n_rows, *input_shape)``; float32 features, or uint8 pixels ``(channels,
+            height, width)`` that become floats only when a batch is formed.
+        targets: ``(n_rows, n_outputs)`` float32 for regression, in the target's own units;
+            ``(n_rows,)`` int64 class numbers for classification.
+        class_names: the classes in the order of their numbers; empty for regression.
+        feature_names: the columns of tabular inputs; empty for images.
+        target_name: what the target is called, for axes and messages.
+    """
+
+    name: str
+    task: Task
+    inputs: Tensor
+    targets: Tensor
+    class_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    target_name: str = "target"
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one row: ``(n_features,)`` or ``(channels, height, width)``."""
+        return tuple(self.inputs.shape[1:])
+
+    @property
+    def n_outputs(self) -> int:
+        """The number of outputs a network needs: target columns, or classes."""
+        return len(self.class_names) if self.task == "classification" else self.targets.shape[1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of all rows, their types and shapes."""
+        digest = hashlib.sha256()
+        for tensor in (self.inputs, self.targets):
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+        digest.update("\0".join(self.class_names).encode())
+        return digest.hexdigest()[:16]
+
+    def to(self, device: torch.device) -> "Dataset":
+        """The same rows on another device."""
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
+
+    def sample(self, n_rows: int, seed: int) -> "Dataset":
+        """Draw ``n_rows`` rows without replacement, in their old order, stratified for classes.
+
+        Raises:
+            InputError: more rows are asked for than there are, or too few for every class.
+        """
+        if not 0 < n_rows <= len(self):
+            raise InputError(
+                f"cannot take {n_rows} of the {len(self)} training rows of {self.name}: "
+                f"give a --train-size from 1 to {len(self)}"
+            )
+        if n_rows == len(self):
+            return self
+        stratify = self.targets.cpu().numpy() if self.task == "classification" else None
+        if stratify is not None and min(n_rows, len(self) - n_rows) < self.n_outputs:
+            raise InputError(
+                f"{n_rows} rows of {len(self)} cannot be drawn evenly from {self.n_outputs} "
+                f"classes: give a --train-size from {self.n_outputs} to "
+                f"{len(self) - self.n_outputs}, or none"
+            )
+        try:
+            rows, _ = train_test_split(
+                np.arange(len(self)), train_size=n_rows, random_state=seed, stratify=stratify
+            )
+        except ValueError as error:  # a class with a single row
+            raise InputError(f"cannot draw a stratified part of {self.name}: {error}") from error
+        chosen = torch.from_numpy(np.sort(rows))
+        return replace(self, inputs=self.inputs[chosen], targets=self.targets[chosen])
+
+
+Loader = Callable[[Part, Path], Dataset]
+"""Loads one part of a data set; the path is the data folder, for loaders that need files."""

@@ -1,0 +1,192 @@
+"""Any CSV file with a header row: numeric feature columns and one target column."""
+
+import csv
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from hw1.datasets.dataset import Dataset, Loader, Part, Task
+from hw1.errors import InputError
+
+DEFAULT_TARGET = "label"
+
+
+class Table(NamedTuple):
+    """A CSV file as text: its header, and its rows with their line numbers."""
+
+    path: Path
+    columns: list[str]
+    rows: list[tuple[int, list[str]]]
+
+
+def loader(
+    train_csv: str | Path,
+    test_csv: str | Path | None = None,
+    *,
+    target: str | None = None,
+    task: Task = "regression",
+) -> Loader:
+    """A loader over a pair of CSV files.
+
+    Args:
+        train_csv: the training rows, with a header row.
+        test_csv: the test rows, with the same columns in any order; optional.
+        target: the target's column; default ``label`` if there is such a column, else the last.
+        task: with ``"classification"`` the target may be text, and each distinct value in the
+            training rows is a class.
+    """
+    return partial(
+        load,
+        train_csv=Path(train_csv),
+        test_csv=None if test_csv is None else Path(test_csv),
+        target=target,
+        task=task,
+    )
+
+
+def load(
+    part: Part,
+    data_dir: Path,
+    *,
+    train_csv: Path,
+    test_csv: Path | None = None,
+    target: str | None = None,
+    task: Task = "regression",
+) -> Dataset:
+    """Load one part of a pair of CSV files; ``loader`` binds the keyword arguments.
+
+    The header of the test file is checked when the training part is loaded, so that a mistake
+    shows before a study, not after it. ``data_dir`` is not used.
+
+    Raises:
+        InputError: a file is missing, empty or no CSV; a column is repeated or missing; a cell is
+            empty, NaN, infinite, or text where a number belongs (its line and column are named).
+    """
+    train = _read(train_csv)
+    target = _target_column(train, target)
+    features = [column for column in train.columns if column != target]
+    if not features:
+        raise InputError(f"{train_csv} has no feature column beside the target {target!r}")
+    test = None if test_csv is None else _read(test_csv)
+    if test is not None and set(test.columns) != set(train.columns):
+        raise InputError(
+            f"the columns of {test_csv} ({', '.join(test.columns)}) are not those of {train_csv} "
+            f"({', '.join(train.columns)}): give two files with the same columns"
+        )
+    if part == "test" and test is None:
+        raise InputError(f"there is no test file beside {train_csv}: name one with --test-csv")
+    table = train if part == "train" or test is None else test
+
+    class_names: tuple[str, ...] = ()
+    if task == "classification":
+        # The classes are those of the training rows, so that both parts number them alike.
+        class_names = _class_names(_text(train, target))
+        if len(class_names) < 2:
+            raise InputError(
+                f"column {target!r} of {train_csv} holds one class only: a classification needs two"
+            )
+        labels = _text(table, target)
+        unknown = set(labels) - set(class_names)
+        if unknown:
+            raise InputError(
+                f"column {target!r} of {table.path} holds {sorted(unknown)[0]!r}, a class without "
+                f"training rows in {train_csv}"
+            )
+        targets = torch.tensor([class_names.index(label) for label in labels])
+    else:
+        targets = torch.from_numpy(_numbers(table, [target]))
+    return Dataset(
+        name=train_csv.stem,
+        task=task,
+        inputs=torch.from_numpy(_numbers(table, features)),
+        targets=targets,
+        class_names=class_names,
+        feature_names=tuple(features),
+        target_name=target,
+    )
+
+
+def _read(path: Path) -> Table:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}: check its path") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read {path} as a CSV file: {error}") from error
+    if not lines:
+        raise InputError(f"{path} is empty: a header row and at least one row of data are needed")
+    columns = [cell.strip() for cell in lines[0][1]]
+    rows = lines[1:]
+    repeated = [column for column in columns if columns.count(column) > 1]
+    if repeated:
+        raise InputError(f"{path} has two columns named {repeated[0]!r}: rename one")
+    if all(_is_number(column) for column in columns):
+        raise InputError(
+            f"the first row of {path} holds numbers only: give the columns' names in a header row"
+        )
+    if not rows:
+        raise InputError(f"{path} has a header but no rows of data")
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise InputError(
+                f"line {line} of {path} has {len(row)} cells where the header has {len(columns)}"
+            )
+    return Table(path, columns, rows)
+
+
+def _target_column(table: Table, target: str | None) -> str:
+    if target is None:
+        return DEFAULT_TARGET if DEFAULT_TARGET in table.columns else table.columns[-1]
+    if target not in table.columns:
+        raise InputError(
+            f"{table.path} has no column {target!r}: choose the --target from "
+            f"{', '.join(table.columns)}"
+        )
+    return target
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbers(table: Table, columns: Sequence[str]) -> np.ndarray:
+    """The cells of ``columns`` as float32, ``(n_rows, n_columns)``."""
+    positions = [table.columns.index(column) for column in columns]
+    values = np.empty((len(table.rows), len(columns)), dtype=np.float32)
+    for i, (line, row) in enumerate(table.rows):
+        for j, position in enumerate(positions):
+            cell = row[position].strip()
+            value = float(cell) if _is_number(cell) else None
+            if value is None or not math.isfinite(np.float32(value)):
+                what = "is empty" if not cell else f"holds {cell!r}"
+                raise InputError(
+                    f"column {columns[j]!r} {what} in line {line} of {table.path}: "
+                    "every cell must be a finite number"
+                )
+            values[i, j] = value
+    return values
+
+
+def _text(table: Table, column: str) -> list[str]:
+    position = table.columns.index(column)
+    for line, row in table.rows:
+        if not row[position].strip():
+            raise InputError(f"column {column!r} is empty in line {line} of {table.path}")
+    return [row[position].strip() for _, row in table.rows]
+
+
+def _class_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """The distinct labels, in the order of the numbers if all are numbers."""
+    distinct = sorted(set(labels))
+    return tuple(sorted(distinct, key=float) if all(map(_is_number, distinct)) else distinct)

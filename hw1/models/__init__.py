@@ -1,0 +1,10 @@
+"""Model families: plain ``nn.Module`` classes.
+
+Each is built as ``Family(input_shape, n_outputs, **architecture)``.
+"""
+
+from hw1.models.cnn import CNN
+from hw1.models.mlp import MLP
+from hw1.models.resnet import ResNet
+
+__all__ = ["CNN", "MLP", "ResNet"]

@@ -1,0 +1,102 @@
+"""The residual convolutional network (He et al., 2016, https://arxiv.org/abs/1512.03385)."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from hw1.errors import ArchitectureError
+from hw1.models.activations import activation_layer
+from hw1.models.cnn import image_shape
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 × 3 convolutions beside a shortcut, which is 1 × 1 where the shape changes."""
+
+    def __init__(
+        self, n_inputs: int, n_outputs: int, stride: int, activation: str, dropout: float
+    ) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(n_inputs, n_outputs, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(n_outputs),
+            activation_layer(activation),
+            *([nn.Dropout(dropout)] if dropout > 0 else []),
+            nn.Conv2d(n_outputs, n_outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(n_outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or n_inputs != n_outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(n_inputs, n_outputs, 1, stride=stride, bias=False),
+                nn.BatchNorm2d(n_outputs),
+            )
+        self.activation = activation_layer(activation)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.activation(self.residual(inputs) + self.shortcut(inputs))
+        return outputs
+
+
+class ResNet(nn.Module):
+    """A convolution, then stages of residual blocks, then channel means and a linear layer.
+
+    Every stage after the first halves the image and doubles the channels.
+
+    Args:
+        input_shape: ``(channels, height, width)`` of one image.
+        n_outputs: the number of outputs.
+        width: the number of channels of the first stage.
+        stages: the number of stages.
+        blocks: the number of residual blocks in each stage.
+        activation: a name in `hw1.models.activations.ACTIVATIONS`.
+        dropout: the probability of dropping an element between the convolutions of a block
+            (Zagoruyko and Komodakis, 2016, https://arxiv.org/abs/1605.07146).
+
+    Raises:
+        ArchitectureError: the rows are no images, or a stage has nothing left to halve.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        n_outputs: int,
+        *,
+        width: int = 16,
+        stages: int = 3,
+        blocks: int = 1,
+        activation: str = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        n_channels, height, width_in_pixels = image_shape(input_shape)
+        side = min(height, width_in_pixels)
+        # A strided convolution rounds up, so a side of s can be halved this often before it is 1.
+        most_stages = (side - 1).bit_length() + 1
+        if not 1 <= stages <= most_stages:
+            raise ArchitectureError(
+                f"no pixel is left to halve of {height} x {width_in_pixels} after {most_stages} "
+                f"stages: use 1 to {most_stages} stages, not {stages}"
+            )
+        layers: list[nn.Module] = [
+            nn.Conv2d(n_channels, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            activation_layer(activation),
+        ]
+        n_channels = width
+        for stage in range(stages):
+            for block in range(blocks):
+                stride = 2 if stage > 0 and block == 0 else 1
+                n_outputs_of_block = width << stage
+                layers.append(
+                    ResidualBlock(n_channels, n_outputs_of_block, stride, activation, dropout)
+                )
+                n_channels = n_outputs_of_block
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n_channels, n_outputs)
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """``(batch, channels, height, width)`` to ``(batch, n_outputs)``."""
+        outputs: Tensor = self.head(self.features(inputs))
+        return outputs

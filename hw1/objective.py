@@ -1,0 +1,193 @@
+"""Study definitions, and the objective that turns a trial into a cross-validated score."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import optuna
+import torch
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from hw1.cross_validation import Splits, cross_validate
+from hw1.datasets import Dataset, Loader, Task
+from hw1.errors import ArchitectureError, InputError
+from hw1.training import Configuration
+from hw1.training.lockstep import Family
+
+PROBES = 200
+"""Random configurations from which the parameters of a search space are read off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyDefinition:
+    """What a file in ``studies/`` defines, as its variable ``study``.
+
+    Attributes:
+        dataset: loads the data; see `hw1.datasets`.
+        task: ``"regression"`` or ``"classification"``.
+        model: the model family; see `hw1.models`.
+        search_space: suggests the parameters of a trial and returns its configuration.
+        grid: for each parameter that a grid study varies, its values.
+        defaults: a sensible value of every parameter that is always suggested, and of those that
+            these values bring in; a grid study holds at them what its grid does not vary.
+        n_trials: the number of trials of a study, unless it is a grid.
+        n_splits: the number of folds.
+        epochs: the epochs of a trial at most.
+        sampler: a name in `hw1.study.SAMPLERS`.
+        pruner: a name in `hw1.study.PRUNERS`.
+    """
+
+    dataset: Loader
+    task: Task
+    model: Family
+    search_space: Callable[[Trial], Configuration]
+    grid: Mapping[str, Sequence[Any]]
+    defaults: Mapping[str, Any]
+    n_trials: int = 50
+    n_splits: int = 5
+    epochs: int = 100
+    sampler: str = "tpe"
+    pruner: str = "median"
+
+    def default_configuration(self) -> Configuration:
+        """The configuration of the default parameters."""
+        return self.search_space(optuna.trial.FixedTrial(dict(self.defaults)))  # type: ignore[arg-type]
+
+    @cached_property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Every parameter that the search space suggests, by name.
+
+        Found by sampling it with a fixed seed, since parameters may depend on each other.
+        """
+        sampler = optuna.samplers.RandomSampler(seed=0)
+        probe = optuna.create_study(sampler=sampler, storage=None)
+        found: dict[str, BaseDistribution] = {}
+        for _ in range(PROBES):
+            trial = probe.ask()
+            self.search_space(trial)
+            found.update(trial.distributions)
+        return dict(sorted(found.items()))
+
+    def fingerprint(self) -> dict[str, str]:
+        """The search space as text, one entry a parameter, to be compared with a stored one."""
+        return {name: distribution_to_json(d) for name, d in self.distributions.items()}
+
+    def cells(self) -> list[dict[str, Any]]:
+        """The grid's combinations, each with the defaults of the parameters it doesn't vary.
+
+        Raises:
+            InputError: the grid or the defaults name no parameter of the search space, or give a
+                value outside its range.
+        """
+        defaults = {name: [value] for name, value in self.defaults.items()}
+        for source, values in (("grid", self.grid), ("defaults", defaults)):
+            for name, choices in values.items():
+                if name not in self.distributions:
+                    raise InputError(
+                        f"the {source} of the study give {name!r}, which its search space lacks"
+                    )
+                for value in choices:
+                    if not _contains(self.distributions[name], value):
+                        raise InputError(
+                            f"{name} = {value!r} in the {source} of the study is outside its "
+                            "search space"
+                        )
+        cells: list[dict[str, Any]] = [{}]
+        for name, choices in self.grid.items():
+            cells = [cell | {name: value} for cell in cells for value in choices]
+        return [dict(self.defaults) | cell for cell in cells]
+
+
+def _contains(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except ValueError:
+        return False
+
+
+class Objective:
+    """Cross-validates the configuration of a trial; call it, or hand it to ``study.optimize``.
+
+    Reports the fold mean after every epoch, prunes by the study's pruner, and keeps with the
+    trial the user attributes ``configuration``, ``fold_scores``, ``std``, ``best_epoch``,
+    ``epochs``, ``stopped``, ``seconds``, ``n_parameters`` and ``device``. A configuration whose
+    network cannot exist gets ``refused`` with the reason.
+
+    Args:
+        definition: the study.
+        dataset: the training rows; the test rows never come here.
+        splits: the folds of these rows.
+        seed: the study's seed.
+        epochs: the epochs of a trial at most.
+        device: where to train.
+        on_epoch: told the trial's number, the epoch and the fold mean after every epoch.
+    """
+
+    def __init__(
+        self,
+        definition: StudyDefinition,
+        dataset: Dataset,
+        splits: Splits,
+        *,
+        seed: int,
+        epochs: int,
+        device: torch.device,
+        on_epoch: Callable[[int, int, float], None] = lambda trial, epoch, mean: None,
+    ) -> None:
+        self.definition = definition
+        self.dataset = dataset.to(device)
+        self.splits = splits
+        self.seed = seed
+        self.epochs = epochs
+        self.on_epoch = on_epoch
+
+    def __call__(self, trial: Trial) -> float:
+        """The best point of the fold-mean curve.
+
+        Raises:
+            optuna.TrialPruned: the pruner ended the trial, its network cannot exist, or it never
+                had a finite score.
+        """
+
+        def report(epoch: int, mean: float) -> bool:
+            trial.report(mean, epoch)
+            self.on_epoch(trial.number, epoch, mean)
+            return trial.should_prune()
+
+        configuration = replace(self.definition.search_space(trial), epochs=self.epochs)
+        try:
+            result = cross_validate(
+                self.definition.model,
+                configuration,
+                self.dataset,
+                self.splits,
+                seed=self.seed,
+                trial=trial.number,
+                report=report,
+            )
+        except ArchitectureError as error:
+            trial.set_user_attr("refused", str(error))
+            raise optuna.TrialPruned(str(error)) from error
+        attributes: dict[str, Any] = {
+            "configuration": configuration.to_json(),
+            "stopped": result.stopped,
+            "epochs": len(result.curves),
+            "best_epoch": result.best_epoch,
+            "seconds": round(result.seconds, 3),
+            "n_parameters": result.n_parameters,
+            "device": str(self.dataset.inputs.device),
+        }
+        if result.best_epoch:
+            attributes |= {"fold_scores": result.fold_scores.tolist(), "std": result.std}
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        if result.stopped == "pruned" or not result.best_epoch:
+            raise optuna.TrialPruned
+        return result.mean
+
+
+def is_refused(trial: FrozenTrial) -> bool:
+    """Whether the trial's network cannot exist, so that it was never trained."""
+    return trial.state == TrialState.PRUNED and "refused" in trial.user_attrs

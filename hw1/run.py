@@ -1,0 +1,406 @@
+"""Running a study: from a definition and options to trials in storage."""
+
+import ast
+import dataclasses
+import importlib.util
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import optuna
+import torch
+from optuna.exceptions import ExperimentalWarning
+
+import hw1
+from hw1.cross_validation import Splits
+from hw1.datasets import Dataset, tabular
+from hw1.errors import InputError, choose
+from hw1.objective import Objective, StudyDefinition
+from hw1.search import PRUNERS, SAMPLERS
+from hw1.storage import Storage
+from hw1.study import SPLITS_KEY, Settings, Study
+from hw1.training import METRICS
+
+
+def find_definition(name: str, folder: Path) -> tuple[str, Path]:
+    """The file of a study and the name by which the study's settings call it.
+
+    Args:
+        name: the name of a file in ``folder``, or the path of a study file anywhere.
+        folder: the folder of the project's own studies.
+
+    Returns:
+        The stem and the path of a file in ``folder``; for any other file its path, twice.
+
+    Raises:
+        InputError: there is no such study; the message names the nearest one.
+    """
+    if name.endswith(".py") or os.sep in name:
+        path = Path(name).resolve()
+        if not path.is_file():
+            raise InputError(f"there is no study file {name}: check its path")
+    else:
+        path = folder.resolve() / f"{choose('study', name, definition_names(folder))}.py"
+    return (path.stem if path.parent == folder.resolve() else str(path)), path
+
+
+def definition_names(folder: Path) -> list[str]:
+    """The names of the studies that a folder defines."""
+    return sorted(path.stem for path in folder.glob("*.py"))
+
+
+def describe(path: Path) -> str:
+    """The first line of a study file's docstring, read without running the file."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    return (docstring or "").partition("\n")[0]
+
+
+def load_definition(path: Path) -> StudyDefinition:
+    """The variable ``study`` of a study file.
+
+    Raises:
+        InputError: the file has no such variable.
+    """
+    spec = importlib.util.spec_from_file_location(f"hw1_study_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    definition = getattr(module, "study", None)
+    if not isinstance(definition, StudyDefinition):
+        raise InputError(
+            f"{path} defines no study: it needs a variable study = StudyDefinition(...)"
+        )
+    return definition
+
+
+def find_device(name: str) -> torch.device:
+    """The device called "auto", "cpu" or "cuda".
+
+    Raises:
+        InputError: another name, or "cuda" on a machine without it.
+    """
+    choose("device", name, ("auto", "cpu", "cuda"))
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("there is no CUDA device here: use --device cpu or auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run asks for; None where the study's own setting or the definition's serves."""
+
+    sampler: str | None = None
+    pruner: str | None = None
+    n_trials: int | None = None
+    n_splits: int | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    train_size: int | None = None
+    train_csv: str | None = None
+    test_csv: str | None = None
+    target: str | None = None
+
+
+# The command line's words for options whose names differ there.
+FLAGS = {"n_splits": "folds", "n_trials": "trials"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A study to be run: all that a worker process needs to start on it.
+
+    Attributes:
+        definition_name: what the study's settings call its definition.
+        definition_path: the study file.
+        storage_url: where the study is, or will be.
+        name: what it is called there.
+        data_dir: the data folder.
+        device: where to train.
+    """
+
+    definition_name: str
+    definition_path: Path
+    storage_url: str
+    name: str
+    data_dir: Path
+    device: torch.device
+
+    @cached_property
+    def definition(self) -> StudyDefinition:
+        """The study's definition."""
+        return load_definition(self.definition_path)
+
+    def load_data(self, settings: Options | Settings, seed: int) -> Dataset:
+        """The training rows: the definition's, or those of the CSV files that replace them."""
+        loader = self.definition.dataset
+        if settings.train_csv is not None:
+            loader = tabular.loader(
+                settings.train_csv,
+                settings.test_csv,
+                target=settings.target,
+                task=self.definition.task,
+            )
+        dataset = loader("train", self.data_dir)
+        if settings.train_size is None:
+            return dataset
+        return dataset.sample(settings.train_size, seed)
+
+    def objective(
+        self, study: Study, dataset: Dataset, on_epoch: Callable[[int, int, float], None]
+    ) -> Objective:
+        """The objective of the study over its folds of ``dataset``."""
+        return Objective(
+            self.definition,
+            dataset,
+            study.splits(),
+            seed=study.settings.seed,
+            epochs=study.settings.epochs,
+            device=self.device,
+            on_epoch=on_epoch,
+        )
+
+
+def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
+    """Make the study, or take up the one of that name.
+
+    Returns:
+        The study, its target set, and its training rows.
+
+    Raises:
+        InputError: an option is wrong or differs from the study's setting; the search space or
+            the data have changed since it was made; the data cannot be loaded.
+    """
+    if options.test_csv is not None and options.train_csv is None:
+        raise InputError("--test-csv needs a --train-csv beside it")
+    storage = Storage(job.storage_url)
+    if job.name in optuna.get_all_study_names(storage):
+        study = _read(storage, job.name)
+        if study is not None:
+            dataset = _check(job, study, options)
+            _set_target(study, options.n_trials)
+            return study, dataset
+    return _create(job, storage, options)
+
+
+def _read(storage: Storage, name: str) -> Study | None:
+    """The study; None if the process that made it died before its settings were stored."""
+    study_id = storage.get_study_id_from_name(name)
+    unfinished = SPLITS_KEY in storage.get_study_system_attrs(study_id)
+    if unfinished and "settings" not in storage.get_study_user_attrs(study_id):
+        return None
+    return Study(storage, name)
+
+
+def _check(job: Job, study: Study, options: Options) -> Dataset:
+    """Check that a run goes on with the study that is stored, and load its data."""
+    settings, name = study.settings, study.name
+    if job.definition_name != settings.definition:
+        raise InputError(
+            f"the study {name!r} is one of {settings.definition}, not of {job.definition_name}: "
+            "give another --name"
+        )
+    for field in dataclasses.fields(options):
+        given = getattr(options, field.name)
+        if field.name == "n_trials" or given is None:
+            continue
+        stored = getattr(settings, field.name)
+        if given != stored:
+            flag = "--" + FLAGS.get(field.name, field.name).replace("_", "-")
+            made = f"with {flag} {stored}" if stored is not None else f"without {flag}"
+            raise InputError(
+                f"the study {name!r} was made {made}: leave {flag} {given} out to continue it, or "
+                "give the new study another --name"
+            )
+    changes = _changes(settings.search_space, job.definition.fingerprint())
+    if settings.grid not in (None, _grid(job.definition, settings.seed)):
+        changes.append("the grid or the defaults differ")
+    if changes:
+        raise InputError(
+            f"the search space of {name!r} has changed since the study was made "
+            f"({'; '.join(changes)}): undo that, or give the new study another --name"
+        )
+    dataset = job.load_data(settings, settings.seed)
+    if dataset.fingerprint != settings.fingerprint:
+        raise InputError(
+            f"the training rows of {name!r} have changed since the study was made (fingerprint "
+            f"{settings.fingerprint}, now {dataset.fingerprint}): undo that, or give the new study "
+            "another --name"
+        )
+    return dataset
+
+
+def _changes(stored: dict[str, str], now: dict[str, str]) -> list[str]:
+    added = [f"{name} is new" for name in now.keys() - stored.keys()]
+    removed = [f"{name} is gone" for name in stored.keys() - now.keys()]
+    changed = [
+        f"{name} differs" for name in now.keys() & stored.keys() if now[name] != stored[name]
+    ]
+    return sorted(added + removed + changed)
+
+
+def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Dataset]:
+    definition = job.definition
+    seed = options.seed if options.seed is not None else 0
+    sampler = choose("sampler", options.sampler or definition.sampler, SAMPLERS)
+    pruner = choose("pruner", options.pruner or definition.pruner, PRUNERS)
+    search_space = definition.fingerprint()
+    grid = _grid(definition, seed) if sampler == "grid" else None
+    dataset = job.load_data(options, seed)
+    if dataset.task != definition.task:
+        raise InputError(
+            f"{dataset.name} is data for {dataset.task}, the study one of {definition.task}"
+        )
+    splits = Splits.draw(dataset, options.n_splits or definition.n_splits, seed)
+    metric = METRICS[definition.task]
+    settings = Settings(
+        definition=job.definition_name,
+        sampler=sampler,
+        pruner=pruner,
+        n_splits=splits.n_splits,
+        epochs=options.epochs or definition.epochs,
+        seed=seed,
+        train_size=options.train_size,
+        train_csv=options.train_csv,
+        test_csv=options.test_csv,
+        target=options.target,
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+        n_rows=len(dataset),
+        splits=splits.hash,
+        metric=metric.name,
+        search_space=search_space,
+        grid=grid,
+        version=hw1.__version__,
+    )
+    with storage.lock:
+        exists = job.name in optuna.get_all_study_names(storage)
+        if not exists or _read(storage, job.name) is None:
+            made = optuna.create_study(
+                storage=storage,
+                study_name=job.name,
+                direction=metric.direction,
+                load_if_exists=True,
+            )
+            study_id = storage.get_study_id_from_name(job.name)
+            storage.set_study_system_attr(study_id, SPLITS_KEY, splits.encode())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                made.set_metric_names([metric.name])
+            made.set_user_attr("n_trials", options.n_trials or _default_target(definition, grid))
+            # Last, for the settings say that the study is whole.
+            made.set_user_attr("settings", dataclasses.asdict(settings))
+    study = Study(storage, job.name)
+    if study.settings != settings:  # another process was faster, with other options
+        _check(job, study, options)
+    _set_target(study, options.n_trials)
+    return study, dataset
+
+
+def _grid(definition: StudyDefinition, seed: int) -> list[dict[str, Any]]:
+    """The grid's cells in a random order, so that a part of them is a sample of the whole."""
+    cells = definition.cells()
+    order = torch.randperm(len(cells), generator=torch.Generator().manual_seed(seed))
+    return [cells[i] for i in order.tolist()]
+
+
+def _default_target(definition: StudyDefinition, grid: list[dict[str, Any]] | None) -> int:
+    return definition.n_trials if grid is None else len(grid)
+
+
+def _set_target(study: Study, n_trials: int | None) -> None:
+    if n_trials is not None and n_trials != study.n_trials:
+        study.optuna_study.set_user_attr("n_trials", n_trials)
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """A signal handler that makes a termination as clean as a Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def execute(
+    job: Job,
+    study: Study,
+    dataset: Dataset,
+    *,
+    jobs: int = 1,
+    deadline: float = float("inf"),
+    on_tick: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the trials that a study is missing.
+
+    Args:
+        job: the study, as worker processes need it.
+        study: the same, prepared.
+        dataset: its training rows.
+        jobs: the number of processes; one trains in this process.
+        deadline: a ``time.time()`` after which no further trial starts.
+        on_tick: called often while trials run.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, after the running trials have been marked as failed.
+        RuntimeError: a worker process died.
+    """
+    study.fail_orphans()
+    if study.progress().complete:
+        return
+    if jobs == 1:
+        objective = job.objective(study, dataset, lambda trial, epoch, mean: on_tick())
+        study.work(objective, deadline=deadline)
+        return
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    context = multiprocessing.get_context("spawn")
+    workers = [
+        context.Process(target=_work, args=(job, threads, deadline), daemon=True)
+        for _ in range(jobs)
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        running = list(workers)
+        while running:
+            wait([worker.sentinel for worker in running], timeout=0.5)
+            on_tick()
+            running = [worker for worker in running if worker.exitcode is None]
+            if any(worker.exitcode for worker in workers):
+                break
+    finally:
+        for worker in workers:
+            if worker.is_alive():
+                worker.terminate()
+        for worker in workers:
+            worker.join()
+        study.fail_orphans()
+    if any(worker.exitcode for worker in workers):
+        raise RuntimeError("a worker process stopped early; what it said stands above")
+
+
+def _work(job: Job, threads: int, deadline: float) -> None:
+    """A worker process: its own view of the storage and the data, the same trials to run."""
+    # Ctrl-C reaches the whole process group: the first process hears it and ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, interrupt)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+
+    def stop_without_parent(trial: int, epoch: int, mean: float) -> None:
+        if parent is not None and not parent.is_alive():
+            raise KeyboardInterrupt
+
+    try:
+        study = Study(Storage(job.storage_url), job.name)
+        dataset = job.load_data(study.settings, study.settings.seed)
+        objective = job.objective(study, dataset, stop_without_parent)
+        study.work(objective, deadline=deadline)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,104 @@
+"""Where studies are kept: any database that Optuna takes, SQLite made safe for many processes."""
+
+import hashlib
+import sqlite3
+import tempfile
+from pathlib import Path
+
+import sqlalchemy
+from filelock import BaseFileLock, FileLock
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from hw1.errors import InputError
+
+TIMEOUT_SECONDS = 60
+
+
+class Storage(RDBStorage):
+    """Optuna's storage, with a lock that all processes on this machine share.
+
+    The lock covers what must happen once: creating the schema and a study, and counting trials
+    before the next one is asked for.
+
+    Args:
+        url: any SQLAlchemy URL that Optuna takes.
+        create: whether a SQLite file that is not there yet is made.
+
+    Raises:
+        InputError: the URL is malformed, its driver is not installed, the database cannot be
+            opened or written, or the file is no Optuna database.
+    """
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise InputError(
+                f"{url!r} is no storage URL: give one such as sqlite:///storage/studies.db or "
+                "postgresql://user@host/database"
+            ) from error
+        shown = parsed.render_as_string(hide_password=True)
+        path = _sqlite_path(parsed)
+        if path is not None and not create and not path.exists():
+            raise InputError(f"there is no storage {shown} yet: run a study, or check --storage")
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self.lock = _lock(parsed, path)
+            with self.lock:
+                super().__init__(url, _engine_kwargs(path) if path is not None else None)
+                if path is not None:
+                    self._begin_as_writer()
+        except (ImportError, NoSuchModuleError) as error:
+            raise InputError(f"the driver for storage {shown} is not installed: {error}") from error
+        except (OSError, RuntimeError, SQLAlchemyError, StorageInternalError) as error:
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise InputError(
+                f"cannot open storage {shown} ({reason}): check that it exists, can be written and "
+                "is an Optuna database"
+            ) from error
+
+    def _begin_as_writer(self) -> None:
+        """Make every transaction wait for its turn.
+
+        SQLite begins a transaction as a reader and fails when two readers want to write; those
+        that begin as writers come one after another.
+        """
+
+        def begin(connection: sqlalchemy.Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        sqlalchemy.event.listen(self.engine, "begin", begin)
+        with self.engine.begin():  # fails at once where the file cannot be written
+            pass
+
+
+def _sqlite_path(url: URL) -> Path | None:
+    """The file of a SQLite URL; None for other databases and for SQLite in memory or by URI."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.query:
+        return None
+    return None if url.database == ":memory:" else Path(url.database)
+
+
+def _engine_kwargs(path: Path) -> dict[str, object]:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            path, timeout=TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        # With a write-ahead log readers don't block the writer, and NORMAL waits for the disk
+        # only at checkpoints: a power cut may lose the last trials but never the file.
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+    return {"creator": connect}
+
+
+def _lock(url: URL, path: Path | None) -> BaseFileLock:
+    if path is not None:
+        return FileLock(f"{path}.lock", timeout=-1)
+    digest = hashlib.sha256(str(url).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"hw1-{digest}.lock", timeout=-1)

@@ -1,0 +1,311 @@
+"""Studies in storage: their settings, their progress, their next trial."""
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from optuna.pruners import NopPruner
+from optuna.samplers import RandomSampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from hw1.cross_validation import Splits
+from hw1.errors import InputError, choose
+from hw1.objective import Objective, is_refused
+from hw1.search import make_pruner, make_sampler
+from hw1.storage import Storage
+from hw1.training import METRICS, Metric
+
+REFUSED_IN_A_ROW = 100
+OUT_OF_MEMORY = "out of memory"
+SPLITS_KEY = "hw1:splits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a study is made of: stored with it and the same for all its trials.
+
+    Attributes:
+        definition: a name in ``studies/``, or the path of a study file.
+        sampler: one of `SAMPLERS`.
+        pruner: one of `PRUNERS`.
+        n_splits: the number of folds.
+        epochs: the epochs of a trial at most.
+        seed: decides all that is random.
+        train_size: the number of training rows drawn from the data; None for all.
+        train_csv: the CSV file that replaces the definition's data.
+        test_csv: the test rows beside it.
+        target: their target column.
+        dataset: the name of the data.
+        fingerprint: of the training rows; see `hw1.datasets.Dataset`.
+        n_rows: the number of training rows.
+        splits: the hash of the folds.
+        metric: what a trial's value measures.
+        search_space: each parameter's distribution as JSON.
+        grid: the cells of a grid study, in the order in which they are visited.
+        version: of hw1 when the study was made.
+    """
+
+    definition: str
+    sampler: str
+    pruner: str
+    n_splits: int
+    epochs: int
+    seed: int
+    train_size: int | None
+    train_csv: str | None
+    test_csv: str | None
+    target: str | None
+    dataset: str
+    fingerprint: str
+    n_rows: int
+    splits: str
+    metric: str
+    search_space: dict[str, str]
+    grid: list[dict[str, Any]] | None
+    version: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is.
+
+    Attributes:
+        n_trials: the study's target.
+        done: trials that count towards it and have ended.
+        running: trials that are being trained.
+        completed: trials with a value.
+        pruned: trials ended by the pruner or because they diverged.
+        failed: trials that ended in an error or were interrupted.
+        refused: configurations whose network cannot exist; they spend no trial.
+        best: the best completed trial.
+    """
+
+    n_trials: int
+    done: int
+    running: int
+    completed: int
+    pruned: int
+    failed: int
+    refused: int
+    best: FrozenTrial | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.done >= self.n_trials
+
+    @property
+    def state(self) -> str:
+        """``"complete"``, ``"running"`` or ``"stopped"``."""
+        return "complete" if self.complete else "running" if self.running else "stopped"
+
+
+class Study:
+    """A study of hw1's in a storage.
+
+    Args:
+        storage: where it is.
+        name: what it is called there.
+
+    Raises:
+        InputError: there is no such study, or it was not made by hw1.
+    """
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        self.storage = storage
+        self.name = name
+        require_study(storage, name)
+        self.optuna_study = optuna.load_study(
+            study_name=name, storage=storage, sampler=RandomSampler(), pruner=NopPruner()
+        )
+        stored = self.optuna_study.user_attrs.get("settings")
+        if stored is None:
+            raise InputError(f"the study {name!r} was not made by hw1: choose another --name")
+        self.settings = Settings(**stored)
+        self.optuna_study.pruner = make_pruner(self.settings.pruner, self.settings.epochs)
+
+    @property
+    def metric(self) -> Metric:
+        """What a trial's value measures."""
+        return next(metric for metric in METRICS.values() if metric.name == self.settings.metric)
+
+    @property
+    def n_trials(self) -> int:
+        """The number of trials that the study is to have."""
+        return int(self.optuna_study.user_attrs["n_trials"])
+
+    def splits(self) -> Splits:
+        """The folds that all trials share."""
+        study_id = self.storage.get_study_id_from_name(self.name)
+        return Splits.decode(self.storage.get_study_system_attrs(study_id)[SPLITS_KEY])
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, not to be changed."""
+        return self.optuna_study.get_trials(deepcopy=False)
+
+    def best_trial(self) -> FrozenTrial:
+        """The completed trial with the best value.
+
+        Raises:
+            InputError: no trial has completed yet.
+        """
+        best = self.progress().best
+        if best is None:
+            raise InputError(f"no trial of {self.name!r} has completed yet: run it for longer")
+        return best
+
+    def progress(self) -> Progress:
+        """How far the study is, from storage."""
+        trials = self.trials()
+        states = [trial.state for trial in trials]
+        refused = sum(map(is_refused, trials))
+        running = states.count(TrialState.RUNNING)
+        n_trials = self.n_trials
+        if self.settings.grid is not None:
+            n_trials = min(n_trials, len(self.settings.grid) - refused)
+        completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        pick = max if self.metric.maximize else min
+        return Progress(
+            n_trials=n_trials,
+            done=sum(map(_counts, trials)) - running,
+            running=running,
+            completed=len(completed),
+            pruned=states.count(TrialState.PRUNED) - refused,
+            failed=states.count(TrialState.FAIL),
+            refused=refused,
+            best=pick(completed, key=lambda trial: trial.values[0], default=None),
+        )
+
+    def ask(self) -> Trial | None:
+        """The next trial, or None when the study has all it is to have.
+
+        Counts and asks under the storage's lock, so that several processes together make exactly
+        the trials that are missing and no cell of a grid twice.
+        """
+        with self.storage.lock:
+            trials = self.trials()
+            if sum(map(_counts, trials)) >= self.n_trials:
+                return None
+            self.optuna_study.sampler = make_sampler(
+                self.settings.sampler, self.settings.seed, len(trials)
+            )
+            queued = any(trial.state == TrialState.WAITING for trial in trials)
+            if self.settings.grid is not None and not queued:
+                cell = self._next_cell(trials)
+                if cell is None:
+                    return None
+                self.optuna_study.enqueue_trial(
+                    self.settings.grid[cell], user_attrs={"grid_cell": cell}
+                )
+            trial = self.optuna_study.ask()
+            trial.set_user_attr("worker", _this_process())
+            return trial
+
+    def _next_cell(self, trials: Sequence[FrozenTrial]) -> int | None:
+        visited = {
+            trial.user_attrs.get("grid_cell")
+            for trial in trials
+            if _counts(trial) or is_refused(trial)
+        }
+        assert self.settings.grid is not None
+        return next((i for i in range(len(self.settings.grid)) if i not in visited), None)
+
+    def fail_orphans(self, *, own: bool = False) -> None:
+        """Mark as failed the running trials whose process is gone, and with ``own`` this one's."""
+        with self.storage.lock:
+            for trial in self.trials():
+                if trial.state == TrialState.RUNNING:
+                    worker = trial.user_attrs.get("worker")
+                    # Trials get their worker under the lock, so one without lost it at once.
+                    if worker is None or not _lives(worker) or (own and worker == _this_process()):
+                        self.optuna_study.tell(trial.number, state=TrialState.FAIL)
+
+    def work(self, objective: Objective, *, deadline: float = float("inf")) -> None:
+        """Run trials until the study is complete or ``deadline`` (a ``time.time()``) has passed.
+
+        A trial that runs out of memory fails and counts; every other exception, an interruption
+        included, fails the trial without counting it and is raised.
+
+        Raises:
+            InputError: one configuration after another cannot exist.
+        """
+        refused = 0
+        try:
+            while time.time() < deadline and (trial := self.ask()) is not None:
+                try:
+                    value = objective(trial)
+                except optuna.TrialPruned as reason:
+                    refused = refused + 1 if "refused" in trial.user_attrs else 0
+                    self.optuna_study.tell(trial, state=TrialState.PRUNED)
+                    if refused >= REFUSED_IN_A_ROW:
+                        raise InputError(
+                            f"{refused} configurations in a row cannot exist, the last because "
+                            f"{reason}: narrow the search space"
+                        ) from reason
+                except (MemoryError, RuntimeError) as error:
+                    if not _out_of_memory(error):
+                        raise
+                    trial.set_user_attr("failure", OUT_OF_MEMORY)
+                    self.optuna_study.tell(trial, state=TrialState.FAIL)
+                else:
+                    refused = 0
+                    self.optuna_study.tell(trial, value)
+        except BaseException:
+            self.fail_orphans(own=True)
+            raise
+
+
+def require_study(storage: Storage, name: str) -> None:
+    """Raise an `InputError` that names the nearest one if there is no study of that name."""
+    names = optuna.get_all_study_names(storage)
+    if not names:
+        raise InputError(f"there is no study {name!r}: the storage holds none yet, run one first")
+    choose("study", name, sorted(names))
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    """Whether a trial counts towards the study's target.
+
+    Not those that were interrupted: they are made up for; nor those that were never trained.
+    """
+    if trial.state == TrialState.FAIL:
+        return trial.user_attrs.get("failure") == OUT_OF_MEMORY
+    return trial.state != TrialState.WAITING and not is_refused(trial)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(
+        error, MemoryError | torch.OutOfMemoryError
+    ) or "can't allocate memory" in str(error)
+
+
+def _this_process() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "start": _start_time(os.getpid())}
+
+
+def _lives(worker: dict[str, Any]) -> bool:
+    """Whether a trial's process is still there; on other machines it is taken to be."""
+    if worker["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(worker["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return bool(_start_time(worker["pid"]) == worker["start"])
+
+
+def _start_time(pid: int) -> str | None:
+    """When a process started, which tells it from a later one of the same number; Linux only."""
+    try:
+        # The fields after the command, which is in parentheses and may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None

@@ -1,0 +1,81 @@
+"""What a network is scored by, and the loss it is trained on, for many models at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from hw1.datasets import Task
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The score of a task.
+
+    Attributes:
+        name: as scikit-learn calls it.
+        maximize: whether higher is better.
+    """
+
+    name: str
+    maximize: bool
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """``"maximize"`` or ``"minimize"``, as Optuna has it."""
+        return "maximize" if self.maximize else "minimize"
+
+    @property
+    def worst(self) -> float:
+        """The score that any other beats."""
+        return -torch.inf if self.maximize else torch.inf
+
+    def better(self, score: float, than: float) -> bool:
+        """Whether ``score`` beats ``than``; NaN beats nothing."""
+        return score > than if self.maximize else score < than
+
+
+METRICS: dict[Task, Metric] = {
+    "regression": Metric("mean_squared_error", maximize=False),
+    "classification": Metric("accuracy", maximize=True),
+}
+
+
+def scores(task: Task, outputs: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
+    """The metric of each model, ``(n_models,)`` float64.
+
+    Args:
+        task: decides the metric: mean squared error in the target's own units, or accuracy.
+        outputs: ``(n_models, n_rows, n_outputs)``.
+        targets: ``(n_models, n_rows, n_outputs)`` or class numbers ``(n_models, n_rows)``.
+        counted: ``(n_models, n_rows)``, False for rows that only fill up the rectangle.
+    """
+    if task == "classification":
+        # A network that has diverged says nothing; argmax would give it the first class.
+        finite = outputs.isfinite().all(2)
+        per_row = (outputs.argmax(2) == targets).double()
+        per_row = torch.where(finite, per_row, torch.nan)
+    else:
+        per_row = (outputs.double() - targets).square().mean(2)
+    return torch.where(counted, per_row, 0.0).sum(1) / counted.sum(1)
+
+
+def losses(task: Task, outputs: Tensor, targets: Tensor, label_smoothing: Tensor) -> Tensor:
+    """The mean loss of each model over its batch, ``(n_models,)``.
+
+    Squared error of normalised targets, or cross-entropy as ``torch.nn.functional`` has it.
+
+    Args:
+        task: decides the loss.
+        outputs: ``(n_models, batch, n_outputs)``.
+        targets: ``(n_models, batch, n_outputs)`` or class numbers ``(n_models, batch)``.
+        label_smoothing: ``(n_models,)``.
+    """
+    if task == "regression":
+        return (outputs - targets).square().mean((1, 2))
+    log_probabilities = functional.log_softmax(outputs, 2)
+    of_target = log_probabilities.gather(2, targets[:, :, None]).mean((1, 2))
+    of_all = log_probabilities.mean((1, 2))
+    return -(1 - label_smoothing) * of_target - label_smoothing * of_all

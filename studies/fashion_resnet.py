@@ -1,0 +1,76 @@
+"""Classify FashionMNIST with a residual convolutional network."""
+
+from optuna.trial import Trial
+
+from hw1.datasets import fashion_mnist
+from hw1.models import ResNet
+from hw1.objective import StudyDefinition
+from hw1.training import Configuration
+
+
+def search_space(trial: Trial) -> Configuration:
+    optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+    momentum = trial.suggest_float("momentum", 0.5, 0.95) if optimizer == "sgd" else 0.0
+    return Configuration(
+        model={
+            "width": trial.suggest_categorical("width", [8, 16, 32]),
+            "stages": trial.suggest_int("stages", 2, 4),
+            "blocks": trial.suggest_int("blocks", 1, 2),
+            "activation": trial.suggest_categorical("activation", ["relu", "silu"]),
+            "dropout": trial.suggest_float("dropout", 0.0, 0.3),
+        },
+        initialization=trial.suggest_categorical(
+            "initialization", ["default", "xavier_uniform", "kaiming_normal", "orthogonal"]
+        ),
+        batch_size=trial.suggest_categorical("batch_size", [64, 128]),
+        optimizer=optimizer,
+        lr=trial.suggest_float("lr", 3e-4, 1e-1, log=True),
+        momentum=momentum,
+        nesterov=optimizer == "sgd",
+        weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        l1=trial.suggest_float("l1", 1e-8, 1e-4, log=True),
+        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2),
+        max_grad_norm=trial.suggest_categorical("max_grad_norm", [None, 1.0]),
+        schedule=trial.suggest_categorical("schedule", ["step", "cosine", "one_cycle"]),
+        patience=5,
+        flip=trial.suggest_categorical("flip", [False, True]),
+        shift=trial.suggest_int("shift", 0, 2),
+        erase=trial.suggest_float("erase", 0.0, 0.5),
+    )
+
+
+study = StudyDefinition(
+    dataset=fashion_mnist.load,
+    task="classification",
+    model=ResNet,
+    search_space=search_space,
+    grid={
+        "width": [8, 16],
+        "stages": [2, 3],
+        "blocks": [1, 2],
+        "lr": [3e-3, 1e-2],
+    },
+    defaults={
+        "width": 16,
+        "stages": 3,
+        "blocks": 1,
+        "activation": "relu",
+        "dropout": 0.0,
+        "initialization": "kaiming_normal",
+        "batch_size": 128,
+        "optimizer": "adamw",
+        "momentum": 0.9,
+        "lr": 5e-3,
+        "weight_decay": 1e-4,
+        "l1": 1e-8,
+        "label_smoothing": 0.0,
+        "max_grad_norm": None,
+        "schedule": "one_cycle",
+        "flip": True,
+        "shift": 1,
+        "erase": 0.25,
+    },
+    n_trials=20,
+    n_splits=5,
+    epochs=12,
+)
