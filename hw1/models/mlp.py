@@ -40,7 +40,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = [nn.Flatten()]
         n_inputs = math.prod(input_shape)
         for width in widths:
-            layers.append(nn.Linear(n_inputs, width))
+            layers.append(nn.Linear(n_inputs, width, bias=not batch_norm))
             if batch_norm:
                 layers.append(nn.BatchNorm1d(width))
             layers.append(activation_layer(activation))

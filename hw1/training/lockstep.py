@@ -100,7 +100,7 @@ class Lockstep:
         self._key_buffers = key_buffers(self.buffers)
         is_weight = torch.cat(
             [
-                torch.full((p.numel(),), float(p.dim() > 1), device=device)
+                torch.full_like(p.detach().flatten(), float(p.dim() > 1))
                 for p in self.template.parameters()
             ]
         )
@@ -112,10 +112,10 @@ class Lockstep:
         self._n_rows = min(len(r) for r in rows)
         self.steps_per_epoch = -(-self._n_rows // configurations[0].batch_size)
         self._lr = torch.stack([lr_schedule(c, self.steps_per_epoch) for c in configurations]).to(
-            device, torch.float32
+            self.parameters
         )
-        self._label_smoothing = torch.tensor(
-            [c.label_smoothing for c in configurations], device=device
+        self._label_smoothing = self.parameters.new_tensor(
+            [c.label_smoothing for c in configurations]
         )
         self.input_mean, self.input_std = self._statistics(dataset.inputs)
         if dataset.task == "regression":
@@ -139,7 +139,7 @@ class Lockstep:
         means, stds = [], []
         for rows, length in zip(self._rows, self._lengths, strict=True):
             std, mean = torch.std_mean(
-                values[rows[:length]].float(), dims, correction=0, keepdim=True
+                values[rows[:length]].to(self.parameters), dims, correction=0, keepdim=True
             )
             means.append(mean)
             stds.append(torch.where(std > 0, std, 1.0))

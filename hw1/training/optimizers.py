@@ -30,7 +30,7 @@ class Optimizer:
         self, configurations: Sequence[Configuration], parameters: Tensor, is_weight: Tensor
     ) -> None:
         def column(values: Sequence[float]) -> Tensor:
-            return torch.tensor(values, dtype=torch.float32, device=parameters.device)[:, None]
+            return parameters.new_tensor(values)[:, None]
 
         self.kind = configurations[0].optimizer
         self.parameters = parameters

@@ -1,0 +1,38 @@
+# `make study` and `make test` each set up what they need in .venv, from nothing but Python and make.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STUDY ?= regression_mlp
+
+.PHONY: study test lint format clean help
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+study: $(VENV)/installed ## Set up, then run the main study (or another: make study STUDY=fashion_cnn)
+	$(RUN) run_study.py run $(STUDY)
+
+test: $(VENV)/installed ## Set up, then run the tests
+	$(RUN) -m pytest
+
+lint: $(VENV)/installed ## Check style and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(VENV)/installed ## Put the code in the project's style
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean: ## Remove the environment and the caches, but no study and no data
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(VENV)/installed: setup.cfg constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "hw1 needs Python 3.10 or newer: make PYTHON=/path/to/python3 ..." >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "could not make $(VENV): on Debian and Ubuntu, apt install python3-venv" >&2; exit 2; }
+	@echo "Installing into $(VENV): several gigabytes with torch, a few minutes the first time."
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@

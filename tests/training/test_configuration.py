@@ -1,0 +1,38 @@
+import json
+from typing import Any
+
+import pytest
+
+from hw1.errors import InputError
+from hw1.training import Configuration
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lr": 0.0},
+        {"lr": -1.0},
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"momentum": 1.0},
+        {"nesterov": True},
+        {"weight_decay": -1e-3},
+        {"l1": -1e-3},
+        {"label_smoothing": 1.0},
+        {"max_grad_norm": 0.0},
+        {"patience": 0},
+        {"shift": -1},
+        {"erase": 1.5},
+        {"optimizer": "adagrad"},
+        {"schedule": "linear"},
+        {"initialization": "zeros"},
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Configuration(**wrong)
+
+
+def test_a_configuration_survives_json() -> None:
+    configuration = Configuration(model={"widths": [3, 4]}, lr=0.1, patience=3, max_grad_norm=2.0)
+    assert Configuration(**json.loads(json.dumps(configuration.to_json()))) == configuration

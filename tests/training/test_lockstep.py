@@ -1,0 +1,408 @@
+"""The promise: models trained in lockstep are those that torch.optim trains one by one."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, mean_squared_error
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hw1.datasets import Dataset, digits, function
+from hw1.errors import InputError
+from hw1.models import CNN, MLP, ResNet
+from hw1.training import Configuration, Lockstep
+from hw1.training.augmentation import augment
+from hw1.training.keys import KeyedDropout, fold_in, keys, with_keyed_dropout
+from hw1.training.lockstep import AUGMENTATION, DROPOUT, Family, build
+
+K = 3
+SEEDS = [11, 22, 33]
+# In double precision rounding cannot hide a mistake, nor an optimizer blow it up.
+REGRESSION = function.load("train", Path())
+REGRESSION = replace(
+    REGRESSION, inputs=REGRESSION.inputs.double(), targets=REGRESSION.targets.double()
+)
+DIGITS = digits.load("train", Path()).sample(150, seed=0)
+
+
+@pytest.fixture(autouse=True)
+def double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def folds(dataset: Dataset, k: int = K) -> tuple[list[Tensor], list[Tensor]]:
+    fold = torch.arange(len(dataset)) % k
+    numbers = range(k)
+    return [(fold != i).nonzero()[:, 0] for i in numbers], [
+        (fold == i).nonzero()[:, 0] for i in numbers
+    ]
+
+
+def torch_optimizer(c: Configuration, model: nn.Module) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": c.weight_decay},
+        {"params": [p for p in model.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    match c.optimizer:
+        case "sgd":
+            return torch.optim.SGD(groups, c.lr, momentum=c.momentum, nesterov=c.nesterov)
+        case "adam":
+            return torch.optim.Adam(groups, c.lr)
+        case "adamw":
+            return torch.optim.AdamW(groups, c.lr)
+        case _:
+            return torch.optim.RMSprop(groups, c.lr, momentum=c.momentum)
+
+
+def torch_scheduler(
+    c: Configuration, optimizer: torch.optim.Optimizer, steps_per_epoch: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    n_steps = c.epochs * steps_per_epoch
+    schedulers = torch.optim.lr_scheduler
+    match c.schedule:
+        case "step":
+            return schedulers.StepLR(optimizer, math.ceil(c.epochs / 3) * steps_per_epoch)
+        case "cosine":
+            return schedulers.CosineAnnealingLR(optimizer, n_steps)
+        case "one_cycle":
+            return schedulers.OneCycleLR(optimizer, c.lr, n_steps, cycle_momentum=False)
+        case _:
+            return schedulers.ConstantLR(optimizer, factor=1.0)
+
+
+def train_alone(
+    family: Family, c: Configuration, dataset: Dataset, rows: Tensor, seed: int, epochs: int
+) -> nn.Module:
+    """The plain PyTorch way: one network, one torch optimizer, one batch after another."""
+    model = with_keyed_dropout(build(family, c, dataset, seed)).train()
+    order = Lockstep(family, [c], dataset, [rows], [seed])
+    optimizer = torch_optimizer(c, model)
+    scheduler = torch_scheduler(c, optimizer, order.steps_per_epoch)
+    dims = [d for d in range(dataset.inputs.dim()) if d != 1]
+    mean = dataset.inputs[rows].to(torch.get_default_dtype()).mean(dims, keepdim=True)
+    std = dataset.inputs[rows].to(torch.get_default_dtype()).std(dims, correction=0, keepdim=True)
+    y = dataset.targets[rows]
+    step = 0
+    for epoch in range(epochs):
+        order.epoch = epoch
+        for batch in order.batches():
+            inputs, targets = dataset.inputs[batch[0]], dataset.targets[batch[0]]
+            if c.augments:
+                key = fold_in(fold_in(keys([seed]), AUGMENTATION), step)
+                inputs = augment(inputs[None], c, key)[0]
+            layers = [module for module in model.modules() if isinstance(module, KeyedDropout)]
+            for i, layer in enumerate(layers):
+                layer.key = fold_in(fold_in(fold_in(keys([seed])[0], DROPOUT), step), i)
+            outputs = model((inputs - mean) / std)
+            if dataset.task == "regression":
+                targets = (targets - y.mean(0)) / y.std(0, correction=0)
+                loss = functional.mse_loss(outputs, targets)
+            else:
+                loss = functional.cross_entropy(outputs, targets, label_smoothing=c.label_smoothing)
+            for p in model.parameters():
+                if p.dim() > 1:
+                    loss = loss + c.l1 * p.abs().sum()
+            optimizer.zero_grad()
+            loss.backward()
+            if c.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), c.max_grad_norm)
+            optimizer.step()
+            scheduler.step()
+            step += 1
+    return model.eval()
+
+
+def assert_same_networks(lockstep: nn.Module, alone: nn.Module) -> None:
+    expected = alone.state_dict()
+    for name, value in lockstep.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-7, atol=1e-9, msg=name)
+
+
+def check(family: Family, dataset: Dataset, c: Configuration, epochs: int) -> None:
+    rows, _ = folds(dataset)
+    models = Lockstep(family, [c] * K, dataset, rows, SEEDS)
+    for _ in range(epochs):
+        models.train_epoch()
+    for i, seed in enumerate(SEEDS):
+        before = build(family, c, dataset, seed).state_dict()
+        after = models.model(i).state_dict()
+        assert any((before[name] != after[name]).any() for name in after)
+        assert_same_networks(
+            models.model(i), train_alone(family, c, dataset, rows[i], seed, epochs)
+        )
+
+
+SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 0.05}
+EVERY_OPTIMIZER: list[dict[str, Any]] = [
+    SGD,
+    SGD | {"momentum": 0.9},
+    SGD | {"momentum": 0.9, "nesterov": True},
+    {"optimizer": "adam", "lr": 0.01},
+    {"optimizer": "adamw", "lr": 0.01},
+    {"optimizer": "rmsprop", "lr": 0.003},
+    {"optimizer": "rmsprop", "lr": 0.003, "momentum": 0.8},
+]
+EVERY_REGULARIZER: list[dict[str, Any]] = [
+    {"weight_decay": 0.05},
+    {"l1": 0.003},
+    {"max_grad_norm": 0.3},
+    {"model": {"dropout": 0.3}},
+    {"model": {"batch_norm": True}},
+]
+EVERY_SCHEDULE: list[dict[str, Any]] = [
+    {"schedule": schedule} for schedule in ("constant", "step", "cosine", "one_cycle")
+]
+EVERY_INITIALIZATION: list[dict[str, Any]] = [
+    {"initialization": scheme} for scheme in ("xavier_uniform", "kaiming_normal", "orthogonal")
+]
+
+
+def short(choice: dict[str, Any]) -> str:
+    return "-".join(f"{key}={value}" for key, value in choice.items()).replace(" ", "")
+
+
+@pytest.mark.parametrize("optimizer", EVERY_OPTIMIZER, ids=short)
+@pytest.mark.parametrize("regularizer", [{}, *EVERY_REGULARIZER], ids=short)
+def test_lockstep_equals_torch_optim(
+    optimizer: dict[str, Any], regularizer: dict[str, Any]
+) -> None:
+    choice = {"model": {}, **optimizer, **regularizer}
+    choice["model"] = {"widths": (16, 8), "activation": "tanh", **choice["model"]}
+    check(MLP, REGRESSION, Configuration(epochs=6, batch_size=24, **choice), epochs=4)
+
+
+@pytest.mark.parametrize("schedule", EVERY_SCHEDULE, ids=short)
+@pytest.mark.parametrize("optimizer", [SGD, {"optimizer": "adam", "lr": 0.01}], ids=short)
+def test_lockstep_follows_torchs_schedules(
+    schedule: dict[str, Any], optimizer: dict[str, Any]
+) -> None:
+    configuration = Configuration(
+        model={"widths": (16,), "activation": "tanh"},
+        epochs=7,
+        batch_size=24,
+        **optimizer,
+        **schedule,
+    )
+    check(MLP, REGRESSION, configuration, epochs=7)
+
+
+@pytest.mark.parametrize("initialization", EVERY_INITIALIZATION, ids=short)
+def test_lockstep_starts_from_every_initialization(initialization: dict[str, Any]) -> None:
+    configuration = Configuration(
+        model={"widths": (16,), "activation": "tanh"}, batch_size=24, **initialization
+    )
+    check(MLP, REGRESSION, configuration, epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("family", "model"),
+    [
+        (MLP, {"widths": (32,), "batch_norm": True, "dropout": 0.2}),
+        (CNN, {"channels": (4, 8), "dropout": 0.2, "activation": "tanh", "hidden": 8}),
+        (ResNet, {"width": 4, "stages": 2, "activation": "tanh", "dropout": 0.1}),
+    ],
+)
+def test_images_classes_and_augmentation_in_lockstep(family: Family, model: dict[str, Any]) -> None:
+    configuration = Configuration(
+        model=model,
+        epochs=3,
+        batch_size=40,
+        optimizer="sgd",
+        lr=0.02,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=1e-3,
+        l1=1e-4,
+        label_smoothing=0.1,
+        max_grad_norm=1.0,
+        schedule="one_cycle",
+        flip=True,
+        shift=1,
+        erase=0.5,
+    )
+    check(family, DIGITS, configuration, epochs=3)
+
+
+def test_hyperparameters_may_differ_between_the_models_of_a_batch() -> None:
+    base = Configuration(
+        model={"widths": (16, 8), "activation": "tanh", "dropout": 0.1},
+        epochs=4,
+        batch_size=30,
+        optimizer="sgd",
+        lr=0.05,
+        schedule="cosine",
+    )
+    configurations = [
+        base,
+        replace(base, lr=0.01, momentum=0.9, weight_decay=0.02),
+        replace(
+            base,
+            momentum=0.5,
+            nesterov=True,
+            l1=0.002,
+            max_grad_norm=0.2,
+            model={**base.model, "dropout": 0.4},
+        ),
+    ]
+    rows, _ = folds(REGRESSION)
+    models = Lockstep(MLP, configurations, REGRESSION, rows, SEEDS)
+    for _ in range(4):
+        models.train_epoch()
+    for i, (configuration, seed) in enumerate(zip(configurations, SEEDS, strict=True)):
+        alone = train_alone(MLP, configuration, REGRESSION, rows[i], seed, 4)
+        assert_same_networks(models.model(i), alone)
+
+
+@pytest.mark.parametrize(("family", "dataset"), [(MLP, REGRESSION), (CNN, DIGITS)])
+def test_a_model_does_not_depend_on_its_companions(family: Family, dataset: Dataset) -> None:
+    model = {"widths": (16,), "dropout": 0.3} if family is MLP else {"channels": (4,)}
+    configuration = Configuration(model=model, batch_size=32)
+    rows, _ = folds(dataset, 8)
+
+    def train(which: Sequence[int]) -> Lockstep:
+        models = Lockstep(
+            family,
+            [configuration] * len(which),
+            dataset,
+            [rows[i] for i in which],
+            [100 + i for i in which],
+        )
+        # Rows are trimmed to the shortest, so all of these are given the same number.
+        for _ in range(3):
+            models.train_epoch()
+        return models
+
+    rows = [r[: min(map(len, rows))] for r in rows]
+    together, reversed_order, alone = train(range(8)), train(range(7, -1, -1)), train([5])
+    assert_same_networks(together.model(5), alone.model(0))
+    assert_same_networks(together.model(5), reversed_order.model(2))
+    assert (together.parameters[4] != together.parameters[5]).any()
+
+
+def test_every_epoch_is_a_new_order_of_each_models_own_rows() -> None:
+    rows = [torch.arange(0, 50), torch.arange(40, 93)]
+    c = Configuration(batch_size=16)
+    models = Lockstep(MLP, [c, c], REGRESSION, rows, [1, 2])
+    assert models.steps_per_epoch == math.ceil(50 / 16)
+    epochs = []
+    for epoch in range(20):
+        models.epoch = epoch
+        batches = list(models.batches())
+        assert [b.shape for b in batches] == [(2, 12)] * 4
+        drawn = torch.cat(batches, 1)
+        for i in range(2):
+            assert len(drawn[i].unique()) == 48
+            assert set(drawn[i].tolist()) <= set(rows[i].tolist())
+        epochs.append(drawn)
+    assert len({tuple(drawn[0].tolist()) for drawn in epochs}) == 20
+    # Rows sit out at random: over the epochs every row of the longer list had its turn.
+    assert set(torch.cat(epochs, 1)[1].tolist()) == set(rows[1].tolist())
+
+
+@pytest.mark.parametrize("dataset", [REGRESSION, DIGITS], ids=["regression", "classification"])
+def test_scores_are_scikit_learns_in_the_targets_own_units(dataset: Dataset) -> None:
+    rows, validation = folds(dataset)
+    validation[1] = validation[1][:-5]  # folds of different size
+    configuration = Configuration(model={"widths": (16,)}, lr=0.01)
+    models = Lockstep(MLP, [configuration] * K, dataset, rows, SEEDS)
+    for _ in range(5):
+        models.train_epoch()
+    scores = models.score(validation)
+    for i in range(K):
+        plain = models.model(i)
+        x = (dataset.inputs[validation[i]] - models.input_mean[i]) / models.input_std[i]
+        outputs = plain(x).detach()
+        targets = dataset.targets[validation[i]]
+        if dataset.task == "regression":
+            outputs = outputs * dataset.targets[rows[i]].std(correction=0)
+            outputs = outputs + dataset.targets[rows[i]].mean()
+            expected = mean_squared_error(targets.numpy(), outputs.numpy())
+        else:
+            expected = accuracy_score(targets.numpy(), outputs.argmax(1).numpy())
+        assert float(scores[i]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_held_out_rows_do_not_reach_the_weights_nor_the_normalisation() -> None:
+    rows, validation = folds(REGRESSION)
+    poisoned_inputs, poisoned_targets = REGRESSION.inputs.clone(), REGRESSION.targets.clone()
+    poisoned_inputs[validation[0]] = 1e6
+    poisoned_targets[validation[0]] = -1e6
+    poisoned = replace(REGRESSION, inputs=poisoned_inputs, targets=poisoned_targets)
+    trained = []
+    for dataset in (REGRESSION, poisoned):
+        models = Lockstep(MLP, [Configuration()] * K, dataset, rows, SEEDS)
+        models.train_epoch()
+        trained.append(models)
+    assert torch.equal(trained[0].parameters[0], trained[1].parameters[0])
+    assert not torch.equal(trained[0].parameters[1], trained[1].parameters[1])
+
+
+def test_a_constant_feature_does_no_harm() -> None:
+    inputs = torch.cat([REGRESSION.inputs, torch.full((len(REGRESSION), 1), 7.0)], 1)
+    dataset = replace(REGRESSION, inputs=inputs)
+    rows, validation = folds(dataset)
+    models = Lockstep(MLP, [Configuration()] * K, dataset, rows, SEEDS)
+    models.train_epoch()
+    assert models.score(validation).isfinite().all()
+
+
+def test_state_and_restore_bring_weights_and_running_statistics_back() -> None:
+    rows, validation = folds(DIGITS)
+    configuration = Configuration(model={"channels": (4,), "batch_norm": True})
+    models = Lockstep(CNN, [configuration] * K, DIGITS, rows, SEEDS)
+    models.train_epoch()
+    state, scores = models.state(), models.score(validation)
+    outputs = models.predict(validation[0])
+    models.train_epoch()
+    assert not torch.equal(models.predict(validation[0]), outputs)
+    models.restore(state)
+    assert torch.equal(models.predict(validation[0]), outputs)
+    assert torch.equal(models.score(validation), scores)
+
+
+def test_training_reduces_the_error_below_the_targets_variance() -> None:
+    rows, validation = folds(REGRESSION)
+    configuration = Configuration(model={"widths": (64, 64), "activation": "tanh"}, lr=0.01)
+    models = Lockstep(MLP, [configuration] * K, REGRESSION, rows, SEEDS)
+    for _ in range(100):
+        models.train_epoch()
+    assert float(models.score(validation).mean()) < 0.3 * float(np.var(REGRESSION.targets.numpy()))
+
+
+def test_a_layer_whose_randomness_has_no_seed_is_refused() -> None:
+    class Noisy(nn.Module):
+        def __init__(self, input_shape: Sequence[int], n_outputs: int) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(1, 4), nn.AlphaDropout(), nn.Linear(4, 1))
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            outputs: Tensor = self.layers(inputs)
+            return outputs
+
+    with pytest.raises(InputError, match="AlphaDropout"):
+        Lockstep(Noisy, [Configuration()], REGRESSION, [torch.arange(50)], [0])
+
+
+@pytest.mark.parametrize("optimizer", EVERY_OPTIMIZER, ids=short)
+def test_lockstep_equals_torch_optim_in_single_precision(optimizer: dict[str, Any]) -> None:
+    torch.set_default_dtype(torch.float32)
+    choice = {"model": {"widths": (16, 8), "activation": "tanh", "dropout": 0.1}, **optimizer}
+    c = Configuration(epochs=3, batch_size=24, weight_decay=0.01, l1=0.001, **choice)
+    dataset = function.load("train", Path())
+    rows, _ = folds(dataset)
+    models = Lockstep(MLP, [c] * K, dataset, rows, SEEDS)
+    for _ in range(3):
+        models.train_epoch()
+    for i, seed in enumerate(SEEDS):
+        alone = train_alone(MLP, c, dataset, rows[i], seed, 3).state_dict()
+        for name, value in models.model(i).state_dict().items():
+            assert value.dtype == torch.float32
+            torch.testing.assert_close(value, alone[name], rtol=1e-3, atol=1e-4, msg=name)

@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, mean_squared_error
+from torch.nn import functional
+
+from hw1.training.metrics import METRICS, losses, scores
+
+
+@given(st.integers(1, 4), st.integers(1, 30), st.integers(2, 6), st.integers(0, 10**6))
+def test_scores_are_scikit_learns_over_the_counted_rows(
+    n_models: int, n_rows: int, n_outputs: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    outputs = torch.randn(n_models, n_rows, n_outputs, generator=generator)
+    targets = torch.randn(n_models, n_rows, n_outputs, generator=generator)
+    classes = torch.randint(n_outputs, (n_models, n_rows), generator=generator)
+    counted = torch.rand(n_models, n_rows, generator=generator) < 0.7
+    counted[:, 0] = True
+    errors = scores("regression", outputs, targets, counted)
+    accuracies = scores("classification", outputs, classes, counted)
+    for i, rows in enumerate(counted):
+        error = mean_squared_error(targets[i, rows].numpy(), outputs[i, rows].numpy())
+        accuracy = accuracy_score(classes[i, rows], outputs[i, rows].argmax(1))
+        assert float(errors[i]) == pytest.approx(error, rel=1e-5)
+        assert float(accuracies[i]) == pytest.approx(accuracy)
+
+
+def test_a_network_that_says_nothing_has_no_accuracy() -> None:
+    outputs = torch.tensor([[[math.nan, math.nan]], [[0.0, 1.0]]])
+    targets, counted = torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
+    assert scores("classification", outputs, targets, counted).isnan().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("smoothing", [[0.0, 0.0], [0.1, 0.3]])
+def test_the_loss_is_torchs_cross_entropy_model_by_model(smoothing: list[float]) -> None:
+    torch.manual_seed(0)
+    outputs, targets = torch.randn(2, 9, 5), torch.randint(5, (2, 9))
+    found = losses("classification", outputs, targets, torch.tensor(smoothing))
+    for i, s in enumerate(smoothing):
+        expected = functional.cross_entropy(outputs[i], targets[i], label_smoothing=s)
+        torch.testing.assert_close(found[i], expected)
+
+
+def test_the_loss_of_a_regression_is_the_mean_squared_error() -> None:
+    torch.manual_seed(0)
+    outputs, targets = torch.randn(2, 9, 3), torch.randn(2, 9, 3)
+    found = losses("regression", outputs, targets, torch.zeros(2))
+    for i in range(2):
+        torch.testing.assert_close(found[i], functional.mse_loss(outputs[i], targets[i]))
+
+
+def test_better_knows_the_direction_and_nan() -> None:
+    error, accuracy = METRICS["regression"], METRICS["classification"]
+    assert error.better(1, 2)
+    assert not error.better(2, 1)
+    assert accuracy.better(2, 1)
+    assert not accuracy.better(1, 2)
+    for metric in METRICS.values():
+        assert metric.better(0.5, metric.worst)
+        assert not metric.better(math.nan, 0.5)
+    assert (error.direction, accuracy.direction) == ("minimize", "maximize")
