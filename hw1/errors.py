@@ -25,6 +25,6 @@ def choose(kind: str, name: str, options: Iterable[str]) -> str:
     options = list(options)
     if name in options:
         return name
-    nearest = difflib.get_close_matches(name, options, n=1)
+    nearest = difflib.get_close_matches(name.lower(), options, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     raise InputError(f"unknown {kind} {name!r}: {hint}choose one of {', '.join(options)}")

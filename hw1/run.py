@@ -359,13 +359,13 @@ def execute(
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=_work, args=(job, threads, deadline), daemon=True)
-        for _ in range(jobs)
-    ]
+    # A copy without the definition, which a process cannot be sent: each loads its own.
+    work = (dataclasses.replace(job), threads, deadline)
+    workers: list[multiprocessing.process.BaseProcess] = []
     try:
-        for worker in workers:
-            worker.start()
+        for _ in range(jobs):
+            workers.append(context.Process(target=_work, args=work, daemon=True))
+            workers[-1].start()
         running = list(workers)
         while running:
             wait([worker.sentinel for worker in running], timeout=0.5)
@@ -375,8 +375,7 @@ def execute(
                 break
     finally:
         for worker in workers:
-            if worker.is_alive():
-                worker.terminate()
+            worker.terminate()
         for worker in workers:
             worker.join()
         study.fail_orphans()

@@ -1,7 +1,7 @@
 """FashionMNIST through torchvision, downloaded once into the data folder."""
 
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 from hw1.datasets.dataset import Dataset, Part
 from hw1.errors import InputError
@@ -26,7 +26,7 @@ def load(part: Part, data_dir: Path) -> Dataset:
     if not all(check_integrity(str(folder / name)) for name in names):
         try:
             FashionMNIST(str(data_dir), download=True)
-        except (URLError, OSError, RuntimeError) as error:
+        except (HTTPException, OSError, RuntimeError) as error:  # URLError is an OSError
             reason = " ".join(str(error).split())
             raise InputError(
                 f"FashionMNIST is not in {folder} and cannot be downloaded ({reason}): put "
@@ -35,7 +35,7 @@ def load(part: Part, data_dir: Path) -> Dataset:
             ) from error
     try:
         data = FashionMNIST(str(data_dir), train=part == "train", download=False)
-    except (AssertionError, OSError, RuntimeError, ValueError) as error:
+    except (AssertionError, KeyError, OSError, RuntimeError, ValueError) as error:
         raise InputError(
             f"the FashionMNIST files in {folder} are damaged ({error}): delete them, and they "
             "are downloaded again"

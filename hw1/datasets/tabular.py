@@ -5,15 +5,16 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 
 from hw1.datasets.dataset import Dataset, Loader, Part, Task
-from hw1.errors import InputError
+from hw1.errors import InputError, choose
 
 DEFAULT_TARGET = "label"
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Table(NamedTuple):
@@ -67,11 +68,15 @@ def load(
         InputError: a file is missing, empty or no CSV; a column is repeated or missing; a cell is
             empty, NaN, infinite, or text where a number belongs (its line and column are named).
     """
+    choose("task", task, get_args(Task))
     train = _read(train_csv)
     target = _target_column(train, target)
     features = [column for column in train.columns if column != target]
     if not features:
-        raise InputError(f"{train_csv} has no feature column beside the target {target!r}")
+        raise InputError(
+            f"{train_csv} has no feature column beside the target {target!r}: give it one, and "
+            "separate the columns by commas"
+        )
     test = None if test_csv is None else _read(test_csv)
     if test is not None and set(test.columns) != set(train.columns):
         raise InputError(
@@ -85,19 +90,20 @@ def load(
     class_names: tuple[str, ...] = ()
     if task == "classification":
         # The classes are those of the training rows, so that both parts number them alike.
-        class_names = _class_names(_text(train, target))
+        class_names = _class_names(_labels(train, target))
         if len(class_names) < 2:
             raise InputError(
                 f"column {target!r} of {train_csv} holds one class only: a classification needs two"
             )
-        labels = _text(table, target)
+        labels = _labels(table, target)
         unknown = set(labels) - set(class_names)
         if unknown:
             raise InputError(
                 f"column {target!r} of {table.path} holds {sorted(unknown)[0]!r}, a class without "
                 f"training rows in {train_csv}"
             )
-        targets = torch.tensor([class_names.index(label) for label in labels])
+        numbers = {name: number for number, name in enumerate(class_names)}
+        targets = torch.tensor([numbers[label] for label in labels])
     else:
         targets = torch.from_numpy(_numbers(table, [target]))
     return Dataset(
@@ -124,13 +130,15 @@ def _read(path: Path) -> Table:
         raise InputError(f"{path} is empty: a header row and at least one row of data are needed")
     columns = [cell.strip() for cell in lines[0][1]]
     rows = lines[1:]
-    repeated = [column for column in columns if columns.count(column) > 1]
-    if repeated:
-        raise InputError(f"{path} has two columns named {repeated[0]!r}: rename one")
     if all(_is_number(column) for column in columns):
         raise InputError(
             f"the first row of {path} holds numbers only: give the columns' names in a header row"
         )
+    if "" in columns:
+        raise InputError(f"column {columns.index('') + 1} of {path} has no name: give it one")
+    repeated = [column for column in columns if columns.count(column) > 1]
+    if repeated:
+        raise InputError(f"{path} has two columns named {repeated[0]!r}: rename one")
     if not rows:
         raise InputError(f"{path} has a header but no rows of data")
     for line, row in rows:
@@ -157,7 +165,8 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return False
-    return True
+    # Python also reads 1_000 and the digits of other scripts, which elsewhere are text.
+    return cell.isascii() and "_" not in cell
 
 
 def _numbers(table: Table, columns: Sequence[str]) -> np.ndarray:
@@ -167,8 +176,8 @@ def _numbers(table: Table, columns: Sequence[str]) -> np.ndarray:
     for i, (line, row) in enumerate(table.rows):
         for j, position in enumerate(positions):
             cell = row[position].strip()
-            value = float(cell) if _is_number(cell) else None
-            if value is None or not math.isfinite(np.float32(value)):
+            value = float(cell) if _is_number(cell) else math.nan
+            if not abs(value) <= LARGEST:
                 what = "is empty" if not cell else f"holds {cell!r}"
                 raise InputError(
                     f"column {columns[j]!r} {what} in line {line} of {table.path}: "
@@ -178,12 +187,18 @@ def _numbers(table: Table, columns: Sequence[str]) -> np.ndarray:
     return values
 
 
-def _text(table: Table, column: str) -> list[str]:
+def _labels(table: Table, column: str) -> list[str]:
+    """The class of each row; numbers in one form, so that 1 and 1.0 are the same class."""
     position = table.columns.index(column)
+    labels = []
     for line, row in table.rows:
-        if not row[position].strip():
-            raise InputError(f"column {column!r} is empty in line {line} of {table.path}")
-    return [row[position].strip() for _, row in table.rows]
+        label = row[position].strip()
+        if _is_number(label):
+            label = repr(float(label)).removesuffix(".0")
+        if label in ("", "nan"):
+            raise InputError(f"column {column!r} holds no class in line {line} of {table.path}")
+        labels.append(label)
+    return labels
 
 
 def _class_names(labels: Sequence[str]) -> tuple[str, ...]:

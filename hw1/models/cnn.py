@@ -7,24 +7,10 @@ from torch import Tensor, nn
 
 from hw1.errors import ArchitectureError, choose
 from hw1.models.activations import activation_layer
+from hw1.models.sizes import check_sizes, image_shape
 
 Pooling = Literal["max", "average"]
 Head = Literal["flatten", "average"]
-
-
-def image_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:
-    """``input_shape`` as ``(channels, height, width)``.
-
-    Raises:
-        ArchitectureError: the rows are no images.
-    """
-    if len(input_shape) != 3:
-        raise ArchitectureError(
-            f"a convolutional network needs images (channels, height, width), not rows of shape "
-            f"{tuple(input_shape)}: choose a study with an MLP for this data"
-        )
-    channels, height, width = input_shape
-    return channels, height, width
 
 
 class CNN(nn.Module):
@@ -47,8 +33,8 @@ class CNN(nn.Module):
         dropout: the probability of dropping an element after each block and in the head.
 
     Raises:
-        ArchitectureError: the rows are no images, no pixel is left after pooling, or the kernel
-            size is even.
+        ArchitectureError: the rows are no images, no pixel is left after pooling, the kernel size
+            is even, or a size is below one.
     """
 
     def __init__(
@@ -67,6 +53,10 @@ class CNN(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_sizes(
+            1, channels=min(channels, default=1), convolutions=convolutions, kernel_size=kernel_size
+        )
+        check_sizes(0, hidden=hidden)
         n_channels, height, width = image_shape(input_shape)
         side = min(height, width)
         if side >> len(channels) == 0:

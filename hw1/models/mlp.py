@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hw1.errors import ArchitectureError
 from hw1.models.activations import activation_layer
+from hw1.models.sizes import check_sizes
 
 
 class MLP(nn.Module):
@@ -35,8 +35,7 @@ class MLP(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if any(width < 1 for width in widths):
-            raise ArchitectureError(f"a hidden layer needs at least one unit, not {min(widths)}")
+        check_sizes(1, **{f"width of layer {i + 1}": width for i, width in enumerate(widths)})
         layers: list[nn.Module] = [nn.Flatten()]
         n_inputs = math.prod(input_shape)
         for width in widths:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from hw1.errors import ArchitectureError
 from hw1.models.activations import activation_layer
-from hw1.models.cnn import image_shape
+from hw1.models.sizes import check_sizes, image_shape
 
 
 class ResidualBlock(nn.Module):
@@ -53,7 +53,8 @@ class ResNet(nn.Module):
             (Zagoruyko and Komodakis, 2016, https://arxiv.org/abs/1605.07146).
 
     Raises:
-        ArchitectureError: the rows are no images, or a stage has nothing left to halve.
+        ArchitectureError: the rows are no images, a stage has nothing left to halve, or a size
+            is below one.
     """
 
     def __init__(
@@ -68,14 +69,15 @@ class ResNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_sizes(1, width=width, stages=stages, blocks=blocks)
         n_channels, height, width_in_pixels = image_shape(input_shape)
         side = min(height, width_in_pixels)
         # A strided convolution rounds up, so a side of s can be halved this often before it is 1.
         most_stages = (side - 1).bit_length() + 1
-        if not 1 <= stages <= most_stages:
+        if stages > most_stages:
             raise ArchitectureError(
                 f"no pixel is left to halve of {height} x {width_in_pixels} after {most_stages} "
-                f"stages: use 1 to {most_stages} stages, not {stages}"
+                f"stages: use at most {most_stages}, not {stages}"
             )
         layers: list[nn.Module] = [
             nn.Conv2d(n_channels, width, 3, padding=1, bias=False),

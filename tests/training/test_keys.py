@@ -68,7 +68,9 @@ def test_folding_in_gives_each_purpose_numbers_of_its_own() -> None:
 
 
 def test_seeds_differ_by_study_trial_and_fold() -> None:
-    seeds = {seed(study, trial, fold) for study in range(9) for trial in range(9) for fold in (0, 1)}
+    seeds = {
+        seed(study, trial, fold) for study in range(9) for trial in range(9) for fold in (0, 1)
+    }
     assert len(seeds) == 9 * 9 * 2
     assert all(0 <= s < 2**63 for s in seeds)
 

@@ -1,0 +1,131 @@
+"""Fixtures: small study files, a database of its own for each test, the command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+
+from hw1.run import Job, Options, load_definition, prepare
+from hw1.study import Study
+
+ROOT = Path(__file__).resolve().parent.parent
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+TINY_STUDY = '''
+"""A study that takes no time: {doc}."""
+from hw1.datasets import {dataset}
+from hw1.models import {family}
+from hw1.objective import StudyDefinition
+from hw1.training import Configuration
+
+def search_space(trial):
+    return Configuration(
+        model={model},
+        lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True),
+        batch_size=trial.suggest_categorical("batch_size", [16, 32]),
+        optimizer="adam",
+    )
+
+study = StudyDefinition(
+    dataset={dataset}.load,
+    task="{task}",
+    model={family},
+    search_space=search_space,
+    grid={{"lr": [1e-3, 1e-2, 1e-1], "batch_size": [16, 32]}},
+    defaults={{"lr": 1e-2, "batch_size": 32}},
+    n_trials=4,
+    n_splits=3,
+    epochs={epochs},
+)
+'''
+TINY_REGRESSION = TINY_STUDY.format(
+    doc="regression",
+    dataset="function",
+    family="MLP",
+    model='{"widths": [8]}',
+    task="regression",
+    epochs=2,
+)
+TINY_CLASSIFICATION = TINY_STUDY.format(
+    doc="classification",
+    dataset="digits",
+    family="MLP",
+    model='{"widths": [8]}',
+    task="classification",
+    epochs=2,
+)
+# Its trials say when they begin and take so long that a test can count on finding one running.
+SLOW_REGRESSION = (
+    TINY_REGRESSION.replace("epochs=2", "epochs=100_000")
+    .replace(
+        "study =",
+        """class Announced(MLP):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        print("a network is built", flush=True)
+
+study =""",
+    )
+    .replace("model=MLP", "model=Announced")
+)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The URL of a new database."""
+    return f"sqlite:///{tmp_path}/studies.db"
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, url: str) -> Callable[..., Job]:
+    """Writes a study file and describes a run of it."""
+
+    def make(source: str = TINY_REGRESSION, name: str = "tiny") -> Job:
+        path = tmp_path / "tiny.py"
+        path.write_text(source)
+        return Job(str(path), path, url, name, tmp_path / "data", torch.device("cpu"))
+
+    return make
+
+
+@pytest.fixture
+def make_study(make_job: Callable[..., Job]) -> Callable[..., Study]:
+    """Prepares a study from a study file's source and options."""
+
+    def make(source: str = TINY_REGRESSION, name: str = "tiny", **options: object) -> Study:
+        job = make_job(source, name)
+        load_definition(job.definition_path)
+        return prepare(job, Options(**options))[0]  # type: ignore[arg-type]
+
+    return make
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line as a user types it."""
+    return [sys.executable, str(ROOT / "run_study.py"), *arguments]
+
+
+@pytest.fixture
+def cli(tmp_path: Path, url: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line as a process, on the test's own database."""
+
+    def run(*arguments: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "OPTUNA_STORAGE": url, "COLUMNS": "100"}
+        return subprocess.run(  # type: ignore[call-overload, no-any-return]
+            command(*arguments),
+            **{
+                "capture_output": True,
+                "text": True,
+                "cwd": tmp_path,
+                "env": environment,
+                "timeout": 120,
+                **kwargs,
+            },
+        )
+
+    return run

@@ -1,0 +1,381 @@
+import gc
+import gzip
+import hashlib
+import http.server
+import os
+import socket
+import struct
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from torchvision.datasets import FashionMNIST
+
+from hw1.datasets import Dataset, fashion_mnist
+from hw1.errors import InputError
+
+NAMES = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+]
+ARTICLES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+N_TRAIN, N_TEST = 5, 3
+
+
+def idx(values: np.ndarray) -> bytes:
+    """An IDX file of bytes: http://yann.lecun.com/exdb/mnist describes the format."""
+    sizes = struct.pack(f">{values.ndim}I", *values.shape)
+    return struct.pack(">HBB", 0, 8, values.ndim) + sizes + values.astype(np.uint8).tobytes()
+
+
+def tiny() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        NAMES[0]: rng.integers(0, 256, (N_TRAIN, 28, 28)),
+        NAMES[1]: np.array([9, 0, 3, 3, 1]),
+        NAMES[2]: rng.integers(0, 256, (N_TEST, 28, 28)),
+        NAMES[3]: np.array([2, 7, 0]),
+    }
+
+
+def unpacked(data_dir: Path) -> Path:
+    """The tiny files, unpacked, in the data folder; returns the folder that holds them."""
+    folder = data_dir / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in tiny().items():
+        (folder / name).write_bytes(idx(values))
+    return folder
+
+
+def check_tiny(data_dir: Path) -> None:
+    """Both parts load from the data folder and hold the tiny files' values."""
+    values = tiny()
+    for part, images, labels in [("train", NAMES[0], NAMES[1]), ("test", NAMES[2], NAMES[3])]:
+        data = fashion_mnist.load(part, data_dir)  # type: ignore[arg-type]
+        assert data.inputs.dtype == torch.uint8
+        np.testing.assert_array_equal(data.inputs.numpy(), values[images][:, None])
+        assert data.targets.dtype == torch.int64
+        assert data.targets.tolist() == values[labels].tolist()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves a dictionary of files from 127.0.0.1 and notes what is asked for."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.requests: list[str] = []
+        self.garbage = False
+        self.missing_bytes = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def answer(self, with_body: bool) -> None:
+        self.server.requests.append(self.path)
+        if self.server.garbage:
+            self.wfile.write(b"this is no HTTP\r\n\r\n")
+            return
+        body = self.server.files.get(self.path.removeprefix("/"))
+        if body is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body[: len(body) - self.server.missing_bytes])
+
+    def do_GET(self) -> None:
+        self.answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self.answer(with_body=False)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps the requests out of the report."""
+
+
+def use_mirror(monkeypatch: pytest.MonkeyPatch, url: str) -> dict[str, bytes]:
+    """Point torchvision to a mirror of the tiny files; returns these, packed."""
+    packed = {f"{name}.gz": gzip.compress(idx(values)) for name, values in tiny().items()}
+    sums = [(name, hashlib.md5(body).hexdigest()) for name, body in packed.items()]
+    monkeypatch.setattr(FashionMNIST, "mirrors", [url])
+    monkeypatch.setattr(FashionMNIST, "resources", sums)
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    return packed
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        running.files = use_mirror(monkeypatch, running.url)
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A mirror that refuses connections: a port that is bound, but not listened on."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        use_mirror(monkeypatch, f"http://127.0.0.1:{bound.getsockname()[1]}/")
+        yield
+
+
+# The real data.
+
+
+@pytest.fixture(scope="module")
+def real() -> dict[str, Dataset]:
+    data_dir = os.environ.get("HW1_DATA")
+    if not data_dir:
+        pytest.skip("set HW1_DATA to the folder that holds FashionMNIST/raw")
+    folder = Path(data_dir) / "FashionMNIST" / "raw"
+    if not all((folder / name).is_file() for name in NAMES):
+        pytest.skip(f"HW1_DATA is {data_dir}, and {folder} lacks the FashionMNIST files")
+    return {
+        "train": fashion_mnist.load("train", Path(data_dir)),
+        "test": fashion_mnist.load("test", Path(data_dir)),
+    }
+
+
+def test_the_real_parts_have_60000_and_10000_grey_images_of_28_by_28(
+    real: dict[str, Dataset],
+) -> None:
+    for part, n_rows in {"train": 60_000, "test": 10_000}.items():
+        data = real[part]
+        assert data.inputs.shape == (n_rows, 1, 28, 28)
+        assert data.inputs.dtype == torch.uint8
+        assert data.targets.shape == (n_rows,)
+        assert data.targets.dtype == torch.int64
+
+
+def test_the_real_classes_are_balanced(real: dict[str, Dataset]) -> None:
+    for part, count in {"train": 6000, "test": 1000}.items():
+        assert np.bincount(real[part].targets.numpy()).tolist() == [count] * 10
+
+
+def test_the_real_pixels_have_the_published_mean_and_deviation(real: dict[str, Dataset]) -> None:
+    counts = np.bincount(real["train"].inputs.numpy().ravel(), minlength=256)
+    levels = np.arange(256) / 255
+    mean = np.average(levels, weights=counts)
+    deviation = np.sqrt(np.average((levels - mean) ** 2, weights=counts))
+    assert mean == pytest.approx(0.2860, abs=5e-5)
+    assert deviation == pytest.approx(0.3530, abs=5e-5)
+
+
+def test_the_first_real_articles_are_the_published_ones(real: dict[str, Dataset]) -> None:
+    names = real["test"].class_names
+    assert [names[label] for label in real["test"].targets[:5]] == [
+        "Ankle boot",
+        "Pullover",
+        "Trouser",
+        "Trouser",
+        "Shirt",
+    ]
+
+
+# Files that are there.
+
+
+def test_unpacked_files_are_read_without_a_network(tmp_path: Path, no_server: None) -> None:
+    unpacked(tmp_path)
+    check_tiny(tmp_path)
+
+
+def test_packed_files_are_unpacked_without_a_network(tmp_path: Path, no_server: None) -> None:
+    folder = tmp_path / "FashionMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name, values in tiny().items():
+        (folder / f"{name}.gz").write_bytes(gzip.compress(idx(values), mtime=0))
+    sums = [(path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in folder.iterdir()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FashionMNIST, "resources", sorted(sums))
+        check_tiny(tmp_path)
+
+
+def test_the_description_names_the_task_and_the_ten_articles(
+    tmp_path: Path, no_server: None
+) -> None:
+    unpacked(tmp_path)
+    data = fashion_mnist.load("train", tmp_path)
+    assert (data.name, data.task, data.target_name) == (
+        "FashionMNIST",
+        "classification",
+        "article",
+    )
+    assert data.class_names == ARTICLES
+    assert (data.input_shape, data.n_outputs) == ((1, 28, 28), 10)
+
+
+# Files that are downloaded.
+
+
+def test_missing_files_are_downloaded_once(tmp_path: Path, server: Server) -> None:
+    check_tiny(tmp_path)
+    asked = set(server.requests)
+    assert asked == {f"/{name}.gz" for name in NAMES}
+    server.requests.clear()
+    check_tiny(tmp_path)
+    assert server.requests == []
+
+
+def test_only_the_missing_file_is_downloaded(tmp_path: Path, server: Server) -> None:
+    check_tiny(tmp_path)
+    server.requests.clear()
+    folder = tmp_path / "FashionMNIST" / "raw"
+    for path in folder.glob(f"{NAMES[3]}*"):
+        path.unlink()
+    check_tiny(tmp_path)
+    assert set(server.requests) == {f"/{NAMES[3]}.gz"}
+
+
+def assert_says_what_to_do(message: str, data_dir: Path) -> None:
+    assert str(data_dir / "FashionMNIST" / "raw") in message
+    for name in NAMES:
+        assert f"{name}.gz" in message
+    assert "--data-dir" in message
+    assert "\n" not in message
+
+
+def test_an_unreachable_mirror_says_which_files_go_where(tmp_path: Path, no_server: None) -> None:
+    with pytest.raises(InputError, match="cannot be downloaded") as caught:
+        fashion_mnist.load("train", tmp_path)
+    assert_says_what_to_do(str(caught.value), tmp_path)
+
+
+def test_a_mirror_without_the_files_says_which_files_go_where(
+    tmp_path: Path, server: Server
+) -> None:
+    server.files.clear()
+    with pytest.raises(InputError, match="cannot be downloaded") as caught:
+        fashion_mnist.load("test", tmp_path)
+    assert_says_what_to_do(str(caught.value), tmp_path)
+    assert "404" in str(caught.value)
+
+
+def test_a_download_with_another_checksum_is_refused(tmp_path: Path, server: Server) -> None:
+    server.files[f"{NAMES[0]}.gz"] = gzip.compress(b"something else")
+    with pytest.raises(InputError, match="cannot be downloaded") as caught:
+        fashion_mnist.load("train", tmp_path)
+    assert_says_what_to_do(str(caught.value), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # urllib forgets its socket
+def test_a_mirror_that_speaks_no_http_says_which_files_go_where(
+    tmp_path: Path, server: Server
+) -> None:
+    server.garbage = True
+    kind, message = None, ""
+    try:
+        fashion_mnist.load("train", tmp_path)
+    except Exception as error:
+        kind, message = type(error), str(error)
+    gc.collect()  # while the warning is still ignored
+    assert kind is InputError
+    assert_says_what_to_do(message, tmp_path)
+
+
+def test_a_download_that_breaks_off_is_refused(tmp_path: Path, server: Server) -> None:
+    server.missing_bytes = 10
+    with pytest.raises(InputError, match="cannot be downloaded") as caught:
+        fashion_mnist.load("train", tmp_path)
+    assert_says_what_to_do(str(caught.value), tmp_path)
+    server.missing_bytes = 0
+    check_tiny(tmp_path)
+
+
+def test_a_data_folder_that_is_a_file_is_an_input_error(tmp_path: Path, server: Server) -> None:
+    data_dir = tmp_path / "file"
+    data_dir.write_text("no folder")
+    with pytest.raises(InputError) as caught:
+        fashion_mnist.load("train", data_dir)
+    assert_says_what_to_do(str(caught.value), data_dir)
+
+
+# Files that are damaged.
+
+
+@settings(deadline=None, max_examples=60)
+@given(which=st.sampled_from([0, 1]), kept=st.floats(0, 1, exclude_max=True))
+@example(which=0, kept=0.0)
+@example(which=1, kept=0.0)
+def test_a_truncated_file_is_an_input_error(which: int, kept: float) -> None:
+    with tempfile.TemporaryDirectory() as data_dir:
+        folder = unpacked(Path(data_dir))
+        content = (folder / NAMES[which]).read_bytes()
+        (folder / NAMES[which]).write_bytes(content[: int(kept * len(content))])
+        with pytest.raises(InputError, match=r"are damaged .*delete them") as caught:
+            fashion_mnist.load("train", Path(data_dir))
+        assert str(folder) in str(caught.value)
+        assert len(fashion_mnist.load("test", Path(data_dir))) == N_TEST
+
+
+@settings(deadline=None, max_examples=100)
+@given(which=st.sampled_from([0, 1]), start=st.binary(min_size=4, max_size=20))
+@example(which=0, start=b"<html>moved</html>")
+def test_a_file_with_another_start_is_an_input_error(which: int, start: bytes) -> None:
+    with tempfile.TemporaryDirectory() as data_dir:
+        folder = unpacked(Path(data_dir))
+        content = (folder / NAMES[which]).read_bytes()
+        # The length stays, so that only the start tells.
+        damaged = start + content[len(start) :]
+        assume(damaged[2] != 10)  # the test below
+        if damaged[: 4 * (4 - 2 * which)] == content[: 4 * (4 - 2 * which)]:
+            return  # only pixels or labels differ
+        (folder / NAMES[which]).write_bytes(damaged)
+        with pytest.raises(InputError, match=r"are damaged|do not belong together"):
+            fashion_mnist.load("train", Path(data_dir))
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_type_that_the_format_does_not_have_is_an_input_error(tmp_path: Path, which: int) -> None:
+    path = unpacked(tmp_path) / NAMES[which]
+    content = bytearray(path.read_bytes())
+    content[2] = 10
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="are damaged"):
+        fashion_mnist.load("train", tmp_path)
+
+
+@pytest.mark.parametrize("n_labels", [N_TRAIN - 1, N_TRAIN + 1])
+def test_images_and_labels_of_different_count_are_an_input_error(
+    tmp_path: Path, n_labels: int
+) -> None:
+    folder = unpacked(tmp_path)
+    (folder / NAMES[1]).write_bytes(idx(np.zeros(n_labels)))
+    with pytest.raises(
+        InputError, match=f"do not belong together .{N_TRAIN} images, {n_labels} labels"
+    ):
+        fashion_mnist.load("train", tmp_path)

@@ -1,0 +1,450 @@
+import csv
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hw1.datasets import Dataset, Task, tabular
+from hw1.errors import InputError
+
+SPACES = ["", " ", "\t", "  "]
+COLUMN_NAMES = st.text(
+    # No surrogates, which UTF-8 cannot hold, and no control characters.
+    st.characters(exclude_categories=("Cs", "Cc")),
+    min_size=1,
+    max_size=8,
+).filter(lambda name: name == name.strip() and not name.startswith("\ufeff"))
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+def write(folder: Path, text: str, name: str = "train.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode())
+    return path
+
+
+def train(path: Path, target: str | None = None, task: Task = "regression") -> Dataset:
+    return tabular.loader(path, target=target, task=task)("train", Path("no-such-folder"))
+
+
+def test(
+    path: Path, test_path: Path, target: str | None = None, task: Task = "regression"
+) -> Dataset:
+    return tabular.loader(path, test_path, target=target, task=task)("test", Path())
+
+
+test.__test__ = False  # type: ignore[attr-defined]
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def refused(path: Path, message: str, target: str | None = None, task: Task = "regression") -> None:
+    """Loading the training part of ``path`` is an InputError that matches ``message``."""
+    with pytest.raises(InputError, match=message) as caught:
+        train(path, target, task)
+    assert type(caught.value) is InputError
+
+
+# What is read.
+
+
+def test_a_hand_written_file_becomes_float32_columns_in_the_order_of_the_file(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, "b,y,a\n1,10,-0.5\n2,20,1e-3\n+3,3.0e1,.25\n")
+    data = train(path, target="y")
+    assert data.feature_names == ("b", "a")
+    assert data.inputs.dtype == data.targets.dtype == torch.float32
+    assert torch.equal(data.inputs, torch.tensor([[1, -0.5], [2, 1e-3], [3, 0.25]]))
+    assert torch.equal(data.targets, torch.tensor([[10.0], [20.0], [30.0]]))
+    assert (data.name, data.task, data.target_name) == ("train", "regression", "y")
+    assert (data.input_shape, data.n_outputs, data.class_names) == ((2,), 1, ())
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_any_finite_table_survives_the_round_trip(data: st.DataObject) -> None:
+    columns = data.draw(
+        st.lists(COLUMN_NAMES, min_size=2, max_size=5, unique=True).filter(
+            lambda names: not all(map(is_number, names))
+        ),
+        label="columns",
+    )
+    row = st.lists(FLOATS, min_size=len(columns), max_size=len(columns))
+    table = data.draw(st.lists(row, min_size=1, max_size=6), label="table")
+    target = data.draw(st.sampled_from(columns), label="target")
+    quote_all = data.draw(st.booleans(), label="quote all")
+    newline = data.draw(st.sampled_from(["\n", "\r\n"]), label="newline")
+    blank = st.sampled_from(["", newline, " " + newline, "," * (len(columns) - 1) + newline])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        encoding = data.draw(st.sampled_from(["utf-8", "utf-8-sig"]), label="encoding")
+        with path.open("w", encoding=encoding, newline="") as file:
+            writer = csv.writer(
+                file,
+                quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL,
+                lineterminator=newline,
+            )
+            writer.writerow(columns)
+            for cells in table:
+                file.write(data.draw(blank, label="blank line"))
+                space = data.draw(st.sampled_from(SPACES), label="space")
+                writer.writerow([f"{space}{cell!r}{space}" for cell in cells])
+        loaded = train(path, target=target)
+    features = [column for column in columns if column != target]
+    positions = [columns.index(column) for column in features]
+    assert loaded.feature_names == tuple(features)
+    assert loaded.target_name == target
+    assert torch.equal(loaded.inputs, torch.tensor([[row[i] for i in positions] for row in table]))
+    assert torch.equal(
+        loaded.targets, torch.tensor([[row[columns.index(target)]] for row in table])
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(order=st.permutations(["a", "b", "c", "label"]), rows=st.lists(FLOATS, min_size=1))
+def test_test_columns_in_any_order_are_put_in_the_order_of_the_training_columns(
+    order: list[str], rows: list[float]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        first = write(Path(folder), "a,b,c,label\n1,2,3,4\n")
+        offsets = {"a": 0.0, "b": 0.5, "c": 0.25, "label": 0.75}
+        lines = [",".join(repr(row * offsets[column]) for column in order) for row in rows]
+        second = write(Path(folder), "\n".join([",".join(order), *lines]), "test.csv")
+        data = test(first, second)
+    assert data.feature_names == ("a", "b", "c")
+    assert data.name == "train"
+    expected = torch.tensor([[row * offsets[c] for c in ("a", "b", "c")] for row in rows])
+    assert torch.equal(data.inputs, expected)
+    assert torch.equal(data.targets, torch.tensor([[row * 0.75] for row in rows]))
+
+
+def test_quoted_names_may_hold_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
+    path = write(tmp_path, '"a, b","say ""x""","two\nlines"\r\n"1",2,"3"\r\n')
+    data = train(path)
+    assert data.feature_names == ("a, b", 'say "x"')
+    assert data.target_name == "two\nlines"
+    assert torch.equal(data.inputs, torch.tensor([[1.0, 2.0]]))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = write(tmp_path, "\ufefflabel,a\n1,2\n")
+    data = train(path)
+    assert (data.feature_names, data.target_name) == (("a",), "label")
+
+
+def test_blank_lines_are_skipped_at_the_start_within_and_at_the_end(tmp_path: Path) -> None:
+    data = train(write(tmp_path, "\n\na,b\n\n1,2\n \n3,4\n\n\n"))
+    assert torch.equal(data.inputs, torch.tensor([[1.0], [3.0]]))
+
+
+def test_the_last_line_needs_no_line_break(tmp_path: Path) -> None:
+    assert len(train(write(tmp_path, "a,b\n1,2\n3,4"))) == 2
+
+
+# The target.
+
+
+@pytest.mark.parametrize(
+    ("header", "target"), [("label,a,b", "label"), ("a,label,b", "label"), ("a,Label,b", "b")]
+)
+def test_the_target_is_the_column_label_or_else_the_last(
+    tmp_path: Path, header: str, target: str
+) -> None:
+    data = train(write(tmp_path, f"{header}\n1,2,3\n"))
+    assert data.target_name == target
+    assert data.feature_names == tuple(c for c in header.split(",") if c != target)
+    assert data.targets.item() == header.split(",").index(target) + 1
+
+
+def test_a_named_target_beats_the_column_label(tmp_path: Path) -> None:
+    data = train(write(tmp_path, "a,b,label\n1,2,3\n"), target="b")
+    assert data.feature_names == ("a", "label")
+    assert data.targets.item() == 2
+
+
+def test_an_unknown_target_is_named_with_all_columns(tmp_path: Path) -> None:
+    refused(write(tmp_path, "a,b\n1,2\n"), "no column 'price': .*--target from a, b", "price")
+
+
+def test_a_target_without_a_feature_beside_it_is_refused(tmp_path: Path) -> None:
+    refused(write(tmp_path, "label\n1\n"), "no feature column beside the target 'label'")
+
+
+# Classification.
+
+
+def test_text_labels_are_classes_in_alphabetical_order(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,kind\n1,dog\n2,cat\n3, dog \n4,eel\n")
+    data = train(path, task="classification")
+    assert data.class_names == ("cat", "dog", "eel")
+    assert data.targets.tolist() == [1, 0, 1, 2]
+    assert data.targets.dtype == torch.int64
+    assert data.targets.shape == (4,)
+    assert data.n_outputs == 3
+
+
+def test_numeric_labels_are_ordered_as_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,label\n1,10\n2,9\n3,-1\n4,9\n")
+    data = train(path, task="classification")
+    assert data.class_names == ("-1", "9", "10")
+    assert data.targets.tolist() == [2, 1, 0, 1]
+
+
+def test_labels_that_are_partly_numbers_are_ordered_as_text(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,label\n1,9\n2,10\n3,other\n")
+    assert train(path, task="classification").class_names == ("10", "9", "other")
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-1000, 1000), min_size=2).filter(lambda v: len(set(v)) > 1))
+def test_every_row_keeps_its_numeric_class(labels: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        lines = "".join(f"0,{label}\n" for label in labels)
+        data = train(write(Path(folder), f"a,label\n{lines}"), task="classification")
+    assert data.class_names == tuple(str(label) for label in sorted(set(labels)))
+    assert [int(data.class_names[target]) for target in data.targets] == labels
+
+
+def test_the_test_part_numbers_classes_like_the_training_part(tmp_path: Path) -> None:
+    first = write(tmp_path, "a,kind\n1,x\n2,y\n3,z\n")
+    second = write(tmp_path, "kind,a\nz,5\ny,6\nz,7\n", "test.csv")
+    data = test(first, second, task="classification")
+    assert data.class_names == ("x", "y", "z")
+    assert data.targets.tolist() == [2, 1, 2]
+    assert data.inputs[:, 0].tolist() == [5, 6, 7]
+
+
+def test_a_class_only_in_the_test_part_is_named(tmp_path: Path) -> None:
+    first = write(tmp_path, "a,kind\n1,x\n2,y\n")
+    second = write(tmp_path, "a,kind\n1,x\n2,new\n", "test.csv")
+    with pytest.raises(InputError, match=r"'kind' of .*test\.csv holds 'new', a class without"):
+        test(first, second, task="classification")
+
+
+def test_one_class_only_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,kind\n1,x\n2,x\n")
+    refused(path, "'kind' of .* holds one class only", task="classification")
+
+
+def test_an_empty_label_names_its_line_and_column(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,kind\n1,x\n2, \n3,y\n")
+    refused(path, r"column 'kind' holds no class in line 3 of .*train\.csv", task="classification")
+
+
+def test_text_in_a_feature_is_refused_in_a_classification_too(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,kind\n1,x\nbig,y\n")
+    refused(path, "column 'a' holds 'big' in line 3", task="classification")
+
+
+# Files that cannot be read.
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing.csv"
+    refused(path, f"no file {re.escape(str(path))}")
+
+
+def test_a_missing_test_file_is_named_when_the_training_part_is_loaded(tmp_path: Path) -> None:
+    first = write(tmp_path, "a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"no file .*absent\.csv"):
+        tabular.loader(first, tmp_path / "absent.csv")("train", tmp_path)
+
+
+def test_a_folder_is_no_csv_file(tmp_path: Path) -> None:
+    refused(tmp_path, "cannot read .* as a CSV file")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\n \n,,\n", "\ufeff"])
+def test_a_file_without_any_cell_is_empty(tmp_path: Path, text: str) -> None:
+    refused(write(tmp_path, text), r"train\.csv is empty")
+
+
+@pytest.mark.parametrize("text", ["a,b", "a,b\n", "a,b\n\n , \n"])
+def test_a_header_alone_is_refused(tmp_path: Path, text: str) -> None:
+    refused(write(tmp_path, text), r"train\.csv has a header but no rows")
+
+
+@pytest.mark.parametrize("text", ["0.5,1,2\n3,4,5\n", "1e3,-2\n1,2\n", "1,2\n"])
+def test_a_file_of_numbers_without_a_header_is_refused(tmp_path: Path, text: str) -> None:
+    refused(write(tmp_path, text), "holds numbers only: give the columns' names")
+
+
+def test_a_file_without_a_header_whose_first_row_repeats_a_number_is_refused_as_such(
+    tmp_path: Path,
+) -> None:
+    refused(write(tmp_path, "0,0,1\n3,4,5\n"), "holds numbers only: give the columns' names")
+
+
+def test_a_column_named_with_a_number_is_allowed_beside_a_name(tmp_path: Path) -> None:
+    assert train(write(tmp_path, "2021,2022,y\n1,2,3\n")).feature_names == ("2021", "2022")
+
+
+@pytest.mark.parametrize("header", ["a,b,a", "a,b, a "])
+def test_a_repeated_column_is_named(tmp_path: Path, header: str) -> None:
+    refused(write(tmp_path, f"{header}\n1,2,3\n"), "two columns named 'a'")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
+        bytes(range(256)),
+        "a,b\n1,2\n".encode("utf-16"),
+        b"\x00" * 64,
+        "a,b\n1,é\n".encode("latin-1"),
+    ],
+)
+def test_a_binary_file_is_an_input_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "train.csv"
+    path.write_bytes(content)
+    refused(path, re.escape(str(path)))
+
+
+def test_a_quote_that_is_never_closed_is_an_input_error(tmp_path: Path) -> None:
+    refused(write(tmp_path, 'a,b\n"1,2\n3,4\n'), "cannot read .* as a CSV file")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=80) | st.text('abnif01.,-e" \r\n', max_size=40).map(str.encode))
+@example(b'"')
+@example(b"a,b\n1e40,2")
+def test_any_bytes_are_a_table_of_finite_numbers_or_an_input_error(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.csv"
+        path.write_bytes(content)
+        try:
+            with np.errstate(over="ignore"):
+                data = train(path)
+        except InputError:
+            return
+    assert torch.isfinite(data.inputs).all()
+    assert torch.isfinite(data.targets).all()
+
+
+# Cells that are no numbers.
+
+
+@pytest.mark.parametrize("cell", ["red", "1,5", "1.2.3", "0x10", "nan", "NaN", "inf", "-Infinity"])
+@pytest.mark.parametrize("column", ["a", "b", "c"])
+def test_a_cell_that_is_no_finite_number_names_its_line_and_column(
+    tmp_path: Path, column: str, cell: str
+) -> None:
+    cells = [f'"{cell}"' if name == column else "0" for name in "abc"]
+    path = write(tmp_path, f"a,b,c\n1,2,3\n\n{','.join(cells)}\n4,5,6\n")
+    # The blank line counts: the message gives the line that an editor shows.
+    refused(path, f"column '{column}' holds '{re.escape(cell)}' in line 4 of .*train\\.csv")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["1e999", "-1e999", "1e39", "-1e300"],
+)
+def test_a_number_beyond_float32_names_its_line_and_column(tmp_path: Path, cell: str) -> None:
+    refused(write(tmp_path, f"a,b\n1,2\n{cell},4\n"), f"column 'a' holds '{cell}' in line 3")
+
+
+@pytest.mark.parametrize("column", ["a", "b", "c"])
+@pytest.mark.parametrize("space", ["", "  "])
+def test_an_empty_cell_names_its_line_and_column(tmp_path: Path, column: str, space: str) -> None:
+    row = ",".join(space if name == column else "0" for name in "abc")
+    path = write(tmp_path, f"a,b,c\n1,2,3\n{row}\n")
+    refused(path, f"column '{column}' is empty in line 3 of ")
+
+
+@pytest.mark.parametrize(("row", "n_cells"), [("1", 1), ("1,2,3,4", 4), ("1,2,", None)])
+def test_a_row_of_another_length_names_its_line_and_both_lengths(
+    tmp_path: Path, row: str, n_cells: int | None
+) -> None:
+    path = write(tmp_path, f"a,b,c\n1,2,3\n{row}\n")
+    if n_cells is None:  # three cells, the last of them empty
+        refused(path, "column 'c' is empty in line 3")
+    else:
+        refused(path, rf"line 3 of .* has {n_cells} cells where the header has 3")
+
+
+def test_the_named_line_is_right_after_a_cell_of_several_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, 'a,b,kind\n1,2,"two\nlines"\n3,oops,x\n')
+    refused(path, "column 'b' holds 'oops' in line 4", task="classification")
+
+
+# Two files.
+
+
+@pytest.mark.parametrize(
+    "header", ["a,b", "a,b,c,d", "a,b,x", "A,b,c"], ids=["fewer", "more", "other", "case"]
+)
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_columns_that_differ_between_the_files_are_refused_with_either_part(
+    tmp_path: Path, part: str, header: str
+) -> None:
+    first = write(tmp_path, "a,b,c\n1,2,3\n")
+    row = ",".join("0" for _ in header.split(","))
+    second = write(tmp_path, f"{header}\n{row}\n", "test.csv")
+    listed = re.escape(f"({header.replace(',', ', ')})")
+    with pytest.raises(InputError, match=rf"{listed} are not those of .*train\.csv \(a, b, c\)"):
+        tabular.loader(first, second)(part, tmp_path)  # type: ignore[arg-type]
+
+
+def test_the_test_part_needs_a_test_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"no test file beside .*train\.csv.*--test-csv"):
+        tabular.loader(path)("test", tmp_path)
+
+
+def test_a_bad_cell_of_the_test_file_is_named_with_that_file(tmp_path: Path) -> None:
+    first = write(tmp_path, "a,b\n1,2\n")
+    second = write(tmp_path, "b,a\n1,2\n3,x\n", "test.csv")
+    with pytest.raises(InputError, match=r"column 'a' holds 'x' in line 3 of .*test\.csv"):
+        test(first, second)
+
+
+def test_paths_may_be_text_and_the_parts_come_from_their_own_files(tmp_path: Path) -> None:
+    first = write(tmp_path, "a,b\n1,2\n3,4\n")
+    second = write(tmp_path, "a,b\n5,6\n", "test.csv")
+    load = tabular.loader(str(first), str(second))
+    values: list[Sequence[float]] = [
+        load(part, tmp_path).inputs[:, 0].tolist() for part in ("train", "test")
+    ]
+    assert values == [[1, 3], [5]]
+
+
+def test_a_class_is_the_same_however_its_number_is_written(tmp_path: Path) -> None:
+    train = write(tmp_path, "x,label\n1,1\n2,2.0\n3,10\n")
+    test = tmp_path / "other.csv"
+    test.write_text("x,label\n1,1.0\n2,2\n3,1e1\n")
+    dataset = tabular.loader(train, test, task="classification")("test", tmp_path)
+    assert dataset.class_names == ("1", "2", "10")
+    assert dataset.targets.tolist() == [0, 1, 2]
+
+
+def test_a_missing_class_is_no_class(tmp_path: Path) -> None:
+    train = write(tmp_path, "x,label\n1,a\n2,nan\n3,b\n")
+    with pytest.raises(InputError, match="column 'label' holds no class in line 3"):
+        tabular.loader(train, task="classification")("train", tmp_path)
+
+
+@pytest.mark.parametrize("cell", ["1_000", "١٢"])
+def test_what_only_python_reads_as_a_number_is_text(tmp_path: Path, cell: str) -> None:
+    train = write(tmp_path, f"x,label\n{cell},1\n")
+    with pytest.raises(InputError, match="column 'x' holds"):
+        tabular.loader(train)("train", tmp_path)
+
+
+def test_columns_need_names_and_tasks_are_known(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"column 1 of .* has no name"):
+        tabular.loader(write(tmp_path, ",x,label\n0,1,2\n"))("train", tmp_path)
+    with pytest.raises(InputError, match="unknown task"):
+        tabular.loader(write(tmp_path, "x,label\n0,1\n"), task="ranking")("train", tmp_path)  # type: ignore[arg-type]

@@ -1,0 +1,228 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from hw1.errors import ArchitectureError, InputError
+from hw1.models import CNN
+from hw1.models.cnn import Head, Pooling, image_shape
+
+SIDES = st.integers(1, 20)
+CHANNELS = st.lists(st.integers(1, 5), max_size=5)
+
+
+def count(model: nn.Module, kind: type[nn.Module]) -> int:
+    return sum(isinstance(module, kind) for module in model.modules())
+
+
+def n_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def pooled(side: int, times: int) -> int:
+    """What is left of a side after pooling by 2, an odd last pixel lost each time."""
+    for _ in range(times):
+        side //= 2
+    return side
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    height=SIDES,
+    width=SIDES,
+    n_inputs=st.integers(1, 3),
+    n_outputs=st.integers(1, 4),
+    channels=CHANNELS,
+    convolutions=st.integers(1, 2),
+    kernel_size=st.sampled_from([1, 3, 5]),
+    pooling=st.sampled_from(["max", "average"]),
+    head=st.sampled_from(["flatten", "average"]),
+    hidden=st.sampled_from([0, 7]),
+    batch_norm=st.booleans(),
+)
+@example(8, 8, 1, 2, [1, 1, 1], 1, 3, "max", "flatten", 0, True)
+@example(7, 8, 1, 2, [1, 1, 1], 1, 3, "max", "flatten", 0, True)
+@example(28, 1, 1, 2, [1], 1, 3, "max", "average", 0, True)
+def test_a_network_has_its_output_shape_and_parameters_unless_no_pixel_is_left(
+    height: int,
+    width: int,
+    n_inputs: int,
+    n_outputs: int,
+    channels: list[int],
+    convolutions: int,
+    kernel_size: int,
+    pooling: Pooling,
+    head: Head,
+    hidden: int,
+    batch_norm: bool,
+) -> None:
+    def build() -> CNN:
+        return CNN(
+            (n_inputs, height, width),
+            n_outputs,
+            channels=channels,
+            convolutions=convolutions,
+            kernel_size=kernel_size,
+            pooling=pooling,
+            head=head,
+            hidden=hidden,
+            batch_norm=batch_norm,
+        )
+
+    n_pixels = pooled(height, len(channels)) * pooled(width, len(channels))
+    if n_pixels == 0:
+        with pytest.raises(ArchitectureError, match=f"no pixel is left of {height} x {width}"):
+            build()
+        return
+    model = build()
+    assert model(torch.rand(2, n_inputs, height, width)).shape == (2, n_outputs)
+
+    expected, last = 0, n_inputs
+    for block in channels:
+        for _ in range(convolutions):
+            # A bias beside batch norm would be idle; the norm has a scale and a shift.
+            expected += last * block * kernel_size**2 + (2 * block if batch_norm else block)
+            last = block
+    n_features = last if head == "average" else last * n_pixels
+    if hidden:
+        expected += (n_features + 1) * hidden
+        n_features = hidden
+    expected += (n_features + 1) * n_outputs
+    assert n_parameters(model) == expected
+
+
+@pytest.mark.parametrize(("side", "most"), [(1, 0), (2, 1), (3, 1), (8, 3), (28, 4), (32, 5)])
+def test_the_error_names_the_most_blocks_and_these_can_be_built(side: int, most: int) -> None:
+    with pytest.raises(ArchitectureError, match=f"use at most {most} blocks"):
+        CNN((1, side, side), 2, channels=[1] * (most + 1))
+    assert CNN((1, side, side), 2, channels=[1] * most)(torch.rand(2, 1, side, side)).shape == (
+        2,
+        2,
+    )
+
+
+def plain(pooling: Pooling, head: Head, n_inputs: int = 1) -> CNN:
+    """One block that passes its image through, apart from pooling and relu."""
+    model = CNN(
+        (n_inputs, 4, 6),
+        1,
+        channels=(n_inputs,),
+        kernel_size=1,
+        pooling=pooling,
+        batch_norm=False,
+        head=head,
+    )
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.dirac_(module.weight)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    return model
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_pooling_and_heads_compute_what_their_names_say(pooling: Pooling) -> None:
+    image = np.random.default_rng(0).normal(size=(4, 6))
+    tiles = np.maximum(image, 0).reshape(2, 2, 3, 2)
+    small = tiles.max((1, 3)) if pooling == "max" else tiles.mean((1, 3))
+    inputs = torch.from_numpy(image).float()[None, None]
+
+    average = plain(pooling, "average")
+    (linear,) = (module for module in average.modules() if isinstance(module, nn.Linear))
+    expected = small.mean() * linear.weight.item() + linear.bias.item()
+    assert average(inputs).item() == pytest.approx(expected, abs=1e-5)
+
+    flatten = plain(pooling, "flatten")
+    (linear,) = (module for module in flatten.modules() if isinstance(module, nn.Linear))
+    weight = linear.weight.detach().double().numpy().ravel()
+    expected = small.ravel() @ weight + linear.bias.item()
+    assert flatten(inputs).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("head", "same"), [("average", True), ("flatten", False)], ids=["average", "flatten"]
+)
+def test_only_the_average_head_forgets_where_a_pixel_was(head: Head, same: bool) -> None:
+    torch.manual_seed(0)
+    model = plain("max", head)
+    inputs = torch.zeros(2, 1, 4, 6)
+    inputs[0, 0, 0, 0] = inputs[1, 0, 3, 5] = 3
+    first, second = model(inputs)
+    assert torch.allclose(first, second) is same
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+@pytest.mark.parametrize("convolutions", [1, 2, 3])
+def test_dropout_comes_once_after_each_block_and_in_the_hidden_head_if_at_all(
+    hidden: int, dropout: float, convolutions: int
+) -> None:
+    model = CNN(
+        (1, 8, 8),
+        2,
+        channels=(2, 3),
+        convolutions=convolutions,
+        hidden=hidden,
+        dropout=dropout,
+        activation="elu",
+    )
+    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+    assert len(dropouts) == (0 if dropout == 0 else 2 + (hidden > 0))
+    assert {module.p for module in dropouts} <= {dropout}
+    assert count(model, nn.Conv2d) == count(model, nn.BatchNorm2d) == 2 * convolutions
+    assert count(model, nn.MaxPool2d) == 2
+    assert count(model, nn.ELU) == 2 * convolutions + (hidden > 0)
+    assert count(model, nn.Linear) == 1 + (hidden > 0)
+
+
+def test_batch_norm_comes_before_the_activation() -> None:
+    model = CNN((1, 8, 8), 2, channels=(4,), batch_norm=True)
+    (activation,) = (module for module in model.modules() if isinstance(module, nn.ReLU))
+    seen: list[torch.Tensor] = []
+    activation.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    model(100 + 50 * torch.randn(16, 1, 8, 8))
+    torch.testing.assert_close(seen[0].mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        seen[0].var((0, 2, 3), correction=0), torch.ones(4), atol=1e-2, rtol=0
+    )
+
+
+@pytest.mark.parametrize("kernel_size", [2, 4])
+def test_an_even_kernel_is_refused(kernel_size: int) -> None:
+    with pytest.raises(ArchitectureError, match=f"must be odd, not {kernel_size}"):
+        CNN((1, 8, 8), 2, kernel_size=kernel_size)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (8, 8), (2, 3, 8, 8)])
+def test_rows_that_are_no_images_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ArchitectureError, match="needs images"):
+        CNN(shape, 2)
+    with pytest.raises(ArchitectureError, match="needs images"):
+        image_shape(shape)
+
+
+def test_an_image_shape_is_channels_height_and_width() -> None:
+    assert image_shape([3, 20, 10]) == (3, 20, 10)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pooling": "maximum"}, "unknown pooling 'maximum'"),
+        ({"head": "averge"}, "unknown head 'averge': did you mean 'average'"),
+        ({"activation": "rellu"}, "unknown activation 'rellu': did you mean 'relu'"),
+    ],
+)
+def test_an_unknown_choice_is_refused(options: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        CNN((1, 8, 8), 2, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"channels": [0]}, {"convolutions": 0}, {"kernel_size": -1}, {"hidden": -1}],
+)
+def test_sizes_below_one_are_refused_by_name(wrong: dict[str, object]) -> None:
+    with pytest.raises(ArchitectureError, match="must be at least"):
+        CNN((1, 28, 28), 10, **wrong)  # type: ignore[arg-type]

@@ -1,0 +1,56 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hw1.errors import ArchitectureError, InputError, choose
+
+NAMES = ["relu", "leaky_relu", "tanh", "sigmoid"]
+
+
+def test_architecture_errors_are_input_errors_and_those_are_value_errors() -> None:
+    assert issubclass(ArchitectureError, InputError)
+    assert issubclass(InputError, ValueError)
+
+
+@given(st.lists(st.text(), min_size=1, unique=True), st.data())
+def test_choose_returns_a_name_that_is_an_option(options: list[str], data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(options))
+    assert choose("thing", name, options) == name
+
+
+@given(st.lists(st.text(), unique=True), st.text())
+def test_choose_refuses_every_other_name_and_lists_all_options(
+    options: list[str], name: str
+) -> None:
+    if name in options:
+        options = [option for option in options if option != name]
+    with pytest.raises(InputError) as caught:
+        choose("thing", name, options)
+    message = str(caught.value)
+    assert message.startswith(f"unknown thing {name!r}: ")
+    assert message.endswith(f"choose one of {', '.join(options)}")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [("rellu", "relu"), ("leaky-relu", "leaky_relu"), ("sigmoidal", "sigmoid")],
+)
+def test_choose_names_the_nearest_option(wrong: str, nearest: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"did you mean {nearest!r}?")):
+        choose("activation", wrong, NAMES)
+
+
+def test_choose_suggests_nothing_for_a_name_that_is_like_no_option() -> None:
+    with pytest.raises(InputError) as caught:
+        choose("activation", "12345", NAMES)
+    assert "did you mean" not in str(caught.value)
+    assert "choose one of relu, leaky_relu, tanh, sigmoid" in str(caught.value)
+
+
+def test_choose_takes_the_keys_of_a_dictionary_and_an_iterator() -> None:
+    assert choose("letter", "a", {"a": 1, "b": 2}) == "a"
+    assert choose("letter", "b", iter("abc")) == "b"
+    with pytest.raises(InputError, match="choose one of a, b, c"):
+        choose("letter", "d", iter("abc"))

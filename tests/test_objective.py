@@ -1,0 +1,154 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from optuna.trial import Trial, TrialState
+
+from hw1.cross_validation import Splits, cross_validate
+from hw1.datasets import function
+from hw1.errors import InputError
+from hw1.models import CNN, MLP
+from hw1.objective import Objective, StudyDefinition, is_refused
+from hw1.training import Configuration
+from hw1.training.lockstep import Family
+
+DATA = function.load("train", Path())
+SPLITS = Splits.draw(DATA, 3, 0)
+
+
+def search_space(trial: Trial) -> Configuration:
+    optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam"])
+    momentum = trial.suggest_float("momentum", 0.5, 0.9) if optimizer == "sgd" else 0.0
+    return Configuration(
+        model={"widths": [trial.suggest_int("width", 4, 16)]},
+        optimizer=optimizer,
+        momentum=momentum,
+        lr=trial.suggest_float("lr", 1e-3, 1e-1, log=True),
+    )
+
+
+def define(family: Family = MLP, **changes: object) -> StudyDefinition:
+    fields: dict[str, object] = {
+        "dataset": function.load,
+        "task": "regression",
+        "model": family,
+        "search_space": search_space,
+        "grid": {"width": [4, 8], "lr": [0.01, 0.1]},
+        "defaults": {"optimizer": "sgd", "momentum": 0.8, "width": 4, "lr": 0.01},
+    }
+    return StudyDefinition(**(fields | changes))  # type: ignore[arg-type]
+
+
+def make_objective(definition: StudyDefinition, epochs: int = 3) -> Objective:
+    return Objective(definition, DATA, SPLITS, seed=5, epochs=epochs, device=torch.device("cpu"))
+
+
+def test_a_trials_value_is_its_cross_validation() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(make_objective(define()), n_trials=2)
+    for trial in study.trials:
+        c = Configuration(**trial.user_attrs["configuration"])
+        assert c.lr == trial.params["lr"]
+        assert c.epochs == 3
+        alone = cross_validate(MLP, c, DATA, SPLITS, seed=5, trial=trial.number)
+        assert trial.value == alone.mean
+        assert trial.user_attrs["fold_scores"] == alone.fold_scores.tolist()
+        assert trial.user_attrs["std"] == alone.std
+        assert trial.user_attrs["best_epoch"] == alone.best_epoch
+        assert trial.user_attrs["n_parameters"] == alone.n_parameters
+        assert trial.user_attrs["seconds"] > 0
+        assert list(trial.intermediate_values.values()) == alone.curves.mean(1).tolist()
+        assert list(trial.intermediate_values) == [1, 2, 3]
+        json.dumps(trial.user_attrs)
+
+
+def test_the_pruner_sees_the_fold_means() -> None:
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=0.0, n_warmup_steps=2))
+    trial = study.ask()
+    with pytest.raises(optuna.TrialPruned):
+        make_objective(define(), epochs=9)(trial)
+    study.tell(trial, state=TrialState.PRUNED)
+    (stored,) = study.trials
+    assert list(stored.intermediate_values) == [1, 2]
+    assert stored.user_attrs["stopped"] == "pruned"
+    assert len(stored.user_attrs["fold_scores"]) == 3
+    assert not is_refused(stored)
+
+
+def test_a_network_that_cannot_exist_is_refused_untrained() -> None:
+    def blocks(trial: Trial) -> Configuration:
+        return Configuration(model={"channels": [4] * trial.suggest_int("blocks", 1, 2)})
+
+    study = optuna.create_study()
+    study.optimize(make_objective(define(CNN, search_space=blocks)), n_trials=1)
+    (trial,) = study.trials
+    assert is_refused(trial)
+    assert "needs images" in trial.user_attrs["refused"]
+    assert not trial.intermediate_values
+
+
+def test_a_training_that_diverges_at_once_has_no_value() -> None:
+    def explosive(trial: Trial) -> Configuration:
+        return Configuration(optimizer="sgd", lr=trial.suggest_float("lr", 1e30, 1e31))
+
+    study = optuna.create_study()
+    study.optimize(make_objective(define(search_space=explosive)), n_trials=1)
+    (trial,) = study.trials
+    assert (trial.state, trial.user_attrs["stopped"]) == (TrialState.PRUNED, "diverged")
+    assert not is_refused(trial)
+
+
+def test_the_search_space_is_read_off_with_its_dependent_parameters() -> None:
+    distributions = define().distributions
+    assert list(distributions) == ["lr", "momentum", "optimizer", "width"]
+    assert distributions["lr"] == optuna.distributions.FloatDistribution(1e-3, 1e-1, log=True)
+    assert define().fingerprint() == define().fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("low", "choices"), [(1e-4, ["sgd", "adam"]), (1e-3, ["sgd", "adam", "adamw"])]
+)
+def test_the_fingerprint_sees_changed_bounds_and_choices(
+    low: float, choices: Sequence[str]
+) -> None:
+    def changed(trial: Trial) -> Configuration:
+        trial.suggest_categorical("optimizer", choices)
+        return Configuration(lr=trial.suggest_float("lr", low, 1e-1, log=True))
+
+    before, now = define().fingerprint(), define(search_space=changed).fingerprint()
+    assert {name for name in now if now[name] != before[name]} == (
+        {"lr"} if low == 1e-4 else {"optimizer"}
+    )
+
+
+def test_the_cells_are_the_product_of_the_grid_over_the_defaults() -> None:
+    cells = define().cells()
+    assert [(cell["width"], cell["lr"]) for cell in cells] == [
+        (4, 0.01),
+        (4, 0.1),
+        (8, 0.01),
+        (8, 0.1),
+    ]
+    assert all(cell["optimizer"] == "sgd" and cell["momentum"] == 0.8 for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"grid": {"widht": [4]}}, "'widht', which its search space lacks"),
+        ({"grid": {"width": [4, 99]}}, "width = 99 in the grid"),
+        ({"defaults": {"optimizer": "adagrad"}}, "optimizer = 'adagrad' in the defaults"),
+        ({"defaults": {"width": "four"}}, "width = 'four' in the defaults"),
+    ],
+)
+def test_a_grid_outside_the_search_space_is_refused(wrong: dict[str, object], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        define(**wrong).cells()
+
+
+def test_the_default_configuration_is_that_of_the_defaults() -> None:
+    c = define().default_configuration()
+    assert (c.optimizer, c.momentum, c.model) == ("sgd", 0.8, {"widths": [4]})

@@ -1,0 +1,204 @@
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
+from optuna.trial import TrialState
+
+from hw1.errors import InputError
+from hw1.run import (
+    Job,
+    Options,
+    definition_names,
+    describe,
+    execute,
+    find_definition,
+    find_device,
+    load_definition,
+    prepare,
+)
+from hw1.storage import Storage
+from hw1.study import SPLITS_KEY
+
+CSV = "x,label\n" + "".join(f"{i},{i * i % 7}\n" for i in range(30))
+
+
+def test_what_is_left_out_comes_from_the_study_then_from_the_definition(
+    make_job: Callable[..., Job],
+) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options(seed=3, epochs=7, pruner="none"))
+    s = study.settings
+    assert (s.sampler, s.pruner, s.n_splits, s.epochs, s.seed) == ("tpe", "none", 3, 7, 3)
+    assert (s.dataset, s.n_rows, s.fingerprint) == ("function", 100, dataset.fingerprint)
+    assert study.n_trials == 4
+    again, _ = prepare(job, Options(n_trials=9))
+    assert again.settings == s
+    assert again.n_trials == 9
+    assert prepare(job, Options())[0].n_trials == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (Options(n_splits=4), "made with --folds 3: leave --folds 4 out"),
+        (Options(epochs=3), "made with --epochs 2"),
+        (Options(seed=1), "made with --seed 0"),
+        (Options(sampler="random"), "made with --sampler tpe"),
+        (Options(pruner="none"), "made with --pruner median"),
+        (Options(train_size=50), "made without --train-size"),
+        (Options(train_csv="x.csv"), "made without --train-csv"),
+        (Options(test_csv="x.csv"), "--test-csv needs a --train-csv"),
+    ],
+)
+def test_a_stored_study_is_not_continued_with_other_settings(
+    options: Options, reason: str, make_job: Callable[..., Job]
+) -> None:
+    job = make_job()
+    prepare(job, Options())
+    with pytest.raises(InputError, match=reason):
+        prepare(job, options)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("1e-4, 1e-1", "1e-5, 1e-1", "lr differs"),
+        ("[16, 32]),", "[16, 32, 64]),", "batch_size differs"),
+        ('optimizer="adam"', 'momentum=trial.suggest_float("momentum", 0, 0.9)', "momentum is new"),
+    ],
+)
+def test_a_changed_search_space_is_refused(
+    old: str, new: str, reason: str, make_job: Callable[..., Job]
+) -> None:
+    prepare(make_job(), Options())
+    with pytest.raises(InputError, match=f"search space of 'tiny' has changed.*{reason}"):
+        prepare(make_job(TINY_REGRESSION.replace(old, new)), Options())
+
+
+def test_a_changed_comment_is_no_changed_search_space(make_job: Callable[..., Job]) -> None:
+    prepare(make_job(), Options())
+    prepare(make_job("# Mine.\n" + TINY_REGRESSION), Options())
+
+
+def test_a_changed_grid_is_refused_in_a_grid_study_alone(make_job: Callable[..., Job]) -> None:
+    changed = TINY_REGRESSION.replace("[1e-3, 1e-2, 1e-1]", "[1e-3, 1e-2]")
+    prepare(make_job(name="tpe"), Options())
+    prepare(make_job(changed, name="tpe"), Options())
+    prepare(make_job(name="grid"), Options(sampler="grid"))
+    with pytest.raises(InputError, match="the grid or the defaults differ"):
+        prepare(make_job(changed, name="grid"), Options())
+
+
+def test_changed_data_are_refused(make_job: Callable[..., Job], tmp_path: Path) -> None:
+    csv = tmp_path / "train.csv"
+    csv.write_text(CSV)
+    options = Options(train_csv=str(csv))
+    study, dataset = prepare(make_job(), options)
+    assert (study.settings.dataset, len(dataset)) == ("train", 30)
+    assert prepare(make_job(), Options())[0].settings.train_csv == str(csv)
+    csv.write_text(CSV.replace("3,2", "3,2.5"))
+    with pytest.raises(InputError, match="training rows of 'tiny' have changed"):
+        prepare(make_job(), options)
+
+
+def test_a_study_of_another_definition_is_not_continued(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    prepare(job, Options())
+    with pytest.raises(InputError, match="not of other"):
+        prepare(replace(job, definition_name="other"), Options())
+
+
+def test_a_part_of_the_rows_is_stratified_and_stays_the_same(make_job: Callable[..., Job]) -> None:
+    job = make_job(TINY_CLASSIFICATION)
+    study, dataset = prepare(job, Options(train_size=200))
+    counts = torch.bincount(dataset.targets)
+    assert len(dataset) == 200
+    assert int(counts.max() - counts.min()) <= 1
+    assert prepare(job, Options())[1].fingerprint == dataset.fingerprint
+    assert study.settings.train_size == 200
+
+
+def test_a_half_made_study_is_finished(make_job: Callable[..., Job], url: str) -> None:
+    storage = Storage(url)
+    optuna.create_study(storage=storage, study_name="tiny")
+    storage.set_study_system_attr(storage.get_study_id_from_name("tiny"), SPLITS_KEY, "")
+    study, _ = prepare(make_job(), Options())
+    assert study.splits().hash == study.settings.splits
+
+
+def prepare_at_once(job: Job, barrier: object) -> None:
+    barrier.wait()  # type: ignore[attr-defined]
+    prepare(job, Options())
+
+
+def test_processes_that_make_the_same_study_at_once_make_one(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(4)
+    makers = [context.Process(target=prepare_at_once, args=(job, barrier)) for _ in range(4)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert [maker.exitcode for maker in makers] == [0] * 4
+    assert optuna.get_all_study_names(job.storage_url) == ["tiny"]
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_several_processes_make_exactly_the_missing_trials(
+    sampler: str, make_job: Callable[..., Job]
+) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options(sampler=sampler, n_trials=5))
+    ticks: list[int] = []
+    execute(job, study, dataset, jobs=3, on_tick=lambda: ticks.append(1))
+    assert len(study.trials()) == 5
+    assert all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in study.trials())
+    assert len({tuple(sorted(t.params.items())) for t in study.trials()}) == 5
+    assert ticks
+
+
+def test_a_worker_that_dies_ends_the_run_loudly(make_job: Callable[..., Job]) -> None:
+    job = make_job(TINY_REGRESSION.replace("model=MLP", "model=lambda *a, **k: 1 / 0"))
+    study, dataset = prepare(job, Options())
+    with pytest.raises(RuntimeError, match="a worker process stopped early"):
+        execute(job, study, dataset, jobs=2)
+    assert all(t.state == TrialState.FAIL for t in study.trials())
+
+
+def test_no_trial_starts_after_the_deadline(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options())
+    execute(job, study, dataset, deadline=0.0)
+    assert study.trials() == []
+
+
+def test_definitions_are_found_by_name_and_by_path(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text('"""What it does.\n\nAnd more."""\nstudy = None\n')
+    assert definition_names(tmp_path) == ["mine"]
+    assert describe(tmp_path / "mine.py") == "What it does."
+    assert find_definition("mine", tmp_path) == ("mine", tmp_path / "mine.py")
+    assert find_definition(str(tmp_path / "mine.py"), tmp_path)[0] == "mine"
+    elsewhere = find_definition(str(tmp_path / "mine.py"), tmp_path / "studies")
+    assert elsewhere == (str(tmp_path / "mine.py"), tmp_path / "mine.py")
+    with pytest.raises(InputError, match="did you mean 'mine'"):
+        find_definition("mien", tmp_path)
+    with pytest.raises(InputError, match="no study file"):
+        find_definition("nowhere/mine.py", tmp_path)
+    with pytest.raises(InputError, match="defines no study"):
+        load_definition(tmp_path / "mine.py")
+
+
+def test_devices_are_checked() -> None:
+    assert find_device("cpu") == torch.device("cpu")
+    assert find_device("auto").type in ("cpu", "cuda")
+    with pytest.raises(InputError, match="unknown device 'gpu'"):
+        find_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="no CUDA device"):
+            find_device("cuda")

@@ -1,0 +1,301 @@
+"""The command line: its answers, its errors, and what it does when it is stopped."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from conftest import SLOW_REGRESSION, TINY_CLASSIFICATION, TINY_REGRESSION, command
+from optuna.trial import TrialState
+from typer.testing import CliRunner
+
+import run_study
+from hw1.errors import InputError
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+COMMANDS = ["list", "run", "best", "trials", "delete"]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> str:
+    """The path of a study file."""
+    path = tmp_path / "tiny.py"
+    path.write_text(TINY_REGRESSION)
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def restore_signals() -> Iterator[None]:
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+def call(url: str, *arguments: str, input: str | None = None) -> Any:
+    """The command line in this process."""
+    return CliRunner().invoke(
+        run_study.app, list(arguments), env={"OPTUNA_STORAGE": url}, input=input
+    )
+
+
+def states(url: str, name: str) -> list[TrialState]:
+    return [t.state for t in optuna.load_study(study_name=name, storage=url).trials]
+
+
+def test_a_study_from_the_first_command_to_the_best_trial(cli: Cli, tiny: str, url: str) -> None:
+    first = cli("run", tiny, "--trials", "3", "--seed", "1")
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
+    assert "tiny-tpe: new, 3 trials to do" in first.stdout
+    assert "3/3  best" in first.stdout
+    assert len(states(url, "tiny-tpe")) == 3
+    more = cli("run", tiny, "--trials", "5", "--seed", "1")
+    assert "tiny-tpe: continuing, 2 trials to do" in more.stdout
+    assert len(states(url, "tiny-tpe")) == 5
+    again = cli("run", tiny, "--trials", "5", "--seed", "1")
+    assert "tiny-tpe is complete: 5 of 5 trials are done" in again.stdout
+    assert len(states(url, "tiny-tpe")) == 5
+
+    plain = optuna.load_study(study_name="tiny-tpe", storage=url)
+    best = json.loads(cli("best", "tiny-tpe", "--json").stdout)
+    assert best["value"] == plain.best_value
+    assert best["params"] == plain.best_params
+    assert best["trial"] == plain.best_trial.number
+    assert sum(best["fold_scores"]) / 3 == pytest.approx(best["value"])
+    table = cli("best", "tiny-tpe").stdout
+    assert f"{plain.best_value:.4g} ±" in table
+    assert all(name in table for name in plain.best_params)
+
+    rows = json.loads(cli("trials", "tiny-tpe", "--json").stdout)
+    assert [row["value"] for row in rows if row["state"] == "completed"] == [
+        t.value for t in plain.trials if t.state == TrialState.COMPLETE
+    ]
+    listed = json.loads(cli("list", "--json").stdout)
+    assert listed["studies"][0]["best_value"] == plain.best_value
+    assert listed["studies"][0]["state"] == "complete"
+    assert set(listed["definitions"]) >= {"regression_mlp", "fashion_cnn"}
+
+
+def test_trials_as_csv_are_what_is_stored(tiny: str, url: str) -> None:
+    call(url, "run", tiny, "--trials", "3")
+    result = call(url, "trials", "tiny-tpe", "--csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    stored = optuna.load_study(study_name="tiny-tpe", storage=url).trials
+    assert [float(row["lr"]) for row in rows] == [t.params["lr"] for t in stored]
+    assert [len(row["fold_scores"].split()) for row in rows] == [3, 3, 3]
+    assert "completed" in call(url, "trials", "tiny-tpe").stdout
+
+
+def test_a_csv_pair_replaces_the_data(tiny: str, url: str, tmp_path: Path) -> None:
+    rows = "".join(f"{i},{i % 5},{i * 2}\n" for i in range(40))
+    (tmp_path / "train.csv").write_text("a,b,price\n" + rows)
+    (tmp_path / "test.csv").write_text("price,b,a\n1,2,3\n")
+    pair = ["--train-csv", str(tmp_path / "train.csv"), "--test-csv", str(tmp_path / "test.csv")]
+    result = call(url, "run", tiny, *pair, "--target", "price", "--trials", "2")
+    assert result.exit_code == 0, result.output
+    assert "train, 40 rows" in result.stdout
+    assert "complete" in call(url, "run", tiny, *pair, "--target", "price").stdout
+
+
+def test_a_csv_can_be_classified_when_the_study_says_so(url: str, tmp_path: Path) -> None:
+    (tmp_path / "kinds.py").write_text(TINY_CLASSIFICATION)
+    rows = "".join(f"{i},{'red' if i % 3 else 'blue'}\n" for i in range(40))
+    (tmp_path / "train.csv").write_text("a,label\n" + rows)
+    kinds = str(tmp_path / "kinds.py")
+    result = call(url, "run", kinds, "--train-csv", str(tmp_path / "train.csv"), "--trials", "1")
+    assert result.exit_code == 0, result.output
+    best = json.loads(call(url, "best", "kinds-tpe", "--json").stdout)
+    assert best["metric"] == "accuracy"
+
+
+def test_delete_asks_first(tiny: str, url: str) -> None:
+    call(url, "run", tiny, "--trials", "1")
+    kept = call(url, "delete", "tiny-tpe", input="n\n")
+    assert kept.exit_code == 1
+    assert "Delete tiny-tpe with its 1 trials?" in kept.output
+    assert optuna.get_all_study_names(url) == ["tiny-tpe"]
+    assert call(url, "delete", "tiny-tpe", input="y\n").exit_code == 0
+    assert optuna.get_all_study_names(url) == []
+    call(url, "run", tiny, "--trials", "1")
+    assert call(url, "delete", "tiny-tpe", "--yes").exit_code == 0
+    assert optuna.get_all_study_names(url) == []
+
+
+WRONG: list[tuple[list[str], str]] = [
+    (["run", "regresion_mlp"], "did you mean 'regression_mlp'?"),
+    (["run", "nowhere/mine.py"], "there is no study file nowhere/mine.py"),
+    (["run", "TINY", "--sampler", "tpee"], "did you mean 'tpe'?"),
+    (["run", "TINY", "--pruner", "meridian"], "did you mean 'median'?"),
+    (["run", "TINY", "--trials", "0"], "--trials"),
+    (["run", "TINY", "--trials", "-3"], "--trials"),
+    (["run", "TINY", "--trials", "many"], "--trials"),
+    (["run", "TINY", "--folds", "101"], "100 training rows are too few for 101 folds"),
+    (["run", "TINY", "--folds", "1"], "--folds"),
+    (["run", "TINY", "--epochs", "0"], "--epochs"),
+    (["run", "TINY", "--train-size", "101"], "from 1 to 100"),
+    (["run", "TINY", "--timeout", "soon"], "'soon' is no --timeout"),
+    (["run", "TINY", "--timeout", "-5s"], "'-5s' is no --timeout"),
+    (["run", "TINY", "--jobs", "0"], "--jobs"),
+    (["run", "TINY", "--device", "gpu"], "unknown device 'gpu'"),
+    (["run", "TINY", "--train-csv", "FOLDER/none.csv"], "there is no file"),
+    (["run", "TINY", "--train-csv", "FOLDER/empty.csv"], "is empty"),
+    (["run", "TINY", "--train-csv", "FOLDER/text.csv"], "column 'x' holds 'two' in line 3"),
+    (["run", "TINY", "--train-csv", "FOLDER/nan.csv"], "column 'label' holds 'nan' in line 2"),
+    (["run", "TINY", "--train-csv", "FOLDER/ok.csv", "--target", "z"], "no column 'z'"),
+    (
+        ["run", "TINY", "--train-csv", "FOLDER/ok.csv", "--test-csv", "FOLDER/other.csv"],
+        "are not those of",
+    ),
+    (["run", "TINY", "--test-csv", "FOLDER/ok.csv"], "--test-csv needs a --train-csv"),
+    (["run", "TINY", "--storage", "studies.db"], "is no storage URL"),
+    (["run", "TINY", "--storage", "sqlite:////proc/none/x.db"], "cannot open storage"),
+    (["run", "TINY", "--storage", "sqlite:///FOLDER/ok.csv"], "cannot open storage"),
+    (["run", "fashion_mlp", "--data-dir", "FOLDER/ok.csv"], "t10k-labels-idx1-ubyte"),
+    (["run", "fashion_cnn", "--train-csv", "FOLDER/ok.csv"], "choose a study with an MLP"),
+    (["best", "tiny-tpe"], "there is no storage"),
+    (["best", "tiny-tpe", "--storage", "sqlite:///FOLDER/empty.db"], "holds none yet"),
+    (["trials", "x", "--json", "--csv"], "not both"),
+    (["delete", "tiny-tpe"], "there is no storage"),
+    (["list", "--storage", "sqlite:///FOLDER/none.db"], "there is no storage"),
+    (["bset"], "bset"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "reason"), WRONG, ids=lambda value: str(value)[:50])
+def test_bad_input_ends_in_one_sentence(
+    arguments: list[str], reason: str, tiny: str, url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "ok.csv").write_text("x,label\n" + "".join(f"{i},{i % 2}\n" for i in range(20)))
+    (tmp_path / "other.csv").write_text("y,label\n1,2\n")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "text.csv").write_text("x,label\n1,2\ntwo,3\n")
+    (tmp_path / "nan.csv").write_text("x,label\n1,nan\n")
+    optuna.create_study(storage=f"sqlite:///{tmp_path}/full.db")
+    optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/empty.db")
+    before = (tmp_path / "ok.csv").read_text()
+    places = [a.replace("TINY", tiny).replace("FOLDER", str(tmp_path)) for a in arguments]
+    result = call(url, *places)
+    assert result.exit_code == 2, result.output
+    assert reason in result.stderr
+    assert "Traceback" not in result.output
+    message = [line for line in result.stderr.splitlines() if line.startswith(("error:", "Error:"))]
+    assert len(message) == 1
+    assert (tmp_path / "ok.csv").read_text() == before
+
+
+def test_no_cuda_is_an_input_error(tiny: str, url: str) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    result = call(url, "run", tiny, "--device", "cuda")
+    assert (result.exit_code, "no CUDA device" in result.stderr) == (2, True)
+
+
+def test_bad_input_loses_nothing(tiny: str, url: str) -> None:
+    call(url, "run", tiny, "--trials", "2")
+    for wrong in (["--folds", "4"], ["--seed", "9"], ["--pruner", "none"]):
+        result = call(url, "run", tiny, *wrong)
+        assert result.exit_code == 2
+        assert "another --name" in result.stderr
+    assert states(url, "tiny-tpe") == [TrialState.COMPLETE] * 2
+    result = call(url, "best", "tiny-tp")
+    assert (result.exit_code, "did you mean 'tiny-tpe'" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_explained_with_an_example(name: str) -> None:
+    result = CliRunner().invoke(run_study.app, [name, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: python run_study.py {name}" in result.stdout
+    assert {c.name for c in run_study.app.registered_commands} <= {*COMMANDS, None}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['run_study.py', 'run', '--help']\n"
+        "try: runpy.run_path('run_study.py', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'torchvision', 'optuna', 'sklearn', 'numpy', 'rich')"
+        " if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=run_study.ROOT, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), ("0.5s", 0.5)]
+)
+def test_times_are_read_with_their_units(text: str, seconds: float) -> None:
+    assert run_study.parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "0", "-1", "1d", "nan", "inf", "1e400"])
+def test_what_is_no_time_is_an_input_error(text: str) -> None:
+    with pytest.raises(InputError, match="--timeout"):
+        run_study.parse_seconds(text)
+
+
+def start_slow(tmp_path: Path, url: str, *options: str) -> subprocess.Popen[str]:
+    """A run in the midst of its first trials, in a session of its own."""
+    (tmp_path / "slow.py").write_text(SLOW_REGRESSION)
+    process = subprocess.Popen(
+        command("run", str(tmp_path / "slow.py"), "--pruner", "none", *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OPTUNA_STORAGE": url, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    assert any("a network is built" in line for line in process.stdout)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_run_fails_its_trial_says_so_and_continues(
+    number: signal.Signals, jobs: str, tmp_path: Path, url: str
+) -> None:
+    process = start_slow(tmp_path, url, "--trials", "2", "--jobs", jobs)
+    if number == signal.SIGINT:  # the terminal sends it to all processes of the group
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.startswith("Interrupted; nothing finished is lost. To continue: ")
+    assert "Traceback" not in stderr
+    assert set(states(url, "slow-tpe")) <= {TrialState.FAIL}
+    result = call(url, "list", "--json")
+    assert json.loads(result.stdout)["studies"][0]["state"] == "stopped"
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_after_a_kill_the_next_run_makes_up_for_the_lost_trial(
+    jobs: str, tmp_path: Path, url: str
+) -> None:
+    process = start_slow(tmp_path, url, "--sampler", "grid", "--epochs", "5000", "--jobs", jobs)
+    process.kill()
+    process.communicate(timeout=60)  # its workers hold the pipes, so they are gone after this
+    left = states(url, "slow-grid")
+    assert left
+    assert set(left) <= {TrialState.RUNNING, TrialState.FAIL}
+    process = start_slow(tmp_path, url, "--sampler", "grid")
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    trials = optuna.load_study(study_name="slow-grid", storage=url).trials
+    assert len(trials) == len(left) + 1
+    assert all(t.state == TrialState.FAIL for t in trials)
+    # The lost cell is the next one again.
+    assert trials[-1].user_attrs["grid_cell"] == trials[0].user_attrs["grid_cell"] == 0

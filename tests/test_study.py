@@ -1,0 +1,199 @@
+import subprocess
+import sys
+from collections.abc import Callable
+
+import optuna
+import pytest
+from conftest import TINY_REGRESSION
+from optuna.trial import TrialState
+
+from hw1.datasets import function
+from hw1.errors import InputError
+from hw1.objective import Objective, StudyDefinition
+from hw1.run import Job, Options, execute, prepare
+from hw1.study import OUT_OF_MEMORY, Study
+
+# Of six trials about half are networks without a pixel to pool, for there are no images at all.
+REFUSING = TINY_REGRESSION.replace(
+    'model={"widths": [8]}', 'model={"widths": [trial.suggest_int("width", 0, 1)]}'
+).replace('"lr": 1e-2,', '"lr": 1e-2, "width": 1,')
+ALWAYS_REFUSING = TINY_REGRESSION.replace('"widths": [8]', '"widths": [0]')
+TOO_LARGE = TINY_REGRESSION.replace('"widths": [8]', '"widths": [10**14]')
+BROKEN = TINY_REGRESSION.replace("model=MLP", "model=lambda *a, **k: 1 / 0")
+
+
+def run(job: Job, **options: object) -> Study:
+    study, dataset = prepare(job, Options(**options))  # type: ignore[arg-type]
+    execute(job, study, dataset)
+    return study
+
+
+def counting(study: Study) -> list[optuna.trial.FrozenTrial]:
+    return [t for t in study.trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+
+
+def test_the_target_is_a_total(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    assert len(run(job, n_trials=3).trials()) == 3
+    assert len(run(job, n_trials=5).trials()) == 5
+    study = run(job)
+    assert len(study.trials()) == 5
+    assert study.progress().complete
+    assert study.progress().state == "complete"
+    assert len(run(job, n_trials=4).trials()) == 5
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_stopping_changes_nothing(sampler: str, make_job: Callable[..., Job]) -> None:
+    straight = run(make_job(name="straight"), n_trials=6, sampler=sampler, pruner="none")
+    for n_trials in (2, 4, 6):
+        stopped = run(make_job(name="stopped"), n_trials=n_trials, sampler=sampler, pruner="none")
+    assert [t.params for t in stopped.trials()] == [t.params for t in straight.trials()]
+    assert [t.value for t in stopped.trials()] == [t.value for t in straight.trials()]
+    assert stopped.splits().hash == straight.splits().hash == straight.settings.splits
+
+
+def test_progress_tells_what_became_of_the_trials(make_job: Callable[..., Job]) -> None:
+    study = run(make_job(), n_trials=3)
+    failing, pruned = study.optuna_study.ask(), study.optuna_study.ask()
+    study.optuna_study.tell(failing, state=TrialState.FAIL)
+    study.optuna_study.tell(pruned, state=TrialState.PRUNED)
+    study.optuna_study.ask()
+    p = study.progress()
+    assert (p.completed, p.pruned, p.failed, p.refused, p.running) == (3, 1, 1, 0, 1)
+    assert (p.done, p.n_trials) == (4, 3)
+    assert p.best is not None
+    assert p.best.value == min(t.value for t in study.trials() if t.value is not None)
+    assert study.best_trial().number == study.optuna_study.best_trial.number
+
+
+def test_best_of_nothing_is_an_input_error(make_study: Callable[..., Study]) -> None:
+    with pytest.raises(InputError, match="no trial of 'tiny' has completed"):
+        make_study().best_trial()
+
+
+def test_refused_networks_spend_no_trial(make_job: Callable[..., Job]) -> None:
+    study = run(make_job(REFUSING), n_trials=6, sampler="random")
+    assert study.progress().refused > 0
+    assert study.progress().done == len(counting(study)) - study.progress().refused == 6
+    refused = [t for t in study.trials() if "refused" in t.user_attrs]
+    assert all(t.params["width"] == 0 and not t.intermediate_values for t in refused)
+    assert "must be at least 1" in refused[0].user_attrs["refused"]
+
+
+def test_a_search_space_without_a_network_ends_the_study(make_job: Callable[..., Job]) -> None:
+    with pytest.raises(InputError, match="100 configurations in a row cannot exist"):
+        run(make_job(ALWAYS_REFUSING))
+
+
+def test_running_out_of_memory_fails_the_trial_and_the_study_goes_on(
+    make_job: Callable[..., Job],
+) -> None:
+    study = run(make_job(TOO_LARGE), n_trials=2)
+    assert [t.state for t in study.trials()] == [TrialState.FAIL] * 2
+    assert all(t.user_attrs["failure"] == OUT_OF_MEMORY for t in study.trials())
+    assert study.progress().complete
+
+
+def test_a_programming_error_is_loud_and_spends_no_trial(make_job: Callable[..., Job]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(make_job(BROKEN))
+    study = Study(prepare(make_job(), Options())[0].storage, "tiny")
+    assert [t.state for t in study.trials()] == [TrialState.FAIL]
+    assert study.progress().done == 0
+
+
+def test_a_grid_visits_every_cell_once_and_ends(make_job: Callable[..., Job]) -> None:
+    study = run(make_job(), sampler="grid", n_trials=2)
+    assert study.progress().done == 2
+    study = run(make_job(), sampler="grid", n_trials=100)
+    cells = [(t.params["lr"], t.params["batch_size"]) for t in study.trials()]
+    assert sorted(cells) == [(lr, n) for lr in (1e-3, 1e-2, 1e-1) for n in (16, 32)]
+    assert study.progress().complete
+    assert study.progress().n_trials == 6
+    assert len(run(make_job(), sampler="grid", n_trials=100).trials()) == 6
+
+
+def test_a_grid_makes_up_for_interrupted_cells_but_not_for_others(
+    make_job: Callable[..., Job],
+) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options(sampler="grid"))
+    for outcome in ("interrupted", "out of memory", "pruned"):
+        trial = study.ask()
+        assert trial is not None
+        if outcome == "out of memory":
+            trial.set_user_attr("failure", OUT_OF_MEMORY)
+        state = TrialState.PRUNED if outcome == "pruned" else TrialState.FAIL
+        study.optuna_study.tell(trial, state=state)
+    execute(job, study, dataset)
+    visits = [t.user_attrs["grid_cell"] for t in study.trials()]
+    assert sorted(visits[1:]) == [0, 1, 2, 3, 4, 5]
+    assert visits.count(visits[0]) == 2
+
+
+def test_refused_cells_are_visited_and_not_waited_for(make_job: Callable[..., Job]) -> None:
+    source = REFUSING.replace('grid={"lr"', 'grid={"width": [0, 1], "lr"')
+    study = run(make_job(source), sampler="grid")
+    p = study.progress()
+    assert (p.refused, p.done, p.n_trials, p.complete) == (6, 6, 6, True)
+    assert sorted(t.user_attrs["grid_cell"] for t in study.trials()) == list(range(12))
+
+
+def test_trials_of_dead_processes_fail_and_those_of_living_ones_stay(
+    make_study: Callable[..., Study],
+) -> None:
+    study = make_study(n_trials=2)
+    ours, theirs = study.ask(), study.ask()
+    assert ours is not None
+    assert theirs is not None
+    assert study.ask() is None
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
+    worker = ours.user_attrs["worker"]
+    theirs.set_user_attr("worker", {**worker, "pid": int(dead.stdout), "start": "0"})
+    study.fail_orphans()
+    assert [t.state for t in study.trials()] == [TrialState.RUNNING, TrialState.FAIL]
+    # The dead one's place is free again; a process of the same number is not the same process.
+    reused = study.ask()
+    assert reused is not None
+    reused.set_user_attr("worker", {**worker, "start": "0"})
+    study.fail_orphans()
+    assert study.trials()[2].state == TrialState.FAIL
+    # Of other machines nothing is known.
+    far = study.ask()
+    assert far is not None
+    far.set_user_attr("worker", {**worker, "host": "elsewhere", "pid": int(dead.stdout)})
+    study.fail_orphans(own=True)
+    assert study.trials()[0].state == TrialState.FAIL
+    assert study.trials()[3].state == TrialState.RUNNING
+
+
+def test_plain_optuna_reads_and_continues_the_study(make_job: Callable[..., Job], url: str) -> None:
+    job = make_job()
+    study = run(job, n_trials=2)
+    plain = optuna.load_study(study_name="tiny", storage=url)
+    assert plain.best_params == study.best_trial().params
+    assert plain.metric_names == ["mean_squared_error"]
+    assert plain.user_attrs["settings"]["epochs"] == 2
+    definition: StudyDefinition = job.definition
+    objective = Objective(
+        definition,
+        function.load("train", job.data_dir),
+        study.splits(),
+        seed=0,
+        epochs=2,
+        device=job.device,
+    )
+    plain.optimize(objective, n_trials=1)
+    assert len(study.trials()) == 3
+
+
+def test_foreign_and_unknown_studies_are_input_errors(
+    make_study: Callable[..., Study], url: str
+) -> None:
+    study = make_study()
+    optuna.create_study(storage=url, study_name="foreign")
+    with pytest.raises(InputError, match="not made by hw1"):
+        Study(study.storage, "foreign")
+    with pytest.raises(InputError, match="did you mean 'tiny'"):
+        Study(study.storage, "tinny")
