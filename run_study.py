@@ -233,7 +233,6 @@ def run(
 
     What is left out is taken from the stored study, or from its definition when it is new.
     """
-    import signal
     import time
 
     from rich.console import Console
@@ -246,14 +245,12 @@ def run(
         execute,
         find_definition,
         find_device,
-        interrupt,
         load_definition,
         prepare,
     )
     from hw1.search import SAMPLERS
 
     quiet_optuna()
-    signal.signal(signal.SIGTERM, interrupt)
     deadline = float("inf") if timeout is None else time.time() + parse_seconds(timeout)
     label, path = find_definition(study, STUDIES)
     if not name:

@@ -141,6 +141,7 @@ def cross_validate(
     seed: int,
     trial: int = 0,
     report: Report | None = None,
+    on_step: Callable[[], None] = lambda: None,
 ) -> CrossValidation:
     """Train one network a fold, all in lockstep, and score each on its fold after every epoch.
 
@@ -155,6 +156,7 @@ def cross_validate(
         seed: with ``trial`` and the fold, decides all that is random.
         trial: the number of the trial.
         report: called after every epoch; training ends when it answers True.
+        on_step: called before every training step; what it raises ends the training.
 
     Raises:
         ArchitectureError: the network cannot exist for these inputs.
@@ -163,7 +165,7 @@ def cross_validate(
     metric = METRICS[dataset.task]
     seeds = [derive_seed(seed, trial, fold) for fold in range(splits.n_splits)]
     models = Lockstep(
-        family, [configuration] * splits.n_splits, dataset, splits.training_rows(), seeds
+        family, [configuration] * splits.n_splits, dataset, splits.training_rows(), seeds, on_step
     )
     validation_rows = splits.validation_rows()
     curves: list[np.ndarray] = []

@@ -122,7 +122,7 @@ class Objective:
         seed: the study's seed.
         epochs: the epochs of a trial at most.
         device: where to train.
-        on_epoch: told the trial's number, the epoch and the fold mean after every epoch.
+        on_step: called before every training step; what it raises ends the training.
     """
 
     def __init__(
@@ -134,14 +134,14 @@ class Objective:
         seed: int,
         epochs: int,
         device: torch.device,
-        on_epoch: Callable[[int, int, float], None] = lambda trial, epoch, mean: None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.definition = definition
         self.dataset = dataset.to(device)
         self.splits = splits
         self.seed = seed
         self.epochs = epochs
-        self.on_epoch = on_epoch
+        self.on_step = on_step
 
     def __call__(self, trial: Trial) -> float:
         """The best point of the fold-mean curve.
@@ -153,7 +153,6 @@ class Objective:
 
         def report(epoch: int, mean: float) -> bool:
             trial.report(mean, epoch)
-            self.on_epoch(trial.number, epoch, mean)
             return trial.should_prune()
 
         configuration = replace(self.definition.search_space(trial), epochs=self.epochs)
@@ -166,6 +165,7 @@ class Objective:
                 seed=self.seed,
                 trial=trial.number,
                 report=report,
+                on_step=self.on_step,
             )
         except ArchitectureError as error:
             trial.set_user_attr("refused", str(error))

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import optuna
 import torch
@@ -24,6 +23,7 @@ import hw1
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, tabular
 from hw1.errors import InputError, choose
+from hw1.interruption import Interruption
 from hw1.objective import Objective, StudyDefinition
 from hw1.search import PRUNERS, SAMPLERS
 from hw1.storage import Storage
@@ -155,9 +155,7 @@ class Job:
             return dataset
         return dataset.sample(settings.train_size, seed)
 
-    def objective(
-        self, study: Study, dataset: Dataset, on_epoch: Callable[[int, int, float], None]
-    ) -> Objective:
+    def objective(self, study: Study, dataset: Dataset, on_step: Callable[[], None]) -> Objective:
         """The objective of the study over its folds of ``dataset``."""
         return Objective(
             self.definition,
@@ -166,7 +164,7 @@ class Job:
             seed=study.settings.seed,
             epochs=study.settings.epochs,
             device=self.device,
-            on_epoch=on_epoch,
+            on_step=on_step,
         )
 
 
@@ -322,11 +320,6 @@ def _set_target(study: Study, n_trials: int | None) -> None:
         study.optuna_study.set_user_attr("n_trials", n_trials)
 
 
-def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """A signal handler that makes a termination as clean as a Ctrl-C."""
-    raise KeyboardInterrupt
-
-
 def execute(
     job: Job,
     study: Study,
@@ -348,15 +341,27 @@ def execute(
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, after the running trials have been marked as failed.
+        InputError: see `Study.work`.
         RuntimeError: a worker process died.
     """
     study.fail_orphans()
     if study.progress().complete:
         return
-    if jobs == 1:
-        objective = job.objective(study, dataset, lambda trial, epoch, mean: on_tick())
-        study.work(objective, deadline=deadline)
-        return
+    with Interruption() as interruption:
+
+        def on_step() -> None:
+            interruption.check()
+            on_tick()
+
+        if jobs == 1:
+            study.work(job.objective(study, dataset, on_step), deadline=deadline)
+        else:
+            _work_in_processes(job, study, jobs, deadline, on_step)
+
+
+def _work_in_processes(
+    job: Job, study: Study, jobs: int, deadline: float, on_tick: Callable[[], None]
+) -> None:
     threads = max(1, (os.cpu_count() or 1) // jobs)
     context = multiprocessing.get_context("spawn")
     # A copy without the definition, which a process cannot be sent: each loads its own.
@@ -379,6 +384,8 @@ def execute(
         for worker in workers:
             worker.join()
         study.fail_orphans()
+    if any(worker.exitcode == 2 for worker in workers):
+        raise InputError("the worker processes could not go on; the reason stands above")
     if any(worker.exitcode for worker in workers):
         raise RuntimeError("a worker process stopped early; what it said stands above")
 
@@ -387,19 +394,22 @@ def _work(job: Job, threads: int, deadline: float) -> None:
     """A worker process: its own view of the storage and the data, the same trials to run."""
     # Ctrl-C reaches the whole process group: the first process hears it and ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, interrupt)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
+    assert parent is not None
+    with Interruption(signal.SIGTERM) as interruption:
 
-    def stop_without_parent(trial: int, epoch: int, mean: float) -> None:
-        if parent is not None and not parent.is_alive():
-            raise KeyboardInterrupt
+        def on_step() -> None:
+            interruption.requested |= not parent.is_alive()
+            interruption.check()
 
-    try:
-        study = Study(Storage(job.storage_url), job.name)
-        dataset = job.load_data(study.settings, study.settings.seed)
-        objective = job.objective(study, dataset, stop_without_parent)
-        study.work(objective, deadline=deadline)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        try:
+            study = Study(Storage(job.storage_url), job.name)
+            dataset = job.load_data(study.settings, study.settings.seed)
+            study.work(job.objective(study, dataset, on_step), deadline=deadline)
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except InputError as error:
+            sys.stderr.write(f"error: {error}\n")
+            sys.exit(2)

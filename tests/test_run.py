@@ -171,6 +171,13 @@ def test_a_worker_that_dies_ends_the_run_loudly(make_job: Callable[..., Job]) ->
     assert all(t.state == TrialState.FAIL for t in study.trials())
 
 
+def test_bad_input_in_a_worker_is_bad_input(make_job: Callable[..., Job]) -> None:
+    job = make_job(TINY_REGRESSION.replace('"widths": [8]', '"widths": [0]'))
+    study, dataset = prepare(job, Options())
+    with pytest.raises(InputError, match="the reason stands above"):
+        execute(job, study, dataset, jobs=2)
+
+
 def test_no_trial_starts_after_the_deadline(make_job: Callable[..., Job]) -> None:
     job = make_job()
     study, dataset = prepare(job, Options())

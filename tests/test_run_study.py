@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,6 @@ def tiny(tmp_path: Path) -> str:
     path = tmp_path / "tiny.py"
     path.write_text(TINY_REGRESSION)
     return str(path)
-
-
-@pytest.fixture(autouse=True)
-def restore_signals() -> Iterator[None]:
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 def call(url: str, *arguments: str, input: str | None = None) -> Any:
@@ -65,20 +58,20 @@ def test_a_study_from_the_first_command_to_the_best_trial(cli: Cli, tiny: str, u
     assert len(states(url, "tiny-tpe")) == 5
 
     plain = optuna.load_study(study_name="tiny-tpe", storage=url)
-    best = json.loads(cli("best", "tiny-tpe", "--json").stdout)
+    best = json.loads(call(url, "best", "tiny-tpe", "--json").stdout)
     assert best["value"] == plain.best_value
     assert best["params"] == plain.best_params
     assert best["trial"] == plain.best_trial.number
     assert sum(best["fold_scores"]) / 3 == pytest.approx(best["value"])
-    table = cli("best", "tiny-tpe").stdout
+    table = call(url, "best", "tiny-tpe").stdout
     assert f"{plain.best_value:.4g} ±" in table
     assert all(name in table for name in plain.best_params)
 
-    rows = json.loads(cli("trials", "tiny-tpe", "--json").stdout)
+    rows = json.loads(call(url, "trials", "tiny-tpe", "--json").stdout)
     assert [row["value"] for row in rows if row["state"] == "completed"] == [
         t.value for t in plain.trials if t.state == TrialState.COMPLETE
     ]
-    listed = json.loads(cli("list", "--json").stdout)
+    listed = json.loads(call(url, "list", "--json").stdout)
     assert listed["studies"][0]["best_value"] == plain.best_value
     assert listed["studies"][0]["state"] == "complete"
     assert set(listed["definitions"]) >= {"regression_mlp", "fashion_cnn"}

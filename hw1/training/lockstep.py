@@ -60,6 +60,7 @@ class Lockstep:
         rows: the training rows of each model, int64; where one model has more rows than
             another, each epoch leaves out some of them at random.
         seeds: one a model.
+        on_step: called before every step; what it raises ends the training.
 
     Raises:
         ArchitectureError: the network cannot exist for the data set's inputs.
@@ -72,12 +73,14 @@ class Lockstep:
         dataset: Dataset,
         rows: Sequence[Tensor],
         seeds: Sequence[int],
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         device = dataset.inputs.device
         self.family = family
         self.configurations = list(configurations)
         self.dataset = dataset
         self.n_models = len(seeds)
+        self._on_step = on_step
         self.epoch = 0
         """The number of epochs trained so far."""
 
@@ -162,6 +165,7 @@ class Lockstep:
         batches = list(self.batches())
         for models in self._groups:
             for i, rows in enumerate(batches):
+                self._on_step()
                 self._step(models, rows[models], self.epoch * self.steps_per_epoch + i)
         self.epoch += 1
 

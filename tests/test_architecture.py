@@ -1,0 +1,82 @@
+"""Which way imports run."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted((ROOT / "hw1").rglob("*.py"))
+# From the ground up: a room imports from rooms below it alone.
+FLOORS = [
+    ["errors", "interruption"],
+    ["datasets"],
+    ["models"],
+    ["training"],
+    ["cross_validation"],
+    ["objective", "search", "storage"],
+    ["study"],
+    ["run", "console"],
+]
+OPTUNA_STARTS_AT = FLOORS.index(["objective", "search", "storage"])
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, those within functions included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            assert node.module is not None
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room(name: str) -> str:
+    return name.split(".")[1]
+
+
+def floor(name: str) -> int:
+    return next(i for i, rooms in enumerate(FLOORS) if name in rooms)
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_run_downwards(path: Path) -> None:
+    name = module_name(path)
+    if name == "hw1":
+        assert not imported(path)
+        return
+    here = room(name)
+    for other in imported(path):
+        top = other.split(".")[0]
+        assert top not in ("studies", "run_study", "tests"), f"{name} imports {other}"
+        if top == "hw1" and other != "hw1" and room(other) != here:
+            assert floor(room(other)) < floor(here), f"{name} imports {other}"
+        if top == "optuna":
+            assert floor(here) >= OPTUNA_STARTS_AT, f"{name} knows Optuna"
+        if top in ("sqlalchemy", "sqlite3"):
+            assert here == "storage", f"{name} knows SQL"
+
+
+def test_there_is_no_circle_of_modules() -> None:
+    graph = {
+        module_name(path): {
+            target
+            for other in imported(path)
+            for target in map(module_name, MODULES)
+            if other == target or other.rpartition(".")[0] == target
+        }
+        for path in MODULES
+    }
+    for name in graph:
+        graph[name].discard(name)
+    while graph:
+        free = {name for name, others in graph.items() if not others & graph.keys()}
+        assert free, f"a circle among {sorted(graph)}"
+        graph = {name: others for name, others in graph.items() if name not in free}

@@ -1,0 +1,67 @@
+"""What the documentation shows is run as it stands."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+import run_study
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def test_a_study_a_data_set_and_a_family_are_one_new_file_each(tmp_path: Path) -> None:
+    for name in ("hw1", "studies"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "run_study.py", tmp_path)
+    text = (ROOT / "docs" / "extending.md").read_text()
+    files = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", text, re.DOTALL))
+    assert sorted(files) == [
+        "hw1/datasets/rings.py",
+        "hw1/models/fourier.py",
+        "studies/rings_fourier.py",
+    ]
+    for path, source in files.items():
+        assert not (tmp_path / path).exists()
+        (tmp_path / path).write_text(source)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment.pop("OPTUNA_STORAGE", None)
+    result = subprocess.run(
+        [sys.executable, "run_study.py", "run", "rings_fourier", "--trials", "3"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    storage = f"sqlite:///{tmp_path}/storage/studies.db"
+    study = optuna.load_study(study_name="rings_fourier-tpe", storage=storage)
+    assert len(study.trials) == 3
+    assert study.best_value > 0.7  # guessing gives 0.5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_commands_that_the_pages_show_exist() -> None:
+    commands = {c.name or c.callback.__name__ for c in run_study.app.registered_commands}  # type: ignore[union-attr]
+    shown = set()
+    for page in PAGES:
+        shown |= set(re.findall(r"python run_study\.py (\w+)", page.read_text()))
+    assert shown == commands
+
+
+def test_every_study_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for path in (ROOT / "studies").glob("*.py"):
+        assert f"`{path.stem}`" in readme

@@ -1,0 +1,41 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from hw1.interruption import Interruption
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_next_check_and_a_second_does_not(number: int) -> None:
+    with Interruption() as interruption:
+        interruption.check()
+        os.kill(os.getpid(), number)
+        assert interruption.requested
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+
+
+def test_the_handlers_of_before_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with Interruption(signal.SIGTERM):
+        assert signal.getsignal(signal.SIGTERM) != before[0]
+        assert signal.getsignal(signal.SIGINT) == before[1]
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_outside_the_main_thread_nothing_changes() -> None:
+    handlers = []
+
+    def enter() -> None:
+        with Interruption() as interruption:
+            interruption.check()
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.getsignal(signal.SIGINT)]
