@@ -285,18 +285,15 @@ def run(
     if before.complete:
         say(f"{stored.name} is complete: {before.done} of {before.n_trials} trials are done.")
     else:
+        began = "continuing" if stored.trials() else "new"
+        say(f"{stored.name}: {began}, {before.n_trials - before.done} trials to do")
+        say(f"  data     {settings.dataset}: {settings.n_rows} rows, {settings.n_splits} folds")
         say(
-            f"{stored.name}: {'continuing' if stored.trials() else 'new'}, "
-            f"{before.n_trials - before.done} trials to do, stored in {job.storage_url}"
+            f"  search   {settings.sampler}, pruner {settings.pruner}, seed {settings.seed}, "
+            f"up to {settings.epochs} epochs"
         )
-        say(
-            f"  data    {settings.dataset}, {settings.n_rows} rows, {settings.n_splits} folds "
-            f"(fingerprint {settings.fingerprint}, splits {settings.splits})"
-        )
-        say(
-            f"  search  {settings.sampler}, pruner {settings.pruner}, seed {settings.seed}, "
-            f"up to {settings.epochs} epochs, {job.device}" + (f", {jobs} jobs" if jobs > 1 else "")
-        )
+        say(f"  storage  {job.storage_url}")
+        say(f"  device   {job.device}" + (f", {jobs} processes" if jobs > 1 else ""))
         try:
             with ProgressLine(stored, console) as line:
                 execute(job, stored, dataset, jobs=jobs, deadline=deadline, on_tick=line.update)

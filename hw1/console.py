@@ -15,7 +15,7 @@ from hw1.study import OUT_OF_MEMORY, Progress, Study
 SECONDS_BETWEEN_UPDATES = 0.5
 SECONDS_BETWEEN_LINES = 15.0
 """How often a line is printed where there is no terminal."""
-BAR_WIDTH = 16
+BAR_WIDTH = 10
 
 
 class ProgressLine:

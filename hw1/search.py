@@ -58,7 +58,8 @@ def make_sampler(name: str, study_seed: int, number: int) -> BaseSampler:
 
 def make_pruner(name: str, epochs: int) -> BasePruner:
     """The pruner of that name for learning curves of up to ``epochs`` reports."""
-    warm_up = epochs // 10
+    # Hopeless and slow starters look alike for a while.
+    warm_up = epochs // 4
     match choose("pruner", name, PRUNERS):
         case "median":
             return MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=warm_up)

@@ -94,7 +94,7 @@ def test_a_csv_pair_replaces_the_data(tiny: str, url: str, tmp_path: Path) -> No
     pair = ["--train-csv", str(tmp_path / "train.csv"), "--test-csv", str(tmp_path / "test.csv")]
     result = call(url, "run", tiny, *pair, "--target", "price", "--trials", "2")
     assert result.exit_code == 0, result.output
-    assert "train, 40 rows" in result.stdout
+    assert "train: 40 rows" in result.stdout
     assert "complete" in call(url, "run", tiny, *pair, "--target", "price").stdout
 
 

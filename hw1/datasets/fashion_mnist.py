@@ -27,7 +27,8 @@ def load(part: Part, data_dir: Path) -> Dataset:
         try:
             FashionMNIST(str(data_dir), download=True)
         except (HTTPException, OSError, RuntimeError) as error:  # URLError is an OSError
-            reason = " ".join(str(error).split())
+            # Of torchvision's account of each mirror the last one says enough.
+            reason = " ".join(str(error).rpartition("got:")[2].split())
             raise InputError(
                 f"FashionMNIST is not in {folder} and cannot be downloaded ({reason}): put "
                 f"{', '.join(archives)} there (as they are, or unpacked), or name the folder "

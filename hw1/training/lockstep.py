@@ -109,7 +109,10 @@ class Lockstep:
         )
         self._optimizer = Optimizer(configurations, self.parameters, is_weight)
 
-        self._keys = keys(seeds).to(device)
+        model_keys = keys(seeds).to(device)
+        self._order_keys, self._dropout_keys, self._augmentation_keys = (
+            fold_in(model_keys, purpose) for purpose in (ORDER, DROPOUT, AUGMENTATION)
+        )
         self._rows = pad_sequence(list(rows), batch_first=True).to(device)
         self._lengths = torch.tensor([len(r) for r in rows], device=device)
         self._n_rows = min(len(r) for r in rows)
@@ -154,7 +157,7 @@ class Lockstep:
         A new random order of each model's rows, cut into ``steps_per_epoch`` batches of the same
         size; the fewer than ``steps_per_epoch`` rows that are over sit this epoch out.
         """
-        epoch_keys = fold_in(fold_in(self._keys, ORDER), self.epoch)
+        epoch_keys = fold_in(self._order_keys, self.epoch)
         order = self._rows.gather(1, permutations(epoch_keys, self._lengths))
         batch_size = self._n_rows // self.steps_per_epoch
         return iter(order[:, : batch_size * self.steps_per_epoch].split(batch_size, 1))
@@ -173,13 +176,14 @@ class Lockstep:
         configuration = self.configurations[0]
         inputs, targets = self.dataset.inputs[rows], self.dataset.targets[rows]
         if configuration.augments:
-            key = fold_in(fold_in(self._keys[models], AUGMENTATION), step)
+            key = fold_in(self._augmentation_keys[models], step)
             inputs = augment(inputs, configuration, key)
         if self.dataset.task == "regression":
             targets = (targets - self.target_mean[models]) / self.target_std[models]
-        step_keys = fold_in(fold_in(self._keys[models], DROPOUT), step)
-        for layer, name in enumerate(self._key_buffers):
-            self.buffers[name][models] = fold_in(step_keys, layer)
+        if self._key_buffers:
+            step_keys = fold_in(self._dropout_keys[models], step)
+            for layer, name in enumerate(self._key_buffers):
+                self.buffers[name][models] = fold_in(step_keys, layer)
 
         parameters = self._views(models)
         for parameter in parameters.values():

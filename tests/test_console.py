@@ -1,0 +1,90 @@
+import io
+import json
+from collections.abc import Callable
+
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+
+from hw1.console import (
+    TRIAL_FIELDS,
+    ProgressLine,
+    format_score,
+    format_seconds,
+    state_name,
+    trial_as_dict,
+)
+from hw1.run import Job, Options, execute, prepare
+from hw1.study import OUT_OF_MEMORY, Study
+
+
+def run(job: Job, console: Console) -> Study:
+    study, dataset = prepare(job, Options(n_trials=3))
+    with ProgressLine(study, console) as line:
+        execute(job, study, dataset, on_tick=line.update)
+    return study
+
+
+def test_without_a_terminal_the_last_line_tells_how_it_ended(make_job: Callable[..., Job]) -> None:
+    out = io.StringIO()
+    study = run(make_job(), Console(file=out, width=80))
+    best = study.best_trial()
+    assert out.getvalue().splitlines()[-1] == (
+        f"3/3  best {best.value:.4g} (trial {best.number})  pruned 0  failed 0"
+    )
+    assert "\x1b" not in out.getvalue()
+
+
+def test_in_a_terminal_the_line_stays_in_place_with_a_full_bar(
+    make_job: Callable[..., Job],
+) -> None:
+    out = io.StringIO()
+    run(make_job(), Console(file=out, width=80, force_terminal=True, color_system=None))
+    assert out.getvalue().count("\n") == 1
+    assert "━━━━━━━━━━  3/3  best" in out.getvalue()
+
+
+def test_the_longest_line_fits_eighty_columns(make_study: Callable[..., Study]) -> None:
+    study = make_study(n_trials=100)
+    line = ProgressLine(study, Console(file=io.StringIO(), width=80, force_terminal=True))
+    for number in range(99):
+        study.optuna_study.tell(study.optuna_study.ask(), 0.12345 - number / 1e6)
+    line._start -= 35_000
+    text = line.line(study.progress())
+    assert text.startswith("━━━━━━━━━━  99/100  best 0.1234 (trial 98)  pruned 0  failed 0  0:0")
+    assert text.endswith(" left")
+    assert len(text) <= 80
+
+
+def test_what_became_of_a_trial_in_a_word(make_study: Callable[..., Study]) -> None:
+    study = make_study(n_trials=99)
+    for attributes, state in (
+        ({}, TrialState.COMPLETE),
+        ({}, TrialState.PRUNED),
+        ({"refused": "no pixel is left"}, TrialState.PRUNED),
+        ({}, TrialState.FAIL),
+        ({"failure": OUT_OF_MEMORY}, TrialState.FAIL),
+    ):
+        trial = study.optuna_study.ask()
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        value = 1.0 if state == TrialState.COMPLETE else None
+        study.optuna_study.tell(trial, value, state)
+    study.optuna_study.ask()
+    names = [state_name(trial) for trial in study.trials()]
+    assert names == ["completed", "pruned", "refused", "interrupted", OUT_OF_MEMORY, "running"]
+    rows = [trial_as_dict(trial) for trial in study.trials()]
+    assert all(set(row) == {*TRIAL_FIELDS, "params"} for row in rows)
+    assert rows[2]["refused"] == "no pixel is left"
+    json.dumps(rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0.123456, "0.1235"), (12345.6, "1.235e+04"), (1.0, "1")]
+)
+def test_scores_have_four_digits(value: float | None, text: str) -> None:
+    assert format_score(value) == text
+
+
+def test_seconds_are_hours_minutes_and_seconds() -> None:
+    assert format_seconds(3725.4) == "1:02:05"
