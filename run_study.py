@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """The command line of hw1: run cross-validated hyperparameter studies and query them."""
 
+import contextlib
 import json
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hw1.errors import InputError
+from hw1.errors import InputError, NoStorageError
 
 # Everything that takes long to import is imported inside the commands, so that --help is quick.
 if TYPE_CHECKING:
@@ -95,46 +98,29 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
     from rich.console import Console
     from rich.table import Table
 
-    from hw1.console import format_score
-    from hw1.run import definition_names, describe
-    from hw1.storage import Storage
+    from hw1.console import format_score, study_as_dict
+    from hw1.definitions import definition_names, describe
+    from hw1.storage import Storage, shown
     from hw1.study import Study
 
     quiet_optuna()
     definitions = {name: describe(STUDIES / f"{name}.py") for name in definition_names(STUDIES)}
-    stored, foreign = [], []
+    stored: list[dict[str, Any]] = []
+    foreign: list[str] = []
     url = storage_url(storage)
-    if storage or (ROOT / "storage" / "studies.db").exists():
+    with contextlib.suppress(NoStorageError):
         opened = Storage(url, create=False)
         for name in sorted(optuna.get_all_study_names(opened)):
             try:
-                stored.append(Study(opened, name))
+                stored.append(study_as_dict(Study(opened, name)))
             except InputError:
                 foreign.append(name)
-    progress = {study.name: study.progress() for study in stored}
     if as_json:
         print_json(
             {
                 "definitions": definitions,
-                "storage": url,
-                "studies": [
-                    {
-                        "name": study.name,
-                        "definition": study.settings.definition,
-                        "sampler": study.settings.sampler,
-                        "metric": study.settings.metric,
-                        "state": p.state,
-                        "n_trials": p.n_trials,
-                        "completed": p.completed,
-                        "pruned": p.pruned,
-                        "failed": p.failed,
-                        "refused": p.refused,
-                        "running": p.running,
-                        "best_value": p.best.value if p.best else None,
-                        "best_trial": p.best.number if p.best else None,
-                    }
-                    for study, p in ((study, progress[study.name]) for study in stored)
-                ],
+                "storage": shown(url),
+                "studies": stored,
                 "other_studies": foreign,
             }
         )
@@ -145,20 +131,26 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
         table.add_row(name, description)
     console.print(table)
     console.print()
-    if not stored:
-        console.print(f"No study is stored in {url} yet: python run_study.py run regression_mlp")
-    else:
-        table = Table(
-            "study", "state", "trials", "pruned", "failed", "best", box=None, pad_edge=False
-        )
+    if stored:
+        columns = ("study", "state", "trials", "pruned", "failed", "best")
+        table = Table(*columns, box=None, pad_edge=False)
         for study in stored:
-            p = progress[study.name]
-            best = f"{format_score(p.best.value)} (trial {p.best.number})" if p.best else "–"
-            done = f"{p.done} of {p.n_trials}"
-            table.add_row(study.name, p.state, done, str(p.pruned), str(p.failed), best)
+            best = f"{format_score(study['best_value'])} (trial {study['best_trial']})"
+            table.add_row(
+                study["name"],
+                study["state"],
+                f"{study['done']} of {study['n_trials']}",
+                str(study["pruned"]),
+                str(study["failed"]),
+                best if study["best_trial"] is not None else "–",
+            )
         console.print(table)
+    else:
+        typer.echo(
+            f"No study is stored in {shown(url)} yet: python run_study.py run regression_mlp"
+        )
     if foreign:
-        console.print(f"Not made by hw1, and left alone: {', '.join(foreign)}")
+        typer.echo(f"Not made by this hw1, and left alone: {', '.join(foreign)}")
 
 
 @app.command(**example("run fashion_cnn --sampler random --trials 20 --train-size 6000"))
@@ -238,16 +230,9 @@ def run(
     from rich.console import Console
 
     from hw1.console import ProgressLine, format_score
+    from hw1.definitions import find_definition, find_device, load_definition
     from hw1.errors import choose
-    from hw1.run import (
-        Job,
-        Options,
-        execute,
-        find_definition,
-        find_device,
-        load_definition,
-        prepare,
-    )
+    from hw1.run import Job, Options, execute, prepare
     from hw1.search import SAMPLERS
 
     quiet_optuna()
@@ -278,8 +263,10 @@ def run(
         target=target,
     )
     stored, dataset = prepare(job, options)
-    settings, before = stored.settings, stored.progress()
-    again = " ".join(["python", *sys.argv]) if sys.argv[0].endswith(".py") else "the same command"
+    settings, before, shown = stored.settings, stored.progress(), stored.storage.shown
+    # What is printed can be pasted: quoted, with the storage that was given, without its password.
+    given = [] if storage in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", shown]
+    again = shlex.join(["python", *sys.argv]).replace(job.storage_url, shown)
     console = Console(highlight=False)
     say = typer.echo
     if before.complete:
@@ -292,7 +279,7 @@ def run(
             f"  search   {settings.sampler}, pruner {settings.pruner}, seed {settings.seed}, "
             f"up to {settings.epochs} epochs"
         )
-        say(f"  storage  {job.storage_url}")
+        say(f"  storage  {shown}")
         say(f"  device   {job.device}" + (f", {jobs} processes" if jobs > 1 else ""))
         try:
             with ProgressLine(stored, console) as line:
@@ -302,12 +289,14 @@ def run(
             raise typer.Exit(130) from None
         after = stored.progress()
         if not after.complete:
-            say(f"Stopped with {after.done} of {after.n_trials} trials. To continue: {again}")
+            elsewhere = f", {after.running} more run elsewhere" if after.running else ""
+            say(f"Stopped with {after.done} of {after.n_trials} trials{elsewhere}.")
+            say(f"To continue: {again}")
     best = stored.progress().best
     if best is not None:
         say(f"Best {settings.metric}: {format_score(best.value)} in trial {best.number}")
-        say(f"  python run_study.py best {stored.name}")
-        say(f"  optuna-dashboard {job.storage_url}")
+        say("  " + shlex.join(["python", "run_study.py", "best", name, *given]))
+        say("  " + shlex.join(["optuna-dashboard", shown]))
 
 
 def parse_seconds(text: str) -> float:
@@ -337,6 +326,8 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
         return
     settings = study.settings
     typer.echo(f"{name}: trial {trial['trial']} of {len(study.trials())}")
+    if trial["fold_scores"] is None:
+        raise InputError(f"the best trial of {name!r} was not made by hw1: ask Optuna about it")
     rows: dict[str, Any] = {
         settings.metric: f"{format_score(trial['value'])} ± {format_score(trial['std'])} "
         f"(mean and standard deviation over {settings.n_splits} folds)",

@@ -94,6 +94,8 @@ def state_name(trial: FrozenTrial) -> str:
         return "refused"
     if trial.state == TrialState.FAIL and trial.user_attrs.get("failure") == OUT_OF_MEMORY:
         return OUT_OF_MEMORY
+    if "failure" in trial.user_attrs:
+        return "failed"
     names = {TrialState.FAIL: "interrupted", TrialState.COMPLETE: "completed"}
     return names.get(trial.state, trial.state.name.lower())
 
@@ -108,6 +110,7 @@ KEPT_WITH_TRIAL = [
     "n_parameters",
     "device",
     "refused",
+    "failure",
 ]
 TRIAL_FIELDS = ["trial", "state", "value", *KEPT_WITH_TRIAL]
 
@@ -120,4 +123,25 @@ def trial_as_dict(trial: FrozenTrial) -> dict[str, Any]:
         "value": trial.value if trial.state == TrialState.COMPLETE else None,
         **{name: trial.user_attrs.get(name) for name in KEPT_WITH_TRIAL},
         "params": trial.params,
+    }
+
+
+def study_as_dict(study: Study) -> dict[str, Any]:
+    """A stored study as JSON can hold it: what it is and how far."""
+    settings, progress = study.settings, study.progress()
+    return {
+        "name": study.name,
+        "definition": settings.definition,
+        "sampler": settings.sampler,
+        "metric": settings.metric,
+        "state": progress.state,
+        "n_trials": progress.n_trials,
+        "done": progress.done,
+        "running": progress.running,
+        "completed": progress.completed,
+        "pruned": progress.pruned,
+        "failed": progress.failed,
+        "refused": progress.refused,
+        "best_value": progress.best.value if progress.best else None,
+        "best_trial": progress.best.number if progress.best else None,
     }

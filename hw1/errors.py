@@ -12,6 +12,10 @@ class InputError(ValueError):
     """
 
 
+class NoStorageError(InputError):
+    """There is no storage yet where one was to be read."""
+
+
 class ArchitectureError(InputError):
     """A network that cannot exist for its input, such as one that pools its last pixel away."""
 

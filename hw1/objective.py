@@ -1,6 +1,9 @@
 """Study definitions, and the objective that turns a trial into a cross-validated score."""
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -8,6 +11,7 @@ from typing import Any
 import optuna
 import torch
 from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hw1.cross_validation import Splits, cross_validate
@@ -17,7 +21,8 @@ from hw1.training import Configuration
 from hw1.training.lockstep import Family
 
 PROBES = 200
-"""Random configurations from which the parameters of a search space are read off."""
+"""Random configurations from which a search space is read off."""
+CONFIGURATIONS = "(configurations)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +40,8 @@ class StudyDefinition:
         n_trials: the number of trials of a study, unless it is a grid.
         n_splits: the number of folds.
         epochs: the epochs of a trial at most.
-        sampler: a name in `hw1.study.SAMPLERS`.
-        pruner: a name in `hw1.study.PRUNERS`.
+        sampler: a name in `hw1.search.SAMPLERS`.
+        pruner: a name in `hw1.search.PRUNERS`.
     """
 
     dataset: Loader
@@ -51,28 +56,41 @@ class StudyDefinition:
     sampler: str = "tpe"
     pruner: str = "median"
 
-    def default_configuration(self) -> Configuration:
-        """The configuration of the default parameters."""
-        return self.search_space(optuna.trial.FixedTrial(dict(self.defaults)))  # type: ignore[arg-type]
-
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Every parameter that the search space suggests, by name.
-
-        Found by sampling it with a fixed seed, since parameters may depend on each other.
-        """
-        sampler = optuna.samplers.RandomSampler(seed=0)
-        probe = optuna.create_study(sampler=sampler, storage=None)
+        """Every parameter that the search space suggests, by name; see `fingerprint`."""
         found: dict[str, BaseDistribution] = {}
-        for _ in range(PROBES):
-            trial = probe.ask()
-            self.search_space(trial)
-            found.update(trial.distributions)
+        for trial, _ in self._probes():
+            found |= trial.distributions
         return dict(sorted(found.items()))
 
     def fingerprint(self) -> dict[str, str]:
-        """The search space as text, one entry a parameter, to be compared with a stored one."""
-        return {name: distribution_to_json(d) for name, d in self.distributions.items()}
+        """The search space as text, to be compared with a stored one.
+
+        Random parameters, always the same ones whatever the order in which they are suggested,
+        show which parameters there are and what configurations become of them.
+
+        Returns:
+            For each parameter the distributions it was seen with, as JSON; and under
+            `CONFIGURATIONS` a hash of what the search space made of the parameters.
+        """
+        seen: dict[str, set[str]] = {}
+        digest = hashlib.sha256()
+        for trial, configuration in self._probes():
+            for name, distribution in trial.distributions.items():
+                seen.setdefault(name, set()).add(distribution_to_json(distribution))
+            digest.update(json.dumps(configuration.to_json(), sort_keys=True).encode())
+        fingerprint = {name: " ".join(sorted(texts)) for name, texts in sorted(seen.items())}
+        return fingerprint | {CONFIGURATIONS: digest.hexdigest()[:16]}
+
+    def _probes(self) -> Iterator[tuple[Trial, Configuration]]:
+        verbosity = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study
+        study = optuna.create_study(sampler=_SamplerByName(), storage=None)
+        optuna.logging.set_verbosity(verbosity)
+        for _ in range(PROBES):
+            trial = study.ask()
+            yield trial, self.search_space(trial)
 
     def cells(self) -> list[dict[str, Any]]:
         """The grid's combinations, each with the defaults of the parameters it doesn't vary.
@@ -98,6 +116,31 @@ class StudyDefinition:
         for name, choices in self.grid.items():
             cells = [cell | {name: value} for cell in cells for value in choices]
         return [dict(self.defaults) | cell for cell in cells]
+
+
+class _SamplerByName(BaseSampler):
+    """Random values that depend on the number of the trial and the name of the parameter alone."""
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        seed = zlib.crc32(f"{trial.number} {param_name}".encode())
+        sampler = optuna.samplers.RandomSampler(seed=seed)
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 def _contains(distribution: BaseDistribution, value: Any) -> bool:

@@ -1,10 +1,7 @@
 """Running a study: from a definition and options to trials in storage."""
 
-import ast
 import dataclasses
-import importlib.util
 import multiprocessing
-import os
 import signal
 import sys
 import warnings
@@ -22,77 +19,14 @@ from optuna.exceptions import ExperimentalWarning
 import hw1
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, tabular
+from hw1.definitions import load_definition
 from hw1.errors import InputError, choose
-from hw1.interruption import Interruption
-from hw1.objective import Objective, StudyDefinition
+from hw1.interruption import Interruption, deaf_to
+from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition
 from hw1.search import PRUNERS, SAMPLERS
 from hw1.storage import Storage
 from hw1.study import SPLITS_KEY, Settings, Study
 from hw1.training import METRICS
-
-
-def find_definition(name: str, folder: Path) -> tuple[str, Path]:
-    """The file of a study and the name by which the study's settings call it.
-
-    Args:
-        name: the name of a file in ``folder``, or the path of a study file anywhere.
-        folder: the folder of the project's own studies.
-
-    Returns:
-        The stem and the path of a file in ``folder``; for any other file its path, twice.
-
-    Raises:
-        InputError: there is no such study; the message names the nearest one.
-    """
-    if name.endswith(".py") or os.sep in name:
-        path = Path(name).resolve()
-        if not path.is_file():
-            raise InputError(f"there is no study file {name}: check its path")
-    else:
-        path = folder.resolve() / f"{choose('study', name, definition_names(folder))}.py"
-    return (path.stem if path.parent == folder.resolve() else str(path)), path
-
-
-def definition_names(folder: Path) -> list[str]:
-    """The names of the studies that a folder defines."""
-    return sorted(path.stem for path in folder.glob("*.py"))
-
-
-def describe(path: Path) -> str:
-    """The first line of a study file's docstring, read without running the file."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-    return (docstring or "").partition("\n")[0]
-
-
-def load_definition(path: Path) -> StudyDefinition:
-    """The variable ``study`` of a study file.
-
-    Raises:
-        InputError: the file has no such variable.
-    """
-    spec = importlib.util.spec_from_file_location(f"hw1_study_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    definition = getattr(module, "study", None)
-    if not isinstance(definition, StudyDefinition):
-        raise InputError(
-            f"{path} defines no study: it needs a variable study = StudyDefinition(...)"
-        )
-    return definition
-
-
-def find_device(name: str) -> torch.device:
-    """The device called "auto", "cpu" or "cuda".
-
-    Raises:
-        InputError: another name, or "cuda" on a machine without it.
-    """
-    choose("device", name, ("auto", "cpu", "cuda"))
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise InputError("there is no CUDA device here: use --device cpu or auto")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +91,11 @@ class Job:
 
     def objective(self, study: Study, dataset: Dataset, on_step: Callable[[], None]) -> Objective:
         """The objective of the study over its folds of ``dataset``."""
+
+        def on_every_step() -> None:
+            study.heartbeat()
+            on_step()
+
         return Objective(
             self.definition,
             dataset,
@@ -164,7 +103,7 @@ class Job:
             seed=study.settings.seed,
             epochs=study.settings.epochs,
             device=self.device,
-            on_step=on_step,
+            on_step=on_every_step,
         )
 
 
@@ -181,21 +120,23 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
     if options.test_csv is not None and options.train_csv is None:
         raise InputError("--test-csv needs a --train-csv beside it")
     storage = Storage(job.storage_url)
-    if job.name in optuna.get_all_study_names(storage):
-        study = _read(storage, job.name)
-        if study is not None:
-            dataset = _check(job, study, options)
-            _set_target(study, options.n_trials)
-            return study, dataset
-    return _create(job, storage, options)
+    study = _read(storage, job.name)
+    if study is None:
+        return _create(job, storage, options)
+    dataset = _check(job, study, options)
+    _set_target(study, options.n_trials)
+    return study, dataset
 
 
 def _read(storage: Storage, name: str) -> Study | None:
-    """The study; None if the process that made it died before its settings were stored."""
-    study_id = storage.get_study_id_from_name(name)
-    unfinished = SPLITS_KEY in storage.get_study_system_attrs(study_id)
-    if unfinished and "settings" not in storage.get_study_user_attrs(study_id):
-        return None
+    """The study; None if there is none, or one whose maker died before it was whole."""
+    with storage.lock:
+        if name not in optuna.get_all_study_names(storage):
+            return None
+        study_id = storage.get_study_id_from_name(name)
+        has_settings = "settings" in storage.get_study_user_attrs(study_id)
+        if not has_settings and storage.get_n_trials(study_id) == 0:
+            return None
     return Study(storage, name)
 
 
@@ -220,7 +161,7 @@ def _check(job: Job, study: Study, options: Options) -> Dataset:
                 "give the new study another --name"
             )
     changes = _changes(settings.search_space, job.definition.fingerprint())
-    if settings.grid not in (None, _grid(job.definition, settings.seed)):
+    if settings.grid is not None and settings.grid != _grid(job.definition, settings.seed):
         changes.append("the grid or the defaults differ")
     if changes:
         raise InputError(
@@ -238,12 +179,14 @@ def _check(job: Job, study: Study, options: Options) -> Dataset:
 
 
 def _changes(stored: dict[str, str], now: dict[str, str]) -> list[str]:
+    """What differs between two fingerprints of a search space, in words."""
     added = [f"{name} is new" for name in now.keys() - stored.keys()]
     removed = [f"{name} is gone" for name in stored.keys() - now.keys()]
-    changed = [
-        f"{name} differs" for name in now.keys() & stored.keys() if now[name] != stored[name]
-    ]
-    return sorted(added + removed + changed)
+    both = sorted((now.keys() & stored.keys()) - {CONFIGURATIONS})
+    changed = [f"{name} differs" for name in both if now[name] != stored[name]]
+    if not (added or removed or changed) and now != stored:
+        return ["it makes other configurations of the same parameters"]
+    return sorted(added + removed) + changed
 
 
 def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Dataset]:
@@ -281,8 +224,7 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
         version=hw1.__version__,
     )
     with storage.lock:
-        exists = job.name in optuna.get_all_study_names(storage)
-        if not exists or _read(storage, job.name) is None:
+        if _read(storage, job.name) is None:
             made = optuna.create_study(
                 storage=storage,
                 study_name=job.name,
@@ -298,8 +240,8 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
             # Last, for the settings say that the study is whole.
             made.set_user_attr("settings", dataclasses.asdict(settings))
     study = Study(storage, job.name)
-    if study.settings != settings:  # another process was faster, with other options
-        _check(job, study, options)
+    if study.settings != settings:  # another process was faster
+        dataset = _check(job, study, options)
     _set_target(study, options.n_trials)
     return study, dataset
 
@@ -362,15 +304,17 @@ def execute(
 def _work_in_processes(
     job: Job, study: Study, jobs: int, deadline: float, on_tick: Callable[[], None]
 ) -> None:
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, torch.get_num_threads() // jobs)
     context = multiprocessing.get_context("spawn")
     # A copy without the definition, which a process cannot be sent: each loads its own.
     work = (dataclasses.replace(job), threads, deadline)
     workers: list[multiprocessing.process.BaseProcess] = []
     try:
-        for _ in range(jobs):
-            workers.append(context.Process(target=_work, args=work, daemon=True))
-            workers[-1].start()
+        # Ctrl-C reaches the whole process group: this process hears it and ends the others.
+        with deaf_to(signal.SIGINT):
+            for _ in range(jobs):
+                workers.append(context.Process(target=_work, args=work, daemon=True))
+                workers[-1].start()
         running = list(workers)
         while running:
             wait([worker.sentinel for worker in running], timeout=0.5)
@@ -392,8 +336,6 @@ def _work_in_processes(
 
 def _work(job: Job, threads: int, deadline: float) -> None:
     """A worker process: its own view of the storage and the data, the same trials to run."""
-    # Ctrl-C reaches the whole process group: the first process hears it and ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()

@@ -3,18 +3,24 @@
 import hashlib
 import sqlite3
 import tempfile
+import warnings
+from contextlib import closing
 from pathlib import Path
 
 import sqlalchemy
 from filelock import BaseFileLock, FileLock
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from hw1.errors import InputError
+from hw1.errors import InputError, NoStorageError
 
 TIMEOUT_SECONDS = 60
+HEARTBEAT_SECONDS = 60
+"""How often a process that trains says that it lives."""
+GRACE_SECONDS = 300
+"""How long after its last heartbeat a trial is taken for lost."""
 
 
 class Storage(RDBStorage):
@@ -33,32 +39,42 @@ class Storage(RDBStorage):
     """
 
     def __init__(self, url: str, *, create: bool = True) -> None:
-        try:
-            parsed = make_url(url)
-        except ArgumentError as error:
-            raise InputError(
-                f"{url!r} is no storage URL: give one such as sqlite:///storage/studies.db or "
-                "postgresql://user@host/database"
-            ) from error
-        shown = parsed.render_as_string(hide_password=True)
+        self.shown = shown(url)
+        parsed = make_url(url)
         path = _sqlite_path(parsed)
         if path is not None and not create and not path.exists():
-            raise InputError(f"there is no storage {shown} yet: run a study, or check --storage")
+            raise NoStorageError(
+                f"there is no storage {self.shown} yet: run a study, or check --storage"
+            )
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self.lock = _lock(parsed, path)
-            with self.lock:
-                super().__init__(url, _engine_kwargs(path) if path is not None else None)
+            with self.lock, warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+                super().__init__(
+                    url,
+                    _engine_kwargs(path) if path is not None else None,
+                    heartbeat_interval=HEARTBEAT_SECONDS,
+                    grace_period=GRACE_SECONDS,
+                )
                 if path is not None:
                     self._begin_as_writer()
         except (ImportError, NoSuchModuleError) as error:
-            raise InputError(f"the driver for storage {shown} is not installed: {error}") from error
-        except (OSError, RuntimeError, SQLAlchemyError, StorageInternalError) as error:
+            raise InputError(
+                f"the driver for storage {self.shown} is not installed: {error}"
+            ) from error
+        except (
+            OSError,
+            RuntimeError,
+            sqlite3.Error,
+            SQLAlchemyError,
+            StorageInternalError,
+        ) as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise InputError(
-                f"cannot open storage {shown} ({reason}): check that it exists, can be written and "
-                "is an Optuna database"
+                f"cannot open storage {self.shown} ({reason}): check that it exists, can be "
+                "written and is an Optuna database"
             ) from error
 
     def _begin_as_writer(self) -> None:
@@ -76,14 +92,39 @@ class Storage(RDBStorage):
             pass
 
 
+def shown(url: str) -> str:
+    """The URL without its password, for people to see.
+
+    Raises:
+        InputError: it is no URL.
+    """
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError as error:  # its text may be anything, a password too
+        raise InputError(
+            "the storage is given by no URL: give one such as sqlite:///storage/studies.db or "
+            "postgresql://user@host/database"
+        ) from error
+
+
 def _sqlite_path(url: URL) -> Path | None:
-    """The file of a SQLite URL; None for other databases and for SQLite in memory or by URI."""
-    if url.get_backend_name() != "sqlite" or not url.database or url.query:
+    """The file of a SQLite URL; None for other databases."""
+    if url.get_backend_name() != "sqlite":
         return None
-    return None if url.database == ":memory:" else Path(url.database)
+    if not url.database or url.database == ":memory:" or url.query.get("uri"):
+        raise InputError(
+            "a study needs a file: give a storage such as sqlite:///storage/studies.db"
+        )
+    return Path(url.database).expanduser().resolve()
 
 
 def _engine_kwargs(path: Path) -> dict[str, object]:
+    if path.exists():
+        with closing(sqlite3.connect(path)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        if tables and "studies" not in tables:
+            raise OSError("the database of another program")
+
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, timeout=TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
@@ -99,6 +140,7 @@ def _engine_kwargs(path: Path) -> dict[str, object]:
 
 def _lock(url: URL, path: Path | None) -> BaseFileLock:
     if path is not None:
-        return FileLock(f"{path}.lock", timeout=-1)
+        return FileLock(f"{path}.lock")
+    # In a folder that all users share, and all of them are to take turns.
     digest = hashlib.sha256(str(url).encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir()) / f"hw1-{digest}.lock", timeout=-1)
+    return FileLock(Path(tempfile.gettempdir()) / f"hw1-{digest}.lock", mode=0o666)

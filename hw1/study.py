@@ -1,8 +1,10 @@
 """Studies in storage: their settings, their progress, their next trial."""
 
+import math
 import os
 import socket
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +12,17 @@ from typing import Any
 
 import optuna
 import torch
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+import hw1
 from hw1.cross_validation import Splits
 from hw1.errors import InputError, choose
 from hw1.objective import Objective, is_refused
 from hw1.search import make_pruner, make_sampler
-from hw1.storage import Storage
+from hw1.storage import HEARTBEAT_SECONDS, Storage
 from hw1.training import METRICS, Metric
 
 REFUSED_IN_A_ROW = 100
@@ -127,7 +131,15 @@ class Study:
         stored = self.optuna_study.user_attrs.get("settings")
         if stored is None:
             raise InputError(f"the study {name!r} was not made by hw1: choose another --name")
-        self.settings = Settings(**stored)
+        try:
+            self.settings = Settings(**stored)
+        except TypeError as error:
+            raise InputError(
+                f"the settings of {name!r} are not those of hw1 {hw1.__version__}: continue it "
+                "with the version that made it, or choose another --name"
+            ) from error
+        self._trial_id: int | None = None
+        self._last_heartbeat = -math.inf
         self.optuna_study.pruner = make_pruner(self.settings.pruner, self.settings.epochs)
 
     @property
@@ -195,17 +207,31 @@ class Study:
             self.optuna_study.sampler = make_sampler(
                 self.settings.sampler, self.settings.seed, len(trials)
             )
-            queued = any(trial.state == TrialState.WAITING for trial in trials)
-            if self.settings.grid is not None and not queued:
-                cell = self._next_cell(trials)
-                if cell is None:
-                    return None
-                self.optuna_study.enqueue_trial(
-                    self.settings.grid[cell], user_attrs={"grid_cell": cell}
-                )
-            trial = self.optuna_study.ask()
-            trial.set_user_attr("worker", _this_process())
+            if not any(trial.state == TrialState.WAITING for trial in trials):
+                # By way of the queue a trial is born with all that tells whose it is.
+                parameters: dict[str, Any] = {}
+                attributes: dict[str, Any] = {"worker": _this_process()}
+                if self.settings.grid is not None:
+                    cell = self._next_cell(trials)
+                    if cell is None:
+                        return None
+                    parameters, attributes["grid_cell"] = self.settings.grid[cell], cell
+                self.optuna_study.enqueue_trial(parameters, user_attrs=attributes)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # heartbeats outside of `optimize`
+                trial = self.optuna_study.ask()
+            if trial.user_attrs.get("worker") != _this_process():
+                trial.set_user_attr("worker", _this_process())
+            self._trial_id, self._last_heartbeat = trial._trial_id, -math.inf
+            self.heartbeat()
             return trial
+
+    def heartbeat(self) -> None:
+        """Say now and then that this process lives, so that others leave its trial alone."""
+        if self._trial_id is None or time.monotonic() - self._last_heartbeat < HEARTBEAT_SECONDS:
+            return
+        self._last_heartbeat = time.monotonic()
+        self.storage.record_heartbeat(self._trial_id)
 
     def _next_cell(self, trials: Sequence[FrozenTrial]) -> int | None:
         visited = {
@@ -217,14 +243,23 @@ class Study:
         return next((i for i in range(len(self.settings.grid)) if i not in visited), None)
 
     def fail_orphans(self, *, own: bool = False) -> None:
-        """Mark as failed the running trials whose process is gone, and with ``own`` this one's."""
+        """Mark as failed the running trials that are lost, and with ``own`` this process's too.
+
+        On this machine those whose process is gone, on others those without a heartbeat for
+        `GRACE_SECONDS`. Trials that plain Optuna runs are left alone.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            optuna.storages.fail_stale_trials(self.optuna_study)
         with self.storage.lock:
             for trial in self.trials():
-                if trial.state == TrialState.RUNNING:
-                    worker = trial.user_attrs.get("worker")
-                    # Trials get their worker under the lock, so one without lost it at once.
-                    if worker is None or not _lives(worker) or (own and worker == _this_process()):
-                        self.optuna_study.tell(trial.number, state=TrialState.FAIL)
+                worker = trial.user_attrs.get("worker")
+                if trial.state != TrialState.RUNNING or worker is None:
+                    continue
+                if not _lives(worker) or (own and worker == _this_process()):
+                    self.optuna_study.tell(
+                        trial.number, state=TrialState.FAIL, skip_if_finished=True
+                    )
 
     def work(self, objective: Objective, *, deadline: float = float("inf")) -> None:
         """Run trials until the study is complete or ``deadline`` (a ``time.time()``) has passed.
@@ -240,18 +275,20 @@ class Study:
             while time.time() < deadline and (trial := self.ask()) is not None:
                 try:
                     value = objective(trial)
-                except optuna.TrialPruned as reason:
+                except optuna.TrialPruned as pruned:
                     refused = refused + 1 if "refused" in trial.user_attrs else 0
                     self.optuna_study.tell(trial, state=TrialState.PRUNED)
                     if refused >= REFUSED_IN_A_ROW:
                         raise InputError(
                             f"{refused} configurations in a row cannot exist, the last because "
-                            f"{reason}: narrow the search space"
-                        ) from reason
-                except (MemoryError, RuntimeError) as error:
-                    if not _out_of_memory(error):
+                            f"{pruned}: narrow the search space"
+                        ) from pruned
+                except Exception as error:
+                    lacks_memory = _out_of_memory(error)
+                    reason = OUT_OF_MEMORY if lacks_memory else f"{type(error).__name__}: {error}"
+                    trial.set_user_attr("failure", reason)
+                    if not lacks_memory:
                         raise
-                    trial.set_user_attr("failure", OUT_OF_MEMORY)
                     self.optuna_study.tell(trial, state=TrialState.FAIL)
                 else:
                     refused = 0
@@ -306,6 +343,7 @@ def _start_time(pid: int) -> str | None:
     """When a process started, which tells it from a later one of the same number; Linux only."""
     try:
         # The fields after the command, which is in parentheses and may hold anything.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         return None

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+# Everything here is small: more threads would only get in each other's way. Before torch starts.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import optuna
 import pytest
 import torch
 
-from hw1.run import Job, Options, load_definition, prepare
+from hw1.run import Job, Options, prepare
 from hw1.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,7 +102,6 @@ def make_study(make_job: Callable[..., Job]) -> Callable[..., Study]:
 
     def make(source: str = TINY_REGRESSION, name: str = "tiny", **options: object) -> Study:
         job = make_job(source, name)
-        load_definition(job.definition_path)
         return prepare(job, Options(**options))[0]  # type: ignore[arg-type]
 
     return make

@@ -15,7 +15,7 @@ FLOORS = [
     ["training"],
     ["cross_validation"],
     ["objective", "search", "storage"],
-    ["study"],
+    ["study", "definitions"],
     ["run", "console"],
 ]
 OPTUNA_STARTS_AT = FLOORS.index(["objective", "search", "storage"])

@@ -64,6 +64,7 @@ def test_what_became_of_a_trial_in_a_word(make_study: Callable[..., Study]) -> N
         ({"refused": "no pixel is left"}, TrialState.PRUNED),
         ({}, TrialState.FAIL),
         ({"failure": OUT_OF_MEMORY}, TrialState.FAIL),
+        ({"failure": "KeyError: 'x'"}, TrialState.FAIL),
     ):
         trial = study.optuna_study.ask()
         for name, value in attributes.items():
@@ -72,7 +73,15 @@ def test_what_became_of_a_trial_in_a_word(make_study: Callable[..., Study]) -> N
         study.optuna_study.tell(trial, value, state)
     study.optuna_study.ask()
     names = [state_name(trial) for trial in study.trials()]
-    assert names == ["completed", "pruned", "refused", "interrupted", OUT_OF_MEMORY, "running"]
+    assert names == [
+        "completed",
+        "pruned",
+        "refused",
+        "interrupted",
+        OUT_OF_MEMORY,
+        "failed",
+        "running",
+    ]
     rows = [trial_as_dict(trial) for trial in study.trials()]
     assert all(set(row) == {*TRIAL_FIELDS, "params"} for row in rows)
     assert rows[2]["refused"] == "no pixel is left"

@@ -1,10 +1,12 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from hw1.interruption import Interruption
+from hw1.interruption import PATIENCE_SECONDS, Interruption, deaf_to
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -15,6 +17,8 @@ def test_a_signal_waits_for_the_next_check_and_a_second_does_not(number: int) ->
         assert interruption.requested
         with pytest.raises(KeyboardInterrupt):
             interruption.check()
+        os.kill(os.getpid(), number)  # so soon it is the same one, passed on
+        interruption._first -= 2 * PATIENCE_SECONDS
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
 
@@ -39,3 +43,12 @@ def test_outside_the_main_thread_nothing_changes() -> None:
     thread.start()
     thread.join()
     assert handlers == [signal.getsignal(signal.SIGINT)]
+
+
+def test_a_process_started_by_the_deaf_is_deaf() -> None:
+    code = "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
+    heard = []
+    with deaf_to(signal.SIGINT):
+        heard.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True))
+    heard.append(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True))
+    assert [result.stdout.strip() for result in heard] == ["True", "False"]

@@ -11,7 +11,7 @@ from hw1.cross_validation import Splits, cross_validate
 from hw1.datasets import function
 from hw1.errors import InputError
 from hw1.models import CNN, MLP
-from hw1.objective import Objective, StudyDefinition, is_refused
+from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition, is_refused
 from hw1.training import Configuration
 from hw1.training.lockstep import Family
 
@@ -101,6 +101,21 @@ def test_a_training_that_diverges_at_once_has_no_value() -> None:
     assert not is_refused(trial)
 
 
+def test_a_training_that_diverges_late_has_the_value_of_its_best_epoch() -> None:
+    # Weight decay beyond 2 / lr makes the weights swing ever wider, at first in secret.
+    def swinging(trial: Trial) -> Configuration:
+        return Configuration(
+            optimizer="sgd", lr=trial.suggest_float("lr", 0.1, 0.1), weight_decay=60.0
+        )
+
+    study = optuna.create_study()
+    study.optimize(make_objective(define(search_space=swinging), epochs=99), n_trials=1)
+    (trial,) = study.trials
+    assert (trial.state, trial.user_attrs["stopped"]) == (TrialState.COMPLETE, "diverged")
+    assert trial.value == min(trial.intermediate_values.values())
+    assert trial.user_attrs["epochs"] < 99
+
+
 def test_the_search_space_is_read_off_with_its_dependent_parameters() -> None:
     distributions = define().distributions
     assert list(distributions) == ["lr", "momentum", "optimizer", "width"]
@@ -119,7 +134,7 @@ def test_the_fingerprint_sees_changed_bounds_and_choices(
         return Configuration(lr=trial.suggest_float("lr", low, 1e-1, log=True))
 
     before, now = define().fingerprint(), define(search_space=changed).fingerprint()
-    assert {name for name in now if now[name] != before[name]} == (
+    assert {name for name in now if now[name] != before[name]} - {CONFIGURATIONS} == (
         {"lr"} if low == 1e-4 else {"optimizer"}
     )
 
@@ -149,6 +164,33 @@ def test_a_grid_outside_the_search_space_is_refused(wrong: dict[str, object], re
         define(**wrong).cells()
 
 
-def test_the_default_configuration_is_that_of_the_defaults() -> None:
-    c = define().default_configuration()
-    assert (c.optimizer, c.momentum, c.model) == ("sgd", 0.8, {"widths": [4]})
+def variant(source: str) -> dict[str, str]:
+    """The fingerprint of a search space given as the body of its function."""
+    names: dict[str, object] = {"Configuration": Configuration}
+    exec("def space(trial):\n" + "".join(f"    {line}\n" for line in source.splitlines()), names)
+    return define(search_space=names["space"]).fingerprint()
+
+
+SPACE = """kind = trial.suggest_categorical("optimizer", ["sgd", "adam", "adamw"])
+momentum = trial.suggest_float("momentum", 0.1, 0.9) if kind == "sgd" else 0.0
+width = trial.suggest_int("width", 4, 64 if kind == "sgd" else 32)
+return Configuration(model={"widths": [width]}, optimizer=kind, momentum=momentum, patience=9)"""
+
+
+def test_the_fingerprint_does_not_see_the_order_of_suggestions() -> None:
+    lines = SPACE.splitlines()
+    assert variant("\n".join([lines[0], lines[2], lines[1], lines[3]])) == variant(SPACE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('if kind == "sgd" else 0.0', 'if kind != "adam" else 0.0'),
+        ("64 if", "48 if"),
+        ("patience=9", "patience=8"),
+        ("[width]}", "[width, width]}"),
+    ],
+)
+def test_the_fingerprint_sees_conditions_and_constants(old: str, new: str) -> None:
+    assert old in SPACE
+    assert variant(SPACE.replace(old, new)) != variant(SPACE)

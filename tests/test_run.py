@@ -10,17 +10,7 @@ from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
 from optuna.trial import TrialState
 
 from hw1.errors import InputError
-from hw1.run import (
-    Job,
-    Options,
-    definition_names,
-    describe,
-    execute,
-    find_definition,
-    find_device,
-    load_definition,
-    prepare,
-)
+from hw1.run import Job, Options, _create, execute, prepare
 from hw1.storage import Storage
 from hw1.study import SPLITS_KEY
 
@@ -69,6 +59,7 @@ def test_a_stored_study_is_not_continued_with_other_settings(
     [
         ("1e-4, 1e-1", "1e-5, 1e-1", "lr differs"),
         ("[16, 32]),", "[16, 32, 64]),", "batch_size differs"),
+        ("[8]", "[9]", "other configurations of the same parameters"),
         ('optimizer="adam"', 'momentum=trial.suggest_float("momentum", 0, 0.9)', "momentum is new"),
     ],
 )
@@ -123,12 +114,33 @@ def test_a_part_of_the_rows_is_stratified_and_stays_the_same(make_job: Callable[
     assert study.settings.train_size == 200
 
 
-def test_a_half_made_study_is_finished(make_job: Callable[..., Job], url: str) -> None:
+@pytest.mark.parametrize("with_splits", [False, True])
+def test_a_half_made_study_is_finished(
+    with_splits: bool, make_job: Callable[..., Job], url: str
+) -> None:
     storage = Storage(url)
     optuna.create_study(storage=storage, study_name="tiny")
-    storage.set_study_system_attr(storage.get_study_id_from_name("tiny"), SPLITS_KEY, "")
+    if with_splits:
+        storage.set_study_system_attr(storage.get_study_id_from_name("tiny"), SPLITS_KEY, "")
     study, _ = prepare(make_job(), Options())
     assert study.splits().hash == study.settings.splits
+
+
+def test_who_is_late_to_make_a_study_takes_the_other_ones_rows(
+    make_job: Callable[..., Job], url: str
+) -> None:
+    job = make_job()
+    prepare(job, Options(train_size=50))
+    study, dataset = _create(job, Storage(url), Options())
+    assert (study.settings.train_size, len(dataset)) == (50, 50)
+
+
+def test_a_grid_that_is_not_used_is_not_looked_at(make_job: Callable[..., Job]) -> None:
+    job = make_job(TINY_REGRESSION.replace("[1e-3, 1e-2, 1e-1]", "[5.0]"))
+    prepare(job, Options())
+    prepare(job, Options())
+    with pytest.raises(InputError, match=r"lr = 5.0 in the grid"):
+        prepare(replace(job, name="grid"), Options(sampler="grid"))
 
 
 def prepare_at_once(job: Job, barrier: object) -> None:
@@ -183,29 +195,3 @@ def test_no_trial_starts_after_the_deadline(make_job: Callable[..., Job]) -> Non
     study, dataset = prepare(job, Options())
     execute(job, study, dataset, deadline=0.0)
     assert study.trials() == []
-
-
-def test_definitions_are_found_by_name_and_by_path(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text('"""What it does.\n\nAnd more."""\nstudy = None\n')
-    assert definition_names(tmp_path) == ["mine"]
-    assert describe(tmp_path / "mine.py") == "What it does."
-    assert find_definition("mine", tmp_path) == ("mine", tmp_path / "mine.py")
-    assert find_definition(str(tmp_path / "mine.py"), tmp_path)[0] == "mine"
-    elsewhere = find_definition(str(tmp_path / "mine.py"), tmp_path / "studies")
-    assert elsewhere == (str(tmp_path / "mine.py"), tmp_path / "mine.py")
-    with pytest.raises(InputError, match="did you mean 'mine'"):
-        find_definition("mien", tmp_path)
-    with pytest.raises(InputError, match="no study file"):
-        find_definition("nowhere/mine.py", tmp_path)
-    with pytest.raises(InputError, match="defines no study"):
-        load_definition(tmp_path / "mine.py")
-
-
-def test_devices_are_checked() -> None:
-    assert find_device("cpu") == torch.device("cpu")
-    assert find_device("auto").type in ("cpu", "cuda")
-    with pytest.raises(InputError, match="unknown device 'gpu'"):
-        find_device("gpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="no CUDA device"):
-            find_device("cuda")

@@ -8,13 +8,16 @@ import pytest
 from optuna.trial import TrialState
 
 from hw1.errors import InputError
-from hw1.storage import Storage
+from hw1.storage import Storage, shown
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("nonsense", "is no storage URL"),
+        ("nonsense", "is given by no URL"),
+        ("sqlite://", "a study needs a file"),
+        ("sqlite:///:memory:", "a study needs a file"),
+        ("sqlite:///file:x.db?mode=memory&uri=true", "a study needs a file"),
         ("foo://x", "driver for storage foo://x is not installed"),
         ("sqlite:////proc/nowhere/studies.db", "cannot open storage"),
     ],
@@ -25,9 +28,35 @@ def test_a_storage_that_cannot_be_is_an_input_error(url: str, reason: str) -> No
 
 
 def test_a_password_is_not_repeated() -> None:
-    with pytest.raises(InputError) as error:
-        Storage("foo://me:secret@host/db")
-    assert "secret" not in str(error.value)
+    for url in ("foo://me:secret@host/db", "foo//me:secret@host/db"):
+        with pytest.raises(InputError) as error:
+            Storage(url)
+        assert "secret" not in str(error.value)
+    assert shown("foo://me:secret@host/db") == "foo://me:***@host/db"
+
+
+def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "app.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE customers (name TEXT)")
+    connection.close()
+    before = file.read_bytes()
+    with pytest.raises(InputError, match="the database of another program"):
+        Storage(f"sqlite:///{file}")
+    assert file.read_bytes() == before
+
+
+def test_a_file_is_the_same_by_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "link").symlink_to(tmp_path)
+    urls = ["sqlite:///s.db", "sqlite:///~/s.db", "sqlite:///link/s.db", "sqlite:///s.db?timeout=9"]
+    storages = [Storage(url) for url in urls]
+    assert {storage.lock.lock_file for storage in storages} == {str(tmp_path / "s.db.lock")}
+    for storage in storages:
+        with storage.engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    assert sorted(path.name for path in tmp_path.glob("*.db")) == ["s.db"]
 
 
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:

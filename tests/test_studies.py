@@ -11,9 +11,10 @@ import torch
 
 from hw1.cross_validation import Splits, cross_validate
 from hw1.datasets import Dataset
+from hw1.definitions import definition_names, describe, load_definition
 from hw1.errors import InputError
 from hw1.objective import StudyDefinition
-from hw1.run import Job, Options, definition_names, describe, execute, load_definition, prepare
+from hw1.run import Job, Options, execute, prepare
 from hw1.search import PRUNERS, SAMPLERS
 from hw1.training import Configuration
 from hw1.training.lockstep import build
@@ -81,7 +82,8 @@ def test_whatever_is_suggested_can_be_built_and_survives_json(name: str) -> None
 def test_the_default_configuration_trains(name: str) -> None:
     definition = load(name)
     dataset = example(definition)
-    configuration = replace(definition.default_configuration(), epochs=1)
+    configuration = definition.search_space(optuna.trial.FixedTrial(dict(definition.defaults)))  # type: ignore[arg-type]
+    configuration = replace(configuration, epochs=1)
     result = cross_validate(
         definition.model, configuration, dataset, Splits.draw(dataset, 2, 0), seed=0
     )

@@ -1,6 +1,9 @@
+import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import optuna
 import pytest
@@ -11,9 +14,9 @@ from hw1.datasets import function
 from hw1.errors import InputError
 from hw1.objective import Objective, StudyDefinition
 from hw1.run import Job, Options, execute, prepare
-from hw1.study import OUT_OF_MEMORY, Study
+from hw1.study import OUT_OF_MEMORY, Study, _start_time
 
-# Of six trials about half are networks without a pixel to pool, for there are no images at all.
+# About half of the networks have a layer without a unit.
 REFUSING = TINY_REGRESSION.replace(
     'model={"widths": [8]}', 'model={"widths": [trial.suggest_int("width", 0, 1)]}'
 ).replace('"lr": 1e-2,', '"lr": 1e-2, "width": 1,')
@@ -100,6 +103,7 @@ def test_a_programming_error_is_loud_and_spends_no_trial(make_job: Callable[...,
         run(make_job(BROKEN))
     study = Study(prepare(make_job(), Options())[0].storage, "tiny")
     assert [t.state for t in study.trials()] == [TrialState.FAIL]
+    assert "ZeroDivisionError" in study.trials()[0].user_attrs["failure"]
     assert study.progress().done == 0
 
 
@@ -141,7 +145,7 @@ def test_refused_cells_are_visited_and_not_waited_for(make_job: Callable[..., Jo
 
 
 def test_trials_of_dead_processes_fail_and_those_of_living_ones_stay(
-    make_study: Callable[..., Study],
+    make_study: Callable[..., Study], url: str
 ) -> None:
     study = make_study(n_trials=2)
     ours, theirs = study.ask(), study.ask()
@@ -166,6 +170,40 @@ def test_trials_of_dead_processes_fail_and_those_of_living_ones_stay(
     study.fail_orphans(own=True)
     assert study.trials()[0].state == TrialState.FAIL
     assert study.trials()[3].state == TrialState.RUNNING
+    # Until its last heartbeat is too long ago.
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00.000000'")
+    connection.close()
+    study.fail_orphans()
+    assert study.trials()[3].state == TrialState.FAIL
+
+
+def test_a_process_that_nobody_buried_is_dead() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.read()  # until it closes its end
+    while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        os.sched_yield()
+    os.kill(child.pid, 0)  # it still has its number
+    assert _start_time(child.pid) is None
+    child.stdout.close()
+    child.wait()
+
+
+def test_trials_that_plain_optuna_runs_are_left_alone(make_study: Callable[..., Study]) -> None:
+    study = make_study()
+    study.optuna_study.ask()
+    study.fail_orphans(own=True)
+    assert [t.state for t in study.trials()] == [TrialState.RUNNING]
+
+
+def test_what_is_queued_by_hand_comes_first_and_counts(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options(n_trials=2))
+    study.optuna_study.enqueue_trial({"lr": 0.05, "batch_size": 16})
+    execute(job, study, dataset)
+    assert len(study.trials()) == 2
+    assert study.trials()[0].params == {"lr": 0.05, "batch_size": 16}
 
 
 def test_plain_optuna_reads_and_continues_the_study(make_job: Callable[..., Job], url: str) -> None:
@@ -194,6 +232,9 @@ def test_foreign_and_unknown_studies_are_input_errors(
     study = make_study()
     optuna.create_study(storage=url, study_name="foreign")
     with pytest.raises(InputError, match="not made by hw1"):
+        Study(study.storage, "foreign")
+    optuna.load_study(storage=url, study_name="foreign").set_user_attr("settings", {"lr": 1})
+    with pytest.raises(InputError, match="not those of hw1"):
         Study(study.storage, "foreign")
     with pytest.raises(InputError, match="did you mean 'tiny'"):
         Study(study.storage, "tinny")

@@ -37,7 +37,8 @@ class Configuration:
         patience: epochs without a better fold mean after which training stops; None for never.
         flip: whether images are mirrored left to right half of the time.
         shift: pixels by which images are moved at most, each way; what moves in is black.
-        erase: probability that a random rectangle of an image is made black.
+        erase: probability that a random rectangle of an image is made black. Rows that are no
+            images are never changed.
 
     Raises:
         InputError: a value is out of its range or not one of the names.

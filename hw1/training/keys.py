@@ -85,21 +85,27 @@ class KeyedDropout(nn.Module):
         super().__init__()
         self.register_buffer("key", torch.zeros(2, dtype=torch.int32), persistent=False)
         self.register_buffer("p", torch.tensor(p), persistent=False)
+        self.calls = 0
+        """How often it was called for this batch; the training loop sets it back."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Zero elements of ``inputs`` with probability p and scale the rest by 1 / (1 - p)."""
         if not self.training:
             return inputs
-        kept = uniform(self.key, inputs.shape) >= self.p
-        return inputs * (kept / (1 - self.p))
+        # Where a network calls the same layer again, it is to drop other elements.
+        key = fold_in(self.key, self.calls) if self.calls else self.key
+        self.calls += 1
+        kept = uniform(key, inputs.shape) >= self.p
+        return torch.where(kept, inputs / (1 - self.p), 0.0)
 
 
 def with_keyed_dropout(model: nn.Module) -> nn.Module:
     """``model`` with each ``nn.Dropout`` in it replaced, in place, by a `KeyedDropout`."""
+    keyed: dict[nn.Module, KeyedDropout] = {}  # one layer may stand in several places
     for module in model.modules():
-        for name, child in module.named_children():
+        for name, child in module._modules.items():
             if type(child) is nn.Dropout:
-                setattr(module, name, KeyedDropout(child.p))
+                setattr(module, name, keyed.setdefault(child, KeyedDropout(child.p)))
     return model
 
 

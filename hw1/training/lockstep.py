@@ -6,14 +6,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.rnn import pad_sequence
 
 from hw1.datasets import Dataset
-from hw1.errors import InputError
+from hw1.errors import ArchitectureError, InputError
 from hw1.models.initialization import initialize
 from hw1.training.augmentation import augment
 from hw1.training.configuration import Configuration
-from hw1.training.keys import fold_in, key_buffers, keys, permutations, with_keyed_dropout
+from hw1.training.keys import (
+    KeyedDropout,
+    fold_in,
+    key_buffers,
+    keys,
+    permutations,
+    with_keyed_dropout,
+)
 from hw1.training.metrics import losses, scores
 from hw1.training.optimizers import Optimizer
 from hw1.training.schedules import lr_schedule
@@ -33,7 +42,6 @@ def build(
 
     Raises:
         ArchitectureError: it cannot exist for the data set's inputs.
-        InputError: the family doesn't take these arguments.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model_seed)
@@ -75,6 +83,9 @@ class Lockstep:
         seeds: Sequence[int],
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
+        for shared in ("optimizer", "epochs", "batch_size", "flip", "shift", "erase"):
+            if len({getattr(c, shared) for c in configurations}) > 1:
+                raise ValueError(f"the models of a batch must agree on {shared}")
         device = dataset.inputs.device
         self.family = family
         self.configurations = list(configurations)
@@ -88,7 +99,6 @@ class Lockstep:
             build(family, configuration, dataset, model_seed)
             for configuration, model_seed in zip(configurations, seeds, strict=True)
         ]
-        _refuse_unseeded_randomness(models[0])
         models = [with_keyed_dropout(model).to(device) for model in models]
         self.template = models[0]
         self.n_parameters = sum(p.numel() for p in self.template.parameters())
@@ -101,6 +111,7 @@ class Lockstep:
             for name, _ in self.template.named_buffers()
         }
         self._key_buffers = key_buffers(self.buffers)
+        self._dropouts = [m for m in self.template.modules() if isinstance(m, KeyedDropout)]
         is_weight = torch.cat(
             [
                 torch.full_like(p.detach().flatten(), float(p.dim() > 1))
@@ -117,6 +128,13 @@ class Lockstep:
         self._lengths = torch.tensor([len(r) for r in rows], device=device)
         self._n_rows = min(len(r) for r in rows)
         self.steps_per_epoch = -(-self._n_rows // configurations[0].batch_size)
+        self._augments = configurations[0].augments and len(dataset.input_shape) == 3
+        normalises = any(isinstance(m, _BatchNorm) for m in self.template.modules())
+        if normalises and self._n_rows // self.steps_per_epoch < 2:
+            raise ArchitectureError(
+                f"batch norm needs batches of two rows, and {self._n_rows} training rows in "
+                f"batches of {configurations[0].batch_size} at most give batches of one"
+            )
         self._lr = torch.stack([lr_schedule(c, self.steps_per_epoch) for c in configurations]).to(
             self.parameters
         )
@@ -126,9 +144,9 @@ class Lockstep:
         self.input_mean, self.input_std = self._statistics(dataset.inputs)
         if dataset.task == "regression":
             self.target_mean, self.target_std = self._statistics(dataset.targets)
-        # Stacked convolutions become grouped ones, which lose to one model after another on
-        # every device tried so far; everything else gains from sharing each step's launches.
-        in_turn = any(isinstance(m, nn.modules.conv._ConvNd) for m in self.template.modules())
+        # Stacked convolutions become grouped ones, which lose to one model after another on a
+        # CPU, and recurrent layers cannot be stacked; all else gains from sharing its launches.
+        in_turn = any(isinstance(m, _ConvNd | nn.RNNBase) for m in self.template.modules())
         self._groups = (
             [slice(i, i + 1) for i in range(self.n_models)]
             if in_turn
@@ -175,7 +193,7 @@ class Lockstep:
     def _step(self, models: slice, rows: Tensor, step: int) -> None:
         configuration = self.configurations[0]
         inputs, targets = self.dataset.inputs[rows], self.dataset.targets[rows]
-        if configuration.augments:
+        if self._augments:
             key = fold_in(self._augmentation_keys[models], step)
             inputs = augment(inputs, configuration, key)
         if self.dataset.task == "regression":
@@ -188,10 +206,24 @@ class Lockstep:
         parameters = self._views(models)
         for parameter in parameters.values():
             parameter.requires_grad_()
+        state = _random_state(inputs.device) if step == 0 else None
         outputs = self._forward(models, parameters, inputs)
+        if state is not None and not torch.equal(state, _random_state(inputs.device)):
+            raise InputError(
+                f"{type(self.template).__name__} draws random numbers that do not follow a model's "
+                "seed: use nn.Dropout, as a layer, for all its randomness"
+            )
         loss = losses(self.dataset.task, outputs, targets, self._label_smoothing[models])
         # The models share no parameter, so the gradient of the sum is each model's own.
-        grads = torch.autograd.grad(loss.sum(), list(parameters.values()))
+        try:
+            grads = torch.autograd.grad(loss.sum(), list(parameters.values()))
+        except RuntimeError as error:
+            if "not have been used" not in str(error):
+                raise
+            raise InputError(
+                f"{type(self.template).__name__} has parameters that its outputs do not depend on: "
+                "remove them from the family"
+            ) from error
         with torch.no_grad():
             flat = torch.cat([g.reshape(len(g), -1) for g in grads], 1)
             self._optimizer.step(models, flat, self._lr[models, step, None], step + 1)
@@ -209,6 +241,8 @@ class Lockstep:
         """The outputs of the networks, ``(n, batch, n_outputs)``, for raw ``inputs``."""
         inputs = (inputs - self.input_mean[models]) / self.input_std[models]
         buffers = {name: buffer[models] for name, buffer in self.buffers.items()}
+        for layer in self._dropouts:
+            layer.calls = 0
         if len(inputs) == 1:
             state: dict[str, Any] = {name: p[0] for name, p in (parameters | buffers).items()}
             batch = inputs[0]
@@ -220,7 +254,8 @@ class Lockstep:
         def one(state: dict[str, Tensor], batch: Tensor) -> Any:
             return functional_call(self.template, state, (batch,))
 
-        outputs = vmap(one)(parameters | buffers, inputs)
+        # What layers draw themselves is found out by _step; vmap is not to be in its way.
+        outputs = vmap(one, randomness="same")(parameters | buffers, inputs)
         return outputs
 
     @torch.no_grad()
@@ -280,14 +315,11 @@ class Lockstep:
             **self._views(slice(i, i + 1)),
             **{n: b[i : i + 1] for n, b in self.buffers.items()},
         }
-        network.load_state_dict({name: state[name][0] for name in network.state_dict()})
+        own = {name: state[name][0] for name in network.state_dict() if name in state}
+        network.load_state_dict(own, strict=False)  # of tied weights one name is enough
         return network.eval()
 
 
-def _refuse_unseeded_randomness(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd) and type(module) is not nn.Dropout:
-            raise InputError(
-                f"{name} is a {type(module).__name__}, whose randomness cannot follow a model's "
-                "seed: use nn.Dropout"
-            )
+def _random_state(device: torch.device) -> Tensor:
+    """The state of torch's global generator, which nothing in a training step is to touch."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()

@@ -111,6 +111,7 @@ def test_stacked_dropout_is_that_of_each_model_alone() -> None:
     x = torch.randn(3, 7, 5)
     together = vmap(lambda b, x: functional_call(layers[0], b, (x,)))(buffers, x)
     for i, layer in enumerate(layers):
+        layer.calls = 0
         assert torch.equal(together[i], layer(x[i]))
 
 
@@ -122,3 +123,22 @@ def test_dropout_is_replaced_wherever_it_is() -> None:
     assert [float(m.p) for m in replaced] == pytest.approx([0.2, 0.4])
     assert not any(type(m) is nn.Dropout for m in model.modules())
     assert model.state_dict().keys() == state.keys()
+
+
+def test_everything_can_be_dropped() -> None:
+    assert torch.equal(KeyedDropout(1.0)(torch.ones(9)), torch.zeros(9))
+
+
+def test_a_layer_that_is_called_again_drops_other_elements() -> None:
+    layer = KeyedDropout(0.5)
+    first, second = layer(torch.ones(99)), layer(torch.ones(99))
+    assert not torch.equal(first, second)
+    layer.calls = 0
+    assert torch.equal(layer(torch.ones(99)), first)
+
+
+def test_a_layer_in_two_places_is_replaced_in_both() -> None:
+    shared = nn.Dropout(0.5)
+    model = with_keyed_dropout(nn.Sequential(shared, nn.Linear(2, 2), shared))
+    assert isinstance(model[0], KeyedDropout)  # type: ignore[index]
+    assert model[0] is model[2]  # type: ignore[index]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hw1.datasets import Dataset, digits, function
-from hw1.errors import InputError
+from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.training import Configuration, Lockstep
 from hw1.training.augmentation import augment
@@ -101,6 +101,7 @@ def train_alone(
             layers = [module for module in model.modules() if isinstance(module, KeyedDropout)]
             for i, layer in enumerate(layers):
                 layer.key = fold_in(fold_in(fold_in(keys([seed])[0], DROPOUT), step), i)
+                layer.calls = 0
             outputs = model((inputs - mean) / std)
             if dataset.task == "regression":
                 targets = (targets - y.mean(0)) / y.std(0, correction=0)
@@ -377,18 +378,117 @@ def test_training_reduces_the_error_below_the_targets_variance() -> None:
     assert float(models.score(validation).mean()) < 0.3 * float(np.var(REGRESSION.targets.numpy()))
 
 
-def test_a_layer_whose_randomness_has_no_seed_is_refused() -> None:
-    class Noisy(nn.Module):
+class Noisy(nn.Module):
+    """A network that draws random numbers of its own, in one of several ways."""
+
+    def __init__(
+        self, input_shape: Sequence[int], n_outputs: int, *, way: str, convolution: bool
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 1, 3) if convolution else nn.Identity()
+        self.noise = {"alpha": nn.AlphaDropout(), "rrelu": nn.RReLU()}.get(way, nn.Identity())
+        self.functional = way == "functional"
+        self.head = nn.LazyLinear(n_outputs)
+        self.head(self.convolution(torch.zeros(1, *input_shape)).flatten(1))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.noise(self.convolution(inputs))
+        if self.functional:
+            outputs = functional.dropout(outputs, training=self.training)
+        outputs = self.head(outputs.flatten(1))
+        return outputs
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
+@pytest.mark.parametrize(
+    ("way", "convolution"),
+    [
+        ("alpha", False),
+        ("functional", False),
+        ("alpha", True),
+        ("functional", True),
+        ("rrelu", True),
+    ],
+)
+def test_randomness_without_a_seed_is_refused(way: str, convolution: bool) -> None:
+    model = {"way": way, "convolution": convolution}
+    c = Configuration(model=model)
+    models = Lockstep(Noisy, [c, c], DIGITS, [torch.arange(99)] * 2, [0, 1])
+    with pytest.raises(InputError, match="Noisy draws random numbers"):
+        models.train_epoch()
+    c = Configuration(model={**model, "way": "none"})
+    Lockstep(Noisy, [c, c], DIGITS, [torch.arange(99)] * 2, [0, 1]).train_epoch()
+
+
+class Unusual(nn.Module):
+    """Tied weights, and one dropout layer that is called twice."""
+
+    def __init__(self, input_shape: Sequence[int], n_outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(1, 8)
+        self.second, self.third = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.third.weight = self.second.weight
+        self.dropout = nn.Dropout(0.2)
+        self.head = nn.Linear(8, n_outputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.dropout(torch.tanh(self.second(torch.tanh(self.first(inputs)))))
+        outputs: Tensor = self.head(self.dropout(torch.tanh(self.third(hidden))))
+        return outputs
+
+
+class Recurrent(nn.Module):
+    """Reads an image row by row."""
+
+    def __init__(self, input_shape: Sequence[int], n_outputs: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(input_shape[2], 6, batch_first=True)
+        self.head = nn.Linear(6, n_outputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.head(self.lstm(inputs[:, 0])[0][:, -1])
+        return outputs
+
+
+@pytest.mark.parametrize(("family", "dataset"), [(Unusual, REGRESSION), (Recurrent, DIGITS)])
+def test_other_families_train_as_they_do_alone(family: Family, dataset: Dataset) -> None:
+    check(family, dataset, Configuration(lr=0.01, epochs=3, batch_size=40), epochs=3)
+
+
+def test_a_parameter_that_nothing_depends_on_is_refused() -> None:
+    class Idle(Unusual):
         def __init__(self, input_shape: Sequence[int], n_outputs: int) -> None:
-            super().__init__()
-            self.layers = nn.Sequential(nn.Linear(1, 4), nn.AlphaDropout(), nn.Linear(4, 1))
+            super().__init__(input_shape, n_outputs)
+            self.idle = nn.Parameter(torch.ones(3))
 
-        def forward(self, inputs: Tensor) -> Tensor:
-            outputs: Tensor = self.layers(inputs)
-            return outputs
+    models = Lockstep(Idle, [Configuration()] * 2, REGRESSION, [torch.arange(50)] * 2, [0, 1])
+    with pytest.raises(InputError, match="Idle has parameters that its outputs do not depend on"):
+        models.train_epoch()
 
-    with pytest.raises(InputError, match="AlphaDropout"):
-        Lockstep(Noisy, [Configuration()], REGRESSION, [torch.arange(50)], [0])
+
+def test_what_must_agree_in_a_batch_is_checked() -> None:
+    c = Configuration()
+    with pytest.raises(ValueError, match="agree on optimizer"):
+        Lockstep(MLP, [c, replace(c, optimizer="sgd")], REGRESSION, [torch.arange(50)] * 2, [0, 1])
+
+
+def test_augmentation_leaves_rows_that_are_no_images_alone() -> None:
+    c = Configuration(epochs=2)
+    trained = []
+    for configuration in (c, replace(c, flip=True, shift=2, erase=0.9)):
+        models = Lockstep(MLP, [configuration], REGRESSION, [torch.arange(60)], [0])
+        models.train_epoch()
+        trained.append(models.parameters)
+    assert torch.equal(*trained)
+
+
+def test_batch_norm_of_single_rows_is_refused() -> None:
+    c = Configuration(model={"batch_norm": True}, batch_size=2)
+    with pytest.raises(ArchitectureError, match="batch norm needs batches of two rows"):
+        Lockstep(MLP, [c], REGRESSION, [torch.arange(3)], [0])
+    Lockstep(MLP, [c], REGRESSION, [torch.arange(4)], [0]).train_epoch()
+    plain = replace(c, model={})
+    Lockstep(MLP, [plain], REGRESSION, [torch.arange(3)], [0]).train_epoch()
 
 
 @pytest.mark.parametrize("optimizer", EVERY_OPTIMIZER, ids=short)
