@@ -23,7 +23,7 @@ def search_space(trial: Trial) -> Configuration:
         initialization=trial.suggest_categorical(
             "initialization", ["default", "xavier_uniform", "kaiming_normal", "orthogonal"]
         ),
-        batch_size=trial.suggest_categorical("batch_size", [16, 32, 80]),
+        batch_size=trial.suggest_categorical("batch_size", [20, 40, 80]),
         optimizer=optimizer,
         lr=trial.suggest_float("lr", 3e-4, 1e-1, log=True),
         momentum=momentum,
@@ -57,14 +57,14 @@ study = StudyDefinition(
         "batch_norm": False,
         "dropout": 0.0,
         "initialization": "xavier_uniform",
-        "batch_size": 32,
+        "batch_size": 20,
         "lr": 1e-2,
         "weight_decay": 1e-6,
         "l1": 1e-7,
         "max_grad_norm": None,
         "schedule": "cosine",
     },
-    n_trials=40,
+    n_trials=30,
     n_splits=5,
     epochs=200,
 )

@@ -1,6 +1,7 @@
 """The one training loop: all models of a batch, an epoch at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -33,6 +34,10 @@ Family = Callable[..., nn.Module]
 # What a model's key is folded with before it is used, so that no two uses share numbers.
 ORDER, DROPOUT, AUGMENTATION = range(3)
 EVALUATION_ROWS = 256
+SMALL_STEP = 3e7
+"""Parameters times rows times models in a step below which one thread is used. On an idle
+machine two threads would save a third of so short a step; on a busy one their waiting for each
+other costs a multiple of it."""
 
 
 def build(
@@ -147,6 +152,8 @@ class Lockstep:
         # Stacked convolutions become grouped ones, which lose to one model after another on a
         # CPU, and recurrent layers cannot be stacked; all else gains from sharing its launches.
         in_turn = any(isinstance(m, _ConvNd | nn.RNNBase) for m in self.template.modules())
+        step_size = self._n_rows // self.steps_per_epoch * self.n_models * self.n_parameters
+        self._one_thread = not in_turn and step_size < SMALL_STEP
         self._groups = (
             [slice(i, i + 1) for i in range(self.n_models)]
             if in_turn
@@ -184,11 +191,22 @@ class Lockstep:
         """Train every model for one epoch."""
         self.template.train()
         batches = list(self.batches())
-        for models in self._groups:
-            for i, rows in enumerate(batches):
-                self._on_step()
-                self._step(models, rows[models], self.epoch * self.steps_per_epoch + i)
+        with self._threads():
+            for models in self._groups:
+                for i, rows in enumerate(batches):
+                    self._on_step()
+                    self._step(models, rows[models], self.epoch * self.steps_per_epoch + i)
         self.epoch += 1
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        if self._one_thread:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def _step(self, models: slice, rows: Tensor, step: int) -> None:
         configuration = self.configurations[0]
@@ -270,16 +288,17 @@ class Lockstep:
         """
         self.template.eval()
         rows = rows.to(self.dataset.inputs.device).expand(self.n_models, -1)
-        by_group = [
-            torch.cat(
-                [
-                    self._forward(models, self._views(models), self.dataset.inputs[chunk])
-                    for chunk in rows[models].split(EVALUATION_ROWS, 1)
-                ],
-                1,
-            )
-            for models in self._groups
-        ]
+        with self._threads():
+            by_group = [
+                torch.cat(
+                    [
+                        self._forward(models, self._views(models), self.dataset.inputs[chunk])
+                        for chunk in rows[models].split(EVALUATION_ROWS, 1)
+                    ],
+                    1,
+                )
+                for models in self._groups
+            ]
         outputs = torch.cat(by_group)
         if self.dataset.task == "regression":
             outputs = outputs * self.target_std + self.target_mean
