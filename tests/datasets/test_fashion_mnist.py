@@ -20,6 +20,9 @@ from torchvision.datasets import FashionMNIST
 from hw1.datasets import Dataset, fashion_mnist
 from hw1.errors import InputError
 
+# urllib leaves the sockets of refused downloads to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 NAMES = [
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
