@@ -129,7 +129,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
             }
         )
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     table = Table("definition", "what it does", box=None, pad_edge=False)
     for name, description in definitions.items():
         table.add_row(name, description)
@@ -206,7 +206,8 @@ def run(
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="The target's column. [default: label, else the last one]"
+            metavar="COLUMN",
+            help="The target in --train-csv. [default: label, else the last column]",
         ),
     ] = None,
     data_dir: Annotated[
@@ -222,12 +223,15 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, metavar="S", help="Decides all that is random. [default: 0]"),
+        typer.Option(
+            min=0, max=2**32 - 1, metavar="S", help="Decides all randomness. [default: 0]"
+        ),
     ] = None,
 ) -> None:
     """Run a study, or continue it: the same command again goes on where it stopped.
 
-    What is left out is taken from the stored study, or from its definition when it is new.
+    What is left out is taken from the stored study, or from its definition when it is new; but
+    for --data-dir, --device and --jobs, which belong to the machine.
     """
     import time
 
@@ -242,7 +246,7 @@ def run(
     quiet_optuna()
     deadline = float("inf") if timeout is None else time.time() + parse_seconds(timeout)
     label, path = find_definition(study, STUDIES)
-    if not name:
+    if name is None:
         name = (
             f"{path.stem}-{choose('sampler', sampler or load_definition(path).sampler, SAMPLERS)}"
         )
@@ -271,7 +275,7 @@ def run(
     # What is printed can be pasted: quoted, with the storage that was given, without its password.
     given = [] if storage in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", shown]
     again = shlex.join(["python", *sys.argv]).replace(job.storage_url, shown)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     say = typer.echo
     if before.complete:
         say(f"{stored.name} is complete: {before.done} of {before.n_trials} trials are done.")
@@ -388,7 +392,7 @@ def trials(
             str(row["best_epoch"] or "–"),
             format_score(row["seconds"]),
         )
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 @app.command(**example("delete regression_mlp-random"))

@@ -141,6 +141,7 @@ def study_as_dict(study: Study) -> dict[str, Any]:
         "completed": progress.completed,
         "pruned": progress.pruned,
         "failed": progress.failed,
+        "interrupted": progress.interrupted,
         "refused": progress.refused,
         "best_value": progress.best.value if progress.best else None,
         "best_trial": progress.best.number if progress.best else None,

@@ -26,8 +26,12 @@ def find_definition(name: str, folder: Path) -> tuple[str, Path]:
     """
     if name.endswith(".py") or os.sep in name:
         path = Path(name).resolve()
+        if path.is_dir():
+            raise InputError(f"{name} is a folder: name a study file in it")
         if not path.is_file():
             raise InputError(f"there is no study file {name}: check its path")
+    elif name.endswith(".csv"):
+        raise InputError(f"{name} is data: run regression_mlp --train-csv {name}")
     else:
         path = folder.resolve() / f"{choose('study', name, definition_names(folder))}.py"
     return (path.stem if path.parent == folder.resolve() else str(path)), path

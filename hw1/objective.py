@@ -196,7 +196,8 @@ class Objective:
 
         def report(epoch: int, mean: float) -> bool:
             trial.report(mean, epoch)
-            return trial.should_prune()
+            # To prune after the last epoch would save nothing and lose the value.
+            return epoch < configuration.epochs and trial.should_prune()
 
         configuration = replace(self.definition.search_space(trial), epochs=self.epochs)
         try:

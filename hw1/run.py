@@ -117,8 +117,10 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
         InputError: an option is wrong or differs from the study's setting; the search space or
             the data have changed since it was made; the data cannot be loaded.
     """
-    if options.test_csv is not None and options.train_csv is None:
-        raise InputError("--test-csv needs a --train-csv beside it")
+    if not job.name.isprintable() or job.name.startswith("-") or not 0 < len(job.name) <= 100:
+        raise InputError(
+            "a study's --name has 1 to 100 printable characters and does not begin with a dash"
+        )
     storage = Storage(job.storage_url)
     study = _read(storage, job.name)
     if study is None:
@@ -190,6 +192,9 @@ def _changes(stored: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Dataset]:
+    for flag, value in (("--test-csv", options.test_csv), ("--target", options.target)):
+        if value is not None and options.train_csv is None:
+            raise InputError(f"{flag} needs a --train-csv beside it")
     definition = job.definition
     seed = options.seed if options.seed is not None else 0
     sampler = choose("sampler", options.sampler or definition.sampler, SAMPLERS)

@@ -41,7 +41,7 @@ class Storage(RDBStorage):
     def __init__(self, url: str, *, create: bool = True) -> None:
         self.shown = shown(url)
         parsed = make_url(url)
-        path = _sqlite_path(parsed)
+        self._path = path = _sqlite_path(parsed)
         if path is not None and not create and not path.exists():
             raise NoStorageError(
                 f"there is no storage {self.shown} yet: run a study, or check --storage"
@@ -76,6 +76,16 @@ class Storage(RDBStorage):
                 f"cannot open storage {self.shown} ({reason}): check that it exists, can be "
                 "written and is an Optuna database"
             ) from error
+
+    def require_file(self) -> None:
+        """Raise an `InputError` if a SQLite file was deleted while it is open.
+
+        SQLite goes on writing to a deleted file, and all of it is lost in the end.
+        """
+        if self._path is not None and not self._path.exists():
+            raise InputError(
+                f"the database of {self.shown} was deleted while a study ran: run it again"
+            )
 
     def _begin_as_writer(self) -> None:
         """Make every transaction wait for its turn.

@@ -85,7 +85,8 @@ class Progress:
         running: trials that are being trained.
         completed: trials with a value.
         pruned: trials ended by the pruner or because they diverged.
-        failed: trials that ended in an error or were interrupted.
+        failed: trials that ended in an error.
+        interrupted: trials that were interrupted or lost; they are made up for.
         refused: configurations whose network cannot exist; they spend no trial.
         best: the best completed trial.
     """
@@ -96,6 +97,7 @@ class Progress:
     completed: int
     pruned: int
     failed: int
+    interrupted: int
     refused: int
     best: FrozenTrial | None
 
@@ -178,6 +180,7 @@ class Study:
         states = [trial.state for trial in trials]
         refused = sum(map(is_refused, trials))
         running = states.count(TrialState.RUNNING)
+        failed = sum("failure" in trial.user_attrs for trial in trials)
         n_trials = self.n_trials
         if self.settings.grid is not None:
             n_trials = min(n_trials, len(self.settings.grid) - refused)
@@ -189,7 +192,8 @@ class Study:
             running=running,
             completed=len(completed),
             pruned=states.count(TrialState.PRUNED) - refused,
-            failed=states.count(TrialState.FAIL),
+            failed=failed,
+            interrupted=states.count(TrialState.FAIL) - failed,
             refused=refused,
             best=pick(completed, key=lambda trial: trial.values[0], default=None),
         )
@@ -200,6 +204,7 @@ class Study:
         Counts and asks under the storage's lock, so that several processes together make exactly
         the trials that are missing and no cell of a grid twice.
         """
+        self.storage.require_file()
         with self.storage.lock:
             trials = self.trials()
             if sum(map(_counts, trials)) >= self.n_trials:

@@ -78,6 +78,13 @@ def test_the_pruner_sees_the_fold_means() -> None:
     assert not is_refused(stored)
 
 
+def test_a_trial_that_reached_its_last_epoch_keeps_its_value() -> None:
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=0.0, n_warmup_steps=3))
+    study.optimize(make_objective(define(), epochs=3), n_trials=1)
+    (trial,) = study.trials
+    assert (trial.state, trial.user_attrs["stopped"]) == (TrialState.COMPLETE, "epochs")
+
+
 def test_a_network_that_cannot_exist_is_refused_untrained() -> None:
     def blocks(trial: Trial) -> Configuration:
         return Configuration(model={"channels": [4] * trial.suggest_int("blocks", 1, 2)})

@@ -42,7 +42,8 @@ def test_what_is_left_out_comes_from_the_study_then_from_the_definition(
         (Options(pruner="none"), "made with --pruner median"),
         (Options(train_size=50), "made without --train-size"),
         (Options(train_csv="x.csv"), "made without --train-csv"),
-        (Options(test_csv="x.csv"), "--test-csv needs a --train-csv"),
+        (Options(test_csv="x.csv"), "made without --test-csv"),
+        (Options(target="x"), "made without --target"),
     ],
 )
 def test_a_stored_study_is_not_continued_with_other_settings(

@@ -128,13 +128,14 @@ def test_a_foreign_study_does_not_hide_the_others(tiny: str, url: str) -> None:
 
 def test_printed_commands_can_be_pasted(tiny: str, url: str, tmp_path: Path) -> None:
     other = f"sqlite:///{tmp_path}/other.db"
-    options = ["--name", "my study", "--storage", other, "--trials", "1"]
+    options = ["--name", "my [red] study", "--storage", other, "--trials", "1"]
     result = call(url, "run", tiny, *options)
     printed = [line for line in result.stdout.splitlines() if "run_study.py best" in line]
     assert len(printed) == 1
     words = shlex.split(printed[0])
     assert words[:2] == ["python", "run_study.py"]
     assert call(url, *words[2:]).exit_code == 0
+    assert "my [red] study" in call(url, "list", "--storage", other).stdout
 
 
 def test_delete_asks_first(tiny: str, url: str) -> None:
@@ -176,6 +177,14 @@ WRONG: list[tuple[list[str], str]] = [
         "are not those of",
     ),
     (["run", "TINY", "--test-csv", "FOLDER/ok.csv"], "--test-csv needs a --train-csv"),
+    (["run", "TINY", "--target", "x"], "--target needs a --train-csv"),
+    (["run", "TINY", "--seed", str(2**32)], "--seed"),
+    (["run", "TINY", "--name", "-x"], "does not begin with a dash"),
+    (["run", "TINY", "--name", ""], "1 to 100 printable characters"),
+    (["run", "TINY", "--name", "a\nb"], "1 to 100 printable characters"),
+    (["run", "TINY", "--train-csv", "FOLDER/latin.csv"], "save it as a CSV file in UTF-8"),
+    (["run", "ok.csv"], "ok.csv is data"),
+    (["run", "FOLDER/"], "is a folder"),
     (["run", "TINY", "--storage", "studies.db"], "is given by no URL"),
     (["run", "TINY", "--storage", "sqlite:////proc/none/x.db"], "cannot open storage"),
     (["run", "TINY", "--storage", "sqlite:///FOLDER/ok.csv"], "cannot open storage"),
@@ -201,6 +210,7 @@ def test_bad_input_ends_in_one_sentence(
     (tmp_path / "nan.csv").write_text("x,label\n1,nan\n")
     optuna.create_study(storage=f"sqlite:///{tmp_path}/full.db")
     optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/empty.db")
+    (tmp_path / "latin.csv").write_bytes("größe,label\n1,2\n".encode("latin-1"))
     before = (tmp_path / "ok.csv").read_text()
     places = [a.replace("TINY", tiny).replace("FOLDER", str(tmp_path)) for a in arguments]
     result = call(url, *places)

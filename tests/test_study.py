@@ -58,16 +58,28 @@ def test_stopping_changes_nothing(sampler: str, make_job: Callable[..., Job]) ->
 
 def test_progress_tells_what_became_of_the_trials(make_job: Callable[..., Job]) -> None:
     study = run(make_job(), n_trials=3)
-    failing, pruned = study.optuna_study.ask(), study.optuna_study.ask()
+    lost, failing, pruned = (study.optuna_study.ask() for _ in range(3))
+    failing.set_user_attr("failure", "ZeroDivisionError")
+    study.optuna_study.tell(lost, state=TrialState.FAIL)
     study.optuna_study.tell(failing, state=TrialState.FAIL)
     study.optuna_study.tell(pruned, state=TrialState.PRUNED)
     study.optuna_study.ask()
     p = study.progress()
     assert (p.completed, p.pruned, p.failed, p.refused, p.running) == (3, 1, 1, 0, 1)
+    assert p.interrupted == 1
     assert (p.done, p.n_trials) == (4, 3)
     assert p.best is not None
     assert p.best.value == min(t.value for t in study.trials() if t.value is not None)
     assert study.best_trial().number == study.optuna_study.best_trial.number
+
+
+def test_a_database_that_is_deleted_ends_the_study(make_job: Callable[..., Job], url: str) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options())
+    for file in Path(url.removeprefix("sqlite:///")).parent.glob("studies.db*"):
+        file.unlink()
+    with pytest.raises(InputError, match="was deleted while a study ran"):
+        execute(job, study, dataset)
 
 
 def test_best_of_nothing_is_an_input_error(make_study: Callable[..., Study]) -> None:

@@ -124,7 +124,9 @@ def _read(path: Path) -> Table:
             lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}: check its path") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8: save it as a CSV file in UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise InputError(f"cannot read {path} as a CSV file: {error}") from error
     if not lines:
         raise InputError(f"{path} is empty: a header row and at least one row of data are needed")
@@ -181,7 +183,7 @@ def _numbers(table: Table, columns: Sequence[str]) -> np.ndarray:
                 what = "is empty" if not cell else f"holds {cell!r}"
                 raise InputError(
                     f"column {columns[j]!r} {what} in line {line} of {table.path}: "
-                    "every cell must be a finite number"
+                    "every cell must be a finite number of single precision"
                 )
             values[i, j] = value
     return values
