@@ -333,9 +333,9 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
         print_json({"study": name, "metric": study.settings.metric, **trial})
         return
     settings = study.settings
-    typer.echo(f"{name}: trial {trial['trial']} of {len(study.trials())}")
     if trial["fold_scores"] is None:
         raise InputError(f"the best trial of {name!r} was not made by hw1: ask Optuna about it")
+    typer.echo(f"{name}: trial {trial['trial']} of {len(study.trials())}")
     rows: dict[str, Any] = {
         settings.metric: f"{format_score(trial['value'])} ± {format_score(trial['std'])} "
         f"(mean and standard deviation over {settings.n_splits} folds)",

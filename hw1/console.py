@@ -92,12 +92,10 @@ def state_name(trial: FrozenTrial) -> str:
     """What became of a trial, in a word."""
     if is_refused(trial):
         return "refused"
-    if trial.state == TrialState.FAIL and trial.user_attrs.get("failure") == OUT_OF_MEMORY:
-        return OUT_OF_MEMORY
-    if "failure" in trial.user_attrs:
-        return "failed"
-    names = {TrialState.FAIL: "interrupted", TrialState.COMPLETE: "completed"}
-    return names.get(trial.state, trial.state.name.lower())
+    if trial.state == TrialState.FAIL:
+        failure = trial.user_attrs.get("failure")
+        return failure if failure == OUT_OF_MEMORY else "failed" if failure else "interrupted"
+    return "completed" if trial.state == TrialState.COMPLETE else trial.state.name.lower()
 
 
 KEPT_WITH_TRIAL = [

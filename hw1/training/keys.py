@@ -10,7 +10,6 @@ halves as offset and (odd) stride. ``mix`` is the 32-bit finaliser "lowbias32" o
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -107,8 +106,3 @@ def with_keyed_dropout(model: nn.Module) -> nn.Module:
             if type(child) is nn.Dropout:
                 setattr(module, name, keyed.setdefault(child, KeyedDropout(child.p)))
     return model
-
-
-def key_buffers(buffers: dict[str, Any]) -> list[str]:
-    """The names of the keys among a model's buffers."""
-    return [name for name in buffers if name == "key" or name.endswith(".key")]

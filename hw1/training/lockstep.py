@@ -19,7 +19,6 @@ from hw1.training.configuration import Configuration
 from hw1.training.keys import (
     KeyedDropout,
     fold_in,
-    key_buffers,
     keys,
     permutations,
     with_keyed_dropout,
@@ -115,8 +114,9 @@ class Lockstep:
             name: torch.stack([dict(model.named_buffers())[name] for model in models])
             for name, _ in self.template.named_buffers()
         }
-        self._key_buffers = key_buffers(self.buffers)
-        self._dropouts = [m for m in self.template.modules() if isinstance(m, KeyedDropout)]
+        self._dropouts = {
+            name: m for name, m in self.template.named_modules() if isinstance(m, KeyedDropout)
+        }
         is_weight = torch.cat(
             [
                 torch.full_like(p.detach().flatten(), float(p.dim() > 1))
@@ -216,10 +216,10 @@ class Lockstep:
             inputs = augment(inputs, configuration, key)
         if self.dataset.task == "regression":
             targets = (targets - self.target_mean[models]) / self.target_std[models]
-        if self._key_buffers:
+        if self._dropouts:
             step_keys = fold_in(self._dropout_keys[models], step)
-            for layer, name in enumerate(self._key_buffers):
-                self.buffers[name][models] = fold_in(step_keys, layer)
+            for layer, name in enumerate(self._dropouts):
+                self.buffers[f"{name}.key"][models] = fold_in(step_keys, layer)
 
         parameters = self._views(models)
         for parameter in parameters.values():
@@ -259,7 +259,7 @@ class Lockstep:
         """The outputs of the networks, ``(n, batch, n_outputs)``, for raw ``inputs``."""
         inputs = (inputs - self.input_mean[models]) / self.input_std[models]
         buffers = {name: buffer[models] for name, buffer in self.buffers.items()}
-        for layer in self._dropouts:
+        for layer in self._dropouts.values():
             layer.calls = 0
         if len(inputs) == 1:
             state: dict[str, Any] = {name: p[0] for name, p in (parameters | buffers).items()}

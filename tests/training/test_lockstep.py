@@ -437,6 +437,19 @@ class Unusual(nn.Module):
         return outputs
 
 
+class WithKey(nn.Module):
+    """A buffer of its own that is called as those of dropout are."""
+
+    def __init__(self, input_shape: Sequence[int], n_outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("key", torch.full((1,), 3.0))
+        self.layers = nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.2), nn.Linear(8, n_outputs))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.layers(inputs * self.key)
+        return outputs
+
+
 class Recurrent(nn.Module):
     """Reads an image row by row."""
 
@@ -450,7 +463,9 @@ class Recurrent(nn.Module):
         return outputs
 
 
-@pytest.mark.parametrize(("family", "dataset"), [(Unusual, REGRESSION), (Recurrent, DIGITS)])
+@pytest.mark.parametrize(
+    ("family", "dataset"), [(Unusual, REGRESSION), (WithKey, REGRESSION), (Recurrent, DIGITS)]
+)
 def test_other_families_train_as_they_do_alone(family: Family, dataset: Dataset) -> None:
     check(family, dataset, Configuration(lr=0.01, epochs=3, batch_size=40), epochs=3)
 
