@@ -221,6 +221,19 @@ def run(
     storage: StorageOption = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
+    trials_per_batch: Annotated[
+        str,
+        typer.Option(
+            metavar="N", help="Trials asked for at a time, to be trained together; 1: none are."
+        ),
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Of convolutions: float32, bfloat16 or auto, as the hardware has it.",
+        ),
+    ] = "auto",
     seed: Annotated[
         int | None,
         typer.Option(
@@ -231,14 +244,15 @@ def run(
     """Run a study, or continue it: the same command again goes on where it stopped.
 
     What is left out is taken from the stored study, or from its definition when it is new; but
-    for --data-dir, --device and --jobs, which belong to the machine.
+    for --data-dir, --device, --jobs, --trials-per-batch and --precision, which belong to the
+    machine.
     """
     import time
 
     from rich.console import Console
 
     from hw1.console import ProgressLine, format_score
-    from hw1.definitions import find_definition, find_device, load_definition
+    from hw1.definitions import find_definition, find_device, find_precision, load_definition
     from hw1.errors import choose
     from hw1.run import Job, Options, execute, prepare
     from hw1.search import SAMPLERS
@@ -257,6 +271,8 @@ def run(
         name=name,
         data_dir=data_dir or ROOT / "data",
         device=find_device(device),
+        precision=find_precision(precision),
+        trials_per_batch=parse_batch(trials_per_batch),
     )
     options = Options(
         sampler=sampler,
@@ -320,6 +336,15 @@ def parse_seconds(text: str) -> float:
             f"{text!r} is no --timeout: give seconds, minutes or hours as 90s, 10m, 1.5h"
         )
     return seconds
+
+
+def parse_batch(text: str) -> int | None:
+    """A number of trials; None for "auto"."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{text!r} is no --trials-per-batch: give a number from 1, or auto")
+    return int(text)
 
 
 @app.command(**example("best regression_mlp-tpe --json"))

@@ -2,10 +2,11 @@
 
 import base64
 import hashlib
+import math
 import time
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -18,10 +19,12 @@ from hw1.datasets import Dataset
 from hw1.errors import InputError
 from hw1.training import METRICS, Configuration, Lockstep
 from hw1.training.keys import seed as derive_seed
-from hw1.training.lockstep import Family
+from hw1.training.lockstep import Family, Precision, State, Way
 
-Report = Callable[[int, float], bool]
-"""Is told the epoch (from 1) and the fold mean, and answers whether to prune."""
+Report = Callable[[int, Mapping[int, float]], Collection[int]]
+"""Is told the epoch (from 1) and the fold mean of each trial by its number; answers with the
+numbers of those to prune."""
+Stopped = Literal["epochs", "patience", "pruned", "diverged"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,17 +106,23 @@ class CrossValidation:
             rows trains to; 0 when no epoch had a finite one.
         stopped: why training ended: all epochs done, no better fold mean for ``patience``
             epochs, pruned, or a score that was not finite.
-        seconds: wall time of the training and its evaluations.
+        seconds: its share of the wall time of the training and its evaluations.
         n_parameters: trained parameters of one network.
-        models: the networks, with the weights of the best epoch.
+        n_trials: how many trials were trained together at first.
+        way: how they were; see `hw1.training.lockstep.Lockstep`.
+        precision: of its convolutions and matrix products.
+        state: the weights of the best epoch for `Lockstep.restore`; None if they were not kept.
     """
 
     curves: np.ndarray
     best_epoch: int
-    stopped: Literal["epochs", "patience", "pruned", "diverged"]
+    stopped: Stopped
     seconds: float
     n_parameters: int
-    models: Lockstep
+    n_trials: int
+    way: Way
+    precision: Precision
+    state: State | None
 
     @property
     def fold_scores(self) -> np.ndarray:
@@ -134,65 +143,117 @@ class CrossValidation:
 
 def cross_validate(
     family: Family,
-    configuration: Configuration,
+    configurations: Mapping[int, Configuration],
     dataset: Dataset,
     splits: Splits,
     *,
     seed: int,
-    trial: int = 0,
-    report: Report | None = None,
+    report: Report = lambda epoch, means: (),
+    precision: Precision = "float32",
+    keep_models: bool = False,
     on_step: Callable[[], None] = lambda: None,
-) -> CrossValidation:
-    """Train one network a fold, all in lockstep, and score each on its fold after every epoch.
+) -> Iterator[tuple[int, CrossValidation]]:
+    """Train one network a trial and fold, all in lockstep, and score each on its fold.
 
-    The value of a configuration is the best point of the *mean* curve over the folds; early
-    stopping and pruning act on that curve, so no fold picks an epoch of its own.
+    After every epoch each trial has a score for every fold. The value of a trial is the best
+    point of the *mean* curve over the folds; early stopping and pruning act on that curve, so no
+    fold picks an epoch of its own. What becomes of a trial depends on the others in nothing but
+    what ``report`` makes of them.
 
     Args:
         family: builds one network.
-        configuration: the network and its training.
+        configurations: by the numbers of their trials; their footprints share a key.
         dataset: the training rows, on the device on which to train.
         splits: the folds of these rows.
-        seed: with ``trial`` and the fold, decides all that is random.
-        trial: the number of the trial.
-        report: called after every epoch; training ends when it answers True.
+        seed: with the trial's number and the fold, decides all that is random.
+        report: called after every epoch; may prune.
+        precision: in which the networks are trained.
+        keep_models: whether the weights of each trial's best epoch are kept.
         on_step: called before every training step; what it raises ends the training.
 
+    Yields:
+        Each trial's number and result as soon as it has ended; the rest goes on without it.
+
     Raises:
-        ArchitectureError: the network cannot exist for these inputs.
+        ArchitectureError: the networks cannot exist for these inputs.
     """
-    start = time.perf_counter()
-    metric = METRICS[dataset.task]
-    seeds = [derive_seed(seed, trial, fold) for fold in range(splits.n_splits)]
+    n_splits, metric = splits.n_splits, METRICS[dataset.task]
+    # Those with one optimizer side by side: they are then updated together.
+    numbers = sorted(configurations, key=lambda n: (configurations[n].optimizer, n))
+    started = time.perf_counter()
     models = Lockstep(
-        family, [configuration] * splits.n_splits, dataset, splits.training_rows(), seeds, on_step
+        family,
+        [configurations[n] for n in numbers for _ in range(n_splits)],
+        dataset,
+        splits.training_rows() * len(numbers),
+        [derive_seed(seed, n, fold) for n in numbers for fold in range(n_splits)],
+        validation_rows=splits.validation_rows() * len(numbers),
+        precision=precision,
+        on_step=on_step,
     )
-    validation_rows = splits.validation_rows()
-    curves: list[np.ndarray] = []
-    best, best_epoch, best_state = metric.worst, 0, models.state()
-    stopped: Literal["epochs", "patience", "pruned", "diverged"] = "epochs"
-    for epoch in range(1, configuration.epochs + 1):
+    trials = {
+        n: _Trial(models.n_parameters(i * n_splits), metric.worst) for i, n in enumerate(numbers)
+    }
+    epoch = 0
+    while numbers:
+        epoch += 1
         models.train_epoch()
-        scores = models.score(validation_rows).numpy()
-        curves.append(scores)
-        mean = float(scores.mean())
-        if not np.isfinite(mean):
-            stopped = "diverged"
-            break
-        if metric.better(mean, best):
-            best, best_epoch, best_state = mean, epoch, models.state()
-        if report is not None and report(epoch, mean):
-            stopped = "pruned"
-            break
-        if configuration.patience is not None and epoch - best_epoch >= configuration.patience:
-            stopped = "patience"
-            break
-    models.restore(best_state)
-    return CrossValidation(
-        curves=np.array(curves),
-        best_epoch=best_epoch,
-        stopped=stopped,
-        seconds=time.perf_counter() - start,
-        n_parameters=models.n_parameters,
-        models=models,
-    )
+        scores = models.validate().numpy().reshape(len(numbers), n_splits)
+        means = dict(zip(numbers, scores.mean(1).tolist(), strict=True))
+        for i, number in enumerate(numbers):
+            trial = trials[number]
+            trial.curves.append(scores[i])
+            if metric.better(means[number], trial.best):
+                trial.best, trial.best_epoch = means[number], epoch
+                if keep_models:
+                    trial.state = models.state(slice(i * n_splits, (i + 1) * n_splits))
+        finite = {n: mean for n, mean in means.items() if math.isfinite(mean)}
+        pruned = report(epoch, finite)
+        now = time.perf_counter()
+        ended: dict[int, Stopped] = {}
+        for number in numbers:
+            trial, configuration = trials[number], configurations[number]
+            trial.seconds += (now - started) / len(numbers)
+            patience = configuration.patience
+            if number not in finite:
+                ended[number] = "diverged"
+            elif number in pruned:
+                ended[number] = "pruned"
+            elif patience is not None and epoch - trial.best_epoch >= patience:
+                ended[number] = "patience"
+            elif epoch == configuration.epochs:
+                ended[number] = "epochs"
+        started = now
+        for number, stopped in ended.items():
+            trial = trials[number]
+            yield (
+                number,
+                CrossValidation(
+                    curves=np.array(trial.curves),
+                    best_epoch=trial.best_epoch,
+                    stopped=stopped,
+                    seconds=trial.seconds,
+                    n_parameters=trial.n_parameters,
+                    n_trials=len(configurations),
+                    way=models.way,
+                    precision=models.precision,
+                    state=trial.state,
+                ),
+            )
+        if ended:
+            kept = [i for i, number in enumerate(numbers) if number not in ended]
+            numbers = [numbers[i] for i in kept]
+            if numbers:
+                models.keep([i * n_splits + fold for i in kept for fold in range(n_splits)])
+
+
+@dataclass
+class _Trial:
+    """A trial that is being trained."""
+
+    n_parameters: int
+    best: float
+    best_epoch: int = 0
+    seconds: float = 0.0
+    curves: list[np.ndarray] = field(default_factory=list)
+    state: State | None = None

@@ -4,11 +4,13 @@ import ast
 import importlib.util
 import os
 from pathlib import Path
+from typing import cast, get_args
 
 import torch
 
 from hw1.errors import InputError, choose
 from hw1.objective import StudyDefinition
+from hw1.training.lockstep import Precision
 
 
 def find_definition(name: str, folder: Path) -> tuple[str, Path]:
@@ -64,6 +66,16 @@ def load_definition(path: Path) -> StudyDefinition:
             f"{path} defines no study: it needs a variable study = StudyDefinition(...)"
         )
     return definition
+
+
+def find_precision(name: str) -> Precision | None:
+    """The precision of that name, None for "auto".
+
+    Raises:
+        InputError: another name.
+    """
+    choose("precision", name, ("auto", *get_args(Precision)))
+    return None if name == "auto" else cast(Precision, name)
 
 
 def find_device(name: str) -> torch.device:

@@ -18,7 +18,7 @@ from hw1.cross_validation import Splits, cross_validate
 from hw1.datasets import Dataset, Loader, Task
 from hw1.errors import ArchitectureError, InputError
 from hw1.training import Configuration
-from hw1.training.lockstep import Family
+from hw1.training.lockstep import Family, Footprint, Precision, footprint
 
 PROBES = 200
 """Random configurations from which a search space is read off."""
@@ -150,13 +150,44 @@ def _contains(distribution: BaseDistribution, value: Any) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A trial that can be trained.
+
+    Attributes:
+        trial: Optuna's.
+        configuration: what its parameters have become.
+        footprint: what it takes to train it.
+    """
+
+    trial: Trial
+    configuration: Configuration
+    footprint: Footprint
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    Attributes:
+        trial: Optuna's.
+        state: complete or pruned.
+        value: the best point of the fold-mean curve, of a complete trial.
+    """
+
+    trial: Trial
+    state: TrialState
+    value: float | None
+
+
 class Objective:
-    """Cross-validates the configuration of a trial; call it, or hand it to ``study.optimize``.
+    """Cross-validates the configurations of trials; call it, or hand it to ``study.optimize``.
 
     Reports the fold mean after every epoch, prunes by the study's pruner, and keeps with the
     trial the user attributes ``configuration``, ``fold_scores``, ``std``, ``best_epoch``,
-    ``epochs``, ``stopped``, ``seconds``, ``n_parameters`` and ``device``. A configuration whose
-    network cannot exist gets ``refused`` with the reason.
+    ``epochs``, ``stopped``, ``seconds``, ``n_parameters``, ``device``, ``way``, ``precision``
+    and ``trials_per_batch``. A configuration whose network cannot exist gets ``refused`` with
+    the reason.
 
     Args:
         definition: the study.
@@ -165,6 +196,7 @@ class Objective:
         seed: the study's seed.
         epochs: the epochs of a trial at most.
         device: where to train.
+        precision: see `hw1.training.lockstep.choose_precision`.
         on_step: called before every training step; what it raises ends the training.
     """
 
@@ -177,6 +209,7 @@ class Objective:
         seed: int,
         epochs: int,
         device: torch.device,
+        precision: Precision = "float32",
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.definition = definition
@@ -184,6 +217,7 @@ class Objective:
         self.splits = splits
         self.seed = seed
         self.epochs = epochs
+        self.precision: Precision = precision
         self.on_step = on_step
 
     def __call__(self, trial: Trial) -> float:
@@ -193,43 +227,79 @@ class Objective:
             optuna.TrialPruned: the pruner ended the trial, its network cannot exist, or it never
                 had a finite score.
         """
-
-        def report(epoch: int, mean: float) -> bool:
-            trial.report(mean, epoch)
-            # To prune after the last epoch would save nothing and lose the value.
-            return epoch < configuration.epochs and trial.should_prune()
-
-        configuration = replace(self.definition.search_space(trial), epochs=self.epochs)
         try:
-            result = cross_validate(
-                self.definition.model,
-                configuration,
-                self.dataset,
-                self.splits,
-                seed=self.seed,
-                trial=trial.number,
-                report=report,
-                on_step=self.on_step,
-            )
+            (outcome,) = self.train([self.suggest(trial)])
         except ArchitectureError as error:
             trial.set_user_attr("refused", str(error))
             raise optuna.TrialPruned(str(error)) from error
-        attributes: dict[str, Any] = {
-            "configuration": configuration.to_json(),
-            "stopped": result.stopped,
-            "epochs": len(result.curves),
-            "best_epoch": result.best_epoch,
-            "seconds": round(result.seconds, 3),
-            "n_parameters": result.n_parameters,
-            "device": str(self.dataset.inputs.device),
-        }
-        if result.best_epoch:
-            attributes |= {"fold_scores": result.fold_scores.tolist(), "std": result.std}
-        for name, value in attributes.items():
-            trial.set_user_attr(name, value)
-        if result.stopped == "pruned" or not result.best_epoch:
+        if outcome.value is None:
             raise optuna.TrialPruned
-        return result.mean
+        return outcome.value
+
+    def suggest(self, trial: Trial) -> Candidate:
+        """Ask for the trial's parameters and see what network becomes of them.
+
+        Raises:
+            ArchitectureError: it cannot exist.
+        """
+        configuration = replace(self.definition.search_space(trial), epochs=self.epochs)
+        return Candidate(
+            trial, configuration, footprint(self.definition.model, configuration, self.dataset)
+        )
+
+    def train(self, candidates: Sequence[Candidate]) -> Iterator[Outcome]:
+        """Train these trials, whose footprints have one key, together.
+
+        Yields:
+            The outcome of each, as soon as it has ended.
+
+        Raises:
+            ArchitectureError: their networks cannot exist.
+        """
+        trials = {c.trial.number: c.trial for c in candidates}
+        configurations = {c.trial.number: c.configuration for c in candidates}
+
+        def report(epoch: int, means: Mapping[int, float]) -> list[int]:
+            for number, mean in means.items():
+                trials[number].report(mean, epoch)
+            return [
+                number
+                for number in means
+                # To prune after the last epoch would save nothing and lose the value.
+                if epoch < configurations[number].epochs and trials[number].should_prune()
+            ]
+
+        results = cross_validate(
+            self.definition.model,
+            configurations,
+            self.dataset,
+            self.splits,
+            seed=self.seed,
+            report=report,
+            precision=self.precision,
+            on_step=self.on_step,
+        )
+        for number, result in results:
+            attributes: dict[str, Any] = {
+                "configuration": configurations[number].to_json(),
+                "stopped": result.stopped,
+                "epochs": len(result.curves),
+                "best_epoch": result.best_epoch,
+                "seconds": round(result.seconds, 3),
+                "n_parameters": result.n_parameters,
+                "device": str(self.dataset.inputs.device),
+                "way": result.way,
+                "precision": result.precision,
+                "trials_per_batch": result.n_trials,
+            }
+            if result.best_epoch:
+                attributes |= {"fold_scores": result.fold_scores.tolist(), "std": result.std}
+            for name, value in attributes.items():
+                trials[number].set_user_attr(name, value)
+            if result.stopped == "pruned" or not result.best_epoch:
+                yield Outcome(trials[number], TrialState.PRUNED, None)
+            else:
+                yield Outcome(trials[number], TrialState.COMPLETE, result.mean)
 
 
 def is_refused(trial: FrozenTrial) -> bool:

@@ -4,6 +4,7 @@ import dataclasses
 import multiprocessing
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from hw1.search import PRUNERS, SAMPLERS
 from hw1.storage import Storage
 from hw1.study import SPLITS_KEY, Settings, Study
 from hw1.training import METRICS
+from hw1.training.lockstep import Precision, choose_precision
+from hw1.worker import Worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,8 @@ class Job:
         name: what it is called there.
         data_dir: the data folder.
         device: where to train.
+        precision: of convolutions and matrix products; None for what the device is made for.
+        trials_per_batch: see `hw1.worker.Worker`.
     """
 
     definition_name: str
@@ -68,6 +73,8 @@ class Job:
     name: str
     data_dir: Path
     device: torch.device
+    precision: Precision | None = None
+    trials_per_batch: int | None = None
 
     @cached_property
     def definition(self) -> StudyDefinition:
@@ -92,10 +99,6 @@ class Job:
     def objective(self, study: Study, dataset: Dataset, on_step: Callable[[], None]) -> Objective:
         """The objective of the study over its folds of ``dataset``."""
 
-        def on_every_step() -> None:
-            study.heartbeat()
-            on_step()
-
         return Objective(
             self.definition,
             dataset,
@@ -103,8 +106,16 @@ class Job:
             seed=study.settings.seed,
             epochs=study.settings.epochs,
             device=self.device,
-            on_step=on_every_step,
+            precision=self.precision or choose_precision(self.device),
+            on_step=on_step,
         )
+
+    def work(
+        self, study: Study, dataset: Dataset, on_step: Callable[[], None], deadline: float
+    ) -> None:
+        """Run trials of the study in this process; see `Worker.run`."""
+        objective = self.objective(study, dataset, on_step)
+        Worker(study, objective, trials_per_batch=self.trials_per_batch).run(deadline)
 
 
 def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
@@ -282,14 +293,14 @@ def execute(
         job: the study, as worker processes need it.
         study: the same, prepared.
         dataset: its training rows.
-        jobs: the number of processes; one trains in this process.
+        jobs: the number of processes, this one included; they share the processor's threads.
         deadline: a ``time.time()`` after which no further trial starts.
         on_tick: called often while trials run.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, after the running trials have been marked as failed.
-        InputError: see `Study.work`.
-        RuntimeError: a worker process died.
+        InputError: see `Worker.run`.
+        RuntimeError: another process died.
     """
     study.fail_orphans()
     if study.progress().complete:
@@ -301,46 +312,70 @@ def execute(
             on_tick()
 
         if jobs == 1:
-            study.work(job.objective(study, dataset, on_step), deadline=deadline)
+            job.work(study, dataset, on_step, deadline)
         else:
-            _work_in_processes(job, study, jobs, deadline, on_step)
+            _work_in_processes(job, study, dataset, jobs, deadline, on_step)
 
 
 def _work_in_processes(
-    job: Job, study: Study, jobs: int, deadline: float, on_tick: Callable[[], None]
+    job: Job,
+    study: Study,
+    dataset: Dataset,
+    jobs: int,
+    deadline: float,
+    on_step: Callable[[], None],
 ) -> None:
-    threads = max(1, torch.get_num_threads() // jobs)
+    threads_before = torch.get_num_threads()
+    threads = max(1, threads_before // jobs)
     context = multiprocessing.get_context("spawn")
-    # A copy without the definition, which a process cannot be sent: each loads its own.
-    work = (dataclasses.replace(job), threads, deadline)
-    workers: list[multiprocessing.process.BaseProcess] = []
-    try:
-        # Ctrl-C reaches the whole process group: this process hears it and ends the others.
-        with deaf_to(signal.SIGINT):
-            for _ in range(jobs):
-                workers.append(context.Process(target=_work, args=work, daemon=True))
-                workers[-1].start()
-        running = list(workers)
-        while running:
-            wait([worker.sentinel for worker in running], timeout=0.5)
-            on_tick()
-            running = [worker for worker in running if worker.exitcode is None]
-            if any(worker.exitcode for worker in workers):
-                break
-    finally:
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.join()
-        study.fail_orphans()
-    if any(worker.exitcode == 2 for worker in workers):
-        raise InputError("the worker processes could not go on; the reason stands above")
-    if any(worker.exitcode for worker in workers):
+    children: list[multiprocessing.process.BaseProcess] = []
+
+    def failed() -> bool:
+        return any(child.exitcode for child in children)
+
+    def before_step() -> None:
+        on_step()
+        if failed():
+            raise _ChildFailed
+
+    with tempfile.TemporaryDirectory(prefix="hw1-") as folder:
+        rows = Path(folder) / "rows.pt"
+        torch.save({"inputs": dataset.inputs, "targets": dataset.targets}, rows)
+        empty = dataclasses.replace(dataset, inputs=torch.empty(0), targets=torch.empty(0))
+        # A copy without the definition, which a process cannot be sent: each loads its own.
+        work = (dataclasses.replace(job), empty, rows, threads, deadline)
+        try:
+            # Ctrl-C reaches the whole process group: this process hears it and ends the others.
+            with deaf_to(signal.SIGINT):
+                for _ in range(jobs - 1):
+                    children.append(context.Process(target=_work, args=work, daemon=True))
+                    children[-1].start()
+            torch.set_num_threads(threads)
+            job.work(study, dataset, before_step, deadline)
+            while any(child.exitcode is None for child in children):
+                wait([child.sentinel for child in children if child.exitcode is None], timeout=0.5)
+                before_step()
+        except _ChildFailed:
+            pass
+        finally:
+            torch.set_num_threads(threads_before)
+            for child in children:
+                child.terminate()
+            for child in children:
+                child.join()
+            study.fail_orphans()
+    if any(child.exitcode == 2 for child in children):
+        raise InputError("a worker process could not go on; the reason stands above")
+    if failed():
         raise RuntimeError("a worker process stopped early; what it said stands above")
 
 
-def _work(job: Job, threads: int, deadline: float) -> None:
-    """A worker process: its own view of the storage and the data, the same trials to run."""
+class _ChildFailed(BaseException):
+    """Ends this process's training like an interruption; the error is told at the end."""
+
+
+def _work(job: Job, empty: Dataset, rows: Path, threads: int, deadline: float) -> None:
+    """A further process: its own view of the storage, the same rows, the same trials to run."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
@@ -353,8 +388,9 @@ def _work(job: Job, threads: int, deadline: float) -> None:
 
         try:
             study = Study(Storage(job.storage_url), job.name)
-            dataset = job.load_data(study.settings, study.settings.seed)
-            study.work(job.objective(study, dataset, on_step), deadline=deadline)
+            # Mapped into memory: all processes on this machine see one copy.
+            tensors = torch.load(rows, mmap=True, weights_only=True)
+            job.work(study, dataclasses.replace(empty, **tensors), on_step, deadline)
         except KeyboardInterrupt:
             sys.exit(130)
         except InputError as error:

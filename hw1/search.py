@@ -22,6 +22,8 @@ from hw1.training.keys import seed as derive_seed
 
 SAMPLERS = ("tpe", "random", "grid", "gp", "cmaes", "qmc")
 PRUNERS = ("median", "percentile", "hyperband", "halving", "none")
+ADAPTIVE_SAMPLERS = ("tpe", "gp", "cmaes")
+"""Those that learn from the trials before."""
 STARTUP_TRIALS = 3
 """Completed trials before the median and percentile pruners start. Fewer than Optuna's five,
 for a mean over folds is less noisy than one run."""

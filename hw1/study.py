@@ -1,9 +1,7 @@
 """Studies in storage: their settings, their progress, their next trial."""
 
-import math
 import os
 import socket
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,21 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 import hw1
 from hw1.cross_validation import Splits
 from hw1.errors import InputError, choose
-from hw1.objective import Objective, is_refused
-from hw1.search import make_pruner, make_sampler
-from hw1.storage import HEARTBEAT_SECONDS, Storage
+from hw1.objective import is_refused
+from hw1.storage import Storage
 from hw1.training import METRICS, Metric
 
-REFUSED_IN_A_ROW = 100
 OUT_OF_MEMORY = "out of memory"
 SPLITS_KEY = "hw1:splits"
 
@@ -140,9 +135,6 @@ class Study:
                 f"the settings of {name!r} are not those of hw1 {hw1.__version__}: continue it "
                 "with the version that made it, or choose another --name"
             ) from error
-        self._trial_id: int | None = None
-        self._last_heartbeat = -math.inf
-        self.optuna_study.pruner = make_pruner(self.settings.pruner, self.settings.epochs)
 
     @property
     def metric(self) -> Metric:
@@ -188,7 +180,7 @@ class Study:
         pick = max if self.metric.maximize else min
         return Progress(
             n_trials=n_trials,
-            done=sum(map(_counts, trials)) - running,
+            done=sum(map(counts, trials)) - running,
             running=running,
             completed=len(completed),
             pruned=states.count(TrialState.PRUNED) - refused,
@@ -197,55 +189,6 @@ class Study:
             refused=refused,
             best=pick(completed, key=lambda trial: trial.values[0], default=None),
         )
-
-    def ask(self) -> Trial | None:
-        """The next trial, or None when the study has all it is to have.
-
-        Counts and asks under the storage's lock, so that several processes together make exactly
-        the trials that are missing and no cell of a grid twice.
-        """
-        self.storage.require_file()
-        with self.storage.lock:
-            trials = self.trials()
-            if sum(map(_counts, trials)) >= self.n_trials:
-                return None
-            self.optuna_study.sampler = make_sampler(
-                self.settings.sampler, self.settings.seed, len(trials)
-            )
-            if not any(trial.state == TrialState.WAITING for trial in trials):
-                # By way of the queue a trial is born with all that tells whose it is.
-                parameters: dict[str, Any] = {}
-                attributes: dict[str, Any] = {"worker": _this_process()}
-                if self.settings.grid is not None:
-                    cell = self._next_cell(trials)
-                    if cell is None:
-                        return None
-                    parameters, attributes["grid_cell"] = self.settings.grid[cell], cell
-                self.optuna_study.enqueue_trial(parameters, user_attrs=attributes)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # heartbeats outside of `optimize`
-                trial = self.optuna_study.ask()
-            if trial.user_attrs.get("worker") != _this_process():
-                trial.set_user_attr("worker", _this_process())
-            self._trial_id, self._last_heartbeat = trial._trial_id, -math.inf
-            self.heartbeat()
-            return trial
-
-    def heartbeat(self) -> None:
-        """Say now and then that this process lives, so that others leave its trial alone."""
-        if self._trial_id is None or time.monotonic() - self._last_heartbeat < HEARTBEAT_SECONDS:
-            return
-        self._last_heartbeat = time.monotonic()
-        self.storage.record_heartbeat(self._trial_id)
-
-    def _next_cell(self, trials: Sequence[FrozenTrial]) -> int | None:
-        visited = {
-            trial.user_attrs.get("grid_cell")
-            for trial in trials
-            if _counts(trial) or is_refused(trial)
-        }
-        assert self.settings.grid is not None
-        return next((i for i in range(len(self.settings.grid)) if i not in visited), None)
 
     def fail_orphans(self, *, own: bool = False) -> None:
         """Mark as failed the running trials that are lost, and with ``own`` this process's too.
@@ -261,46 +204,10 @@ class Study:
                 worker = trial.user_attrs.get("worker")
                 if trial.state != TrialState.RUNNING or worker is None:
                     continue
-                if not _lives(worker) or (own and worker == _this_process()):
+                if not _lives(worker) or (own and worker == this_process()):
                     self.optuna_study.tell(
                         trial.number, state=TrialState.FAIL, skip_if_finished=True
                     )
-
-    def work(self, objective: Objective, *, deadline: float = float("inf")) -> None:
-        """Run trials until the study is complete or ``deadline`` (a ``time.time()``) has passed.
-
-        A trial that runs out of memory fails and counts; every other exception, an interruption
-        included, fails the trial without counting it and is raised.
-
-        Raises:
-            InputError: one configuration after another cannot exist.
-        """
-        refused = 0
-        try:
-            while time.time() < deadline and (trial := self.ask()) is not None:
-                try:
-                    value = objective(trial)
-                except optuna.TrialPruned as pruned:
-                    refused = refused + 1 if "refused" in trial.user_attrs else 0
-                    self.optuna_study.tell(trial, state=TrialState.PRUNED)
-                    if refused >= REFUSED_IN_A_ROW:
-                        raise InputError(
-                            f"{refused} configurations in a row cannot exist, the last because "
-                            f"{pruned}: narrow the search space"
-                        ) from pruned
-                except Exception as error:
-                    lacks_memory = _out_of_memory(error)
-                    reason = OUT_OF_MEMORY if lacks_memory else f"{type(error).__name__}: {error}"
-                    trial.set_user_attr("failure", reason)
-                    if not lacks_memory:
-                        raise
-                    self.optuna_study.tell(trial, state=TrialState.FAIL)
-                else:
-                    refused = 0
-                    self.optuna_study.tell(trial, value)
-        except BaseException:
-            self.fail_orphans(own=True)
-            raise
 
 
 def require_study(storage: Storage, name: str) -> None:
@@ -311,7 +218,15 @@ def require_study(storage: Storage, name: str) -> None:
     choose("study", name, sorted(names))
 
 
-def _counts(trial: FrozenTrial) -> bool:
+def next_cell(grid: Sequence[dict[str, Any]], trials: Sequence[FrozenTrial]) -> int | None:
+    """The first cell of the grid that no trial has visited, but for interrupted ones."""
+    visited = {
+        trial.user_attrs.get("grid_cell") for trial in trials if counts(trial) or is_refused(trial)
+    }
+    return next((i for i in range(len(grid)) if i not in visited), None)
+
+
+def counts(trial: FrozenTrial) -> bool:
     """Whether a trial counts towards the study's target.
 
     Not those that were interrupted: they are made up for; nor those that were never trained.
@@ -321,13 +236,8 @@ def _counts(trial: FrozenTrial) -> bool:
     return trial.state != TrialState.WAITING and not is_refused(trial)
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(
-        error, MemoryError | torch.OutOfMemoryError
-    ) or "can't allocate memory" in str(error)
-
-
-def _this_process() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
+    """What tells this process from every other, also from a later one of its number."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "start": _start_time(os.getpid())}
 
 

@@ -15,7 +15,9 @@ FLOORS = [
     ["training"],
     ["cross_validation"],
     ["objective", "search", "storage"],
+    ["working_copy"],
     ["study", "definitions"],
+    ["worker"],
     ["run", "console"],
 ]
 OPTUNA_STARTS_AT = FLOORS.index(["objective", "search", "storage"])

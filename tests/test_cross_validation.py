@@ -10,16 +10,21 @@ from hw1.cross_validation import CrossValidation, Splits, cross_validate
 from hw1.datasets import Dataset, digits, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP
-from hw1.training import Configuration
+from hw1.training import Configuration, Lockstep
 
 FUNCTION = function.load("train", Path())
 DIGITS = digits.load("train", Path()).sample(200, seed=0)
 SMALL = Configuration(model={"widths": (16,)}, lr=0.02, epochs=12, batch_size=20)
 
 
-def run(c: Configuration = SMALL, dataset: Dataset = FUNCTION, **kwargs: object) -> CrossValidation:
+def run(
+    c: Configuration = SMALL, dataset: Dataset = FUNCTION, trial: int = 0, **kwargs: object
+) -> CrossValidation:
     splits = Splits.draw(dataset, 4, seed=0)
-    return cross_validate(MLP, c, dataset, splits, seed=1, **kwargs)  # type: ignore[arg-type]
+    results = cross_validate(MLP, {trial: c}, dataset, splits, seed=1, **kwargs)  # type: ignore[arg-type]
+    ((number, result),) = results
+    assert number == trial
+    return result
 
 
 def classes(counts: list[int]) -> Dataset:
@@ -70,7 +75,7 @@ def test_too_many_folds_are_refused_with_the_rarest_class() -> None:
 @pytest.mark.parametrize("dataset", [FUNCTION, DIGITS], ids=["regression", "classification"])
 def test_the_value_is_the_best_point_of_the_mean_curve(dataset: Dataset) -> None:
     seen: list[tuple[int, float]] = []
-    result = run(dataset=dataset, report=lambda epoch, mean: bool(seen.append((epoch, mean))))
+    result = run(dataset=dataset, report=lambda epoch, means: seen.append((epoch, means[0])) or ())
     means = result.curves.mean(1)
     assert seen == [(i + 1, m) for i, m in enumerate(means)]
     best = means.min() if dataset.task == "regression" else means.max()
@@ -79,15 +84,22 @@ def test_the_value_is_the_best_point_of_the_mean_curve(dataset: Dataset) -> None
     assert result.fold_scores.tolist() == result.curves[result.best_epoch - 1].tolist()
     assert result.std == pytest.approx(np.std(result.fold_scores, ddof=1))
     assert (result.curves.shape, result.stopped) == ((12, 4), "epochs")
-    assert result.n_parameters == sum(p.numel() for p in result.models.model(0).parameters())
+    inputs = dataset.inputs[0].numel()
+    assert result.n_parameters == (inputs + 1) * 16 + 17 * dataset.n_outputs
 
 
-def test_the_best_weights_are_restored() -> None:
+def test_the_weights_of_the_best_epoch_are_kept() -> None:
     # A learning rate so high that the last epoch is not the best one.
-    result = run(Configuration(model={"widths": (16,)}, lr=0.3, epochs=15, batch_size=20))
+    c = Configuration(model={"widths": (16,)}, lr=0.3, epochs=15, batch_size=20)
+    result = run(c, keep_models=True)
     assert result.best_epoch < 15
-    again = result.models.score(Splits.draw(FUNCTION, 4, seed=0).validation_rows())
+    splits = Splits.draw(FUNCTION, 4, seed=0)
+    models = Lockstep(MLP, [c] * 4, FUNCTION, splits.training_rows(), range(4))
+    assert result.state is not None
+    models.restore(result.state)
+    again = models.score(splits.validation_rows())
     assert again.tolist() == result.fold_scores.tolist()
+    assert run(c).state is None
 
 
 def test_patience_counts_epochs_without_a_better_fold_mean() -> None:
@@ -106,7 +118,7 @@ def test_patience_counts_epochs_without_a_better_fold_mean() -> None:
 
 
 def test_pruning_ends_training_at_once() -> None:
-    result = run(report=lambda epoch, mean: epoch == 3)
+    result = run(report=lambda epoch, means: [0] if epoch == 3 else [])
     assert (len(result.curves), result.stopped) == (3, "pruned")
 
 
@@ -126,4 +138,4 @@ def test_seeds_come_from_study_trial_and_fold() -> None:
 def test_an_impossible_network_is_refused_before_training() -> None:
     c = Configuration(model={"channels": [4] * 4})
     with pytest.raises(ArchitectureError, match="no pixel is left"):
-        cross_validate(CNN, c, DIGITS, Splits.draw(DIGITS, 3, 0), seed=0)
+        list(cross_validate(CNN, {0: c}, DIGITS, Splits.draw(DIGITS, 3, 0), seed=0))

@@ -53,7 +53,7 @@ def test_a_trials_value_is_its_cross_validation() -> None:
         c = Configuration(**trial.user_attrs["configuration"])
         assert c.lr == trial.params["lr"]
         assert c.epochs == 3
-        alone = cross_validate(MLP, c, DATA, SPLITS, seed=5, trial=trial.number)
+        ((_, alone),) = cross_validate(MLP, {trial.number: c}, DATA, SPLITS, seed=5)
         assert trial.value == alone.mean
         assert trial.user_attrs["fold_scores"] == alone.fold_scores.tolist()
         assert trial.user_attrs["std"] == alone.std

@@ -177,18 +177,36 @@ def test_several_processes_make_exactly_the_missing_trials(
 
 
 def test_a_worker_that_dies_ends_the_run_loudly(make_job: Callable[..., Job]) -> None:
-    job = make_job(TINY_REGRESSION.replace("model=MLP", "model=lambda *a, **k: 1 / 0"))
-    study, dataset = prepare(job, Options())
+    job = make_job(in_children("raise ZeroDivisionError"))
+    study, dataset = prepare(job, Options(n_trials=100_000, sampler="random"))
     with pytest.raises(RuntimeError, match="a worker process stopped early"):
         execute(job, study, dataset, jobs=2)
-    assert all(t.state == TrialState.FAIL for t in study.trials())
+    ended = {t.state for t in study.trials()}
+    assert TrialState.RUNNING not in ended
+    assert {t.user_attrs["failure"] for t in study.trials() if "failure" in t.user_attrs} == {
+        "ZeroDivisionError: "
+    }
 
 
 def test_bad_input_in_a_worker_is_bad_input(make_job: Callable[..., Job]) -> None:
-    job = make_job(TINY_REGRESSION.replace('"widths": [8]', '"widths": [0]'))
-    study, dataset = prepare(job, Options())
+    job = make_job(in_children('raise InputError("no such thing")'))
+    study, dataset = prepare(job, Options(n_trials=100_000, sampler="random"))
     with pytest.raises(InputError, match="the reason stands above"):
         execute(job, study, dataset, jobs=2)
+
+
+def in_children(statement: str) -> str:
+    """A study that does something in further processes, where the first one trains."""
+    network = f"""from multiprocessing import parent_process
+from hw1.errors import InputError
+
+def network(*args, **kwargs):
+    if parent_process() is not None:
+        {statement}
+    return MLP(*args, **kwargs)
+
+study ="""
+    return TINY_REGRESSION.replace("model=MLP", "model=network").replace("study =", network)
 
 
 def test_no_trial_starts_after_the_deadline(make_job: Callable[..., Job]) -> None:

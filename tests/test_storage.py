@@ -1,14 +1,21 @@
+import copy
+import math
 import multiprocessing
 import os
 import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hw1.errors import InputError
-from hw1.storage import Storage, shown
+from hw1.storage import CHUNK, Change, Storage, shown
 
 
 @pytest.mark.parametrize(
@@ -144,3 +151,222 @@ def test_processes_share_a_queue_without_errors_or_repeats(url: str) -> None:
     done = [t for t in study.get_trials() if t.state == TrialState.COMPLETE]
     assert sorted(t.params["job"] for t in done) == list(range(40))
     assert all(len(t.user_attrs) == 2 for t in done)
+
+
+TABLES = ("values", "params", "intermediate_values", "user_attributes", "system_attributes")
+
+
+def make_trial(number: int, state: TrialState = TrialState.RUNNING, **kwargs: Any) -> FrozenTrial:
+    """A trial that is not stored yet."""
+    trial = create_trial(state=state, **kwargs)
+    trial.number = number
+    return trial
+
+
+def rich_trial(number: int) -> FrozenTrial:
+    """A trial that has some of everything, in orders that are not the alphabet's."""
+    return make_trial(
+        number,
+        TrialState.COMPLETE,
+        values=[(-math.inf, 0.1, math.inf)[number % 3], float(number)],
+        params={"z": 0.5, "a": "b", "n": 8, "m": True},
+        distributions={
+            "z": FloatDistribution(1e-3, 1, log=True),
+            "a": CategoricalDistribution(["a", "b"]),
+            "n": IntDistribution(0, 100 + 2 * number, step=2),
+            "m": CategoricalDistribution([True, 1, None, "1"]),
+        },
+        user_attrs={f"k{i}": [number, {"i": i}] for i in (3, 1, 2)},
+        system_attrs={"fixed_params": {"z": 0.5}},
+        intermediate_values={9: 0.1, 2: math.inf, 5: -math.inf},
+    )
+
+
+@pytest.fixture
+def storage(url: str) -> Storage:
+    """A storage with a study of two objectives, whose id is 2."""
+    storage = Storage(url)
+    for name in ("other", "s"):
+        study = optuna.create_study(
+            study_name=name, storage=storage, directions=["minimize", "maximize"]
+        )
+        study.add_trial(rich_trial(0))
+    return storage
+
+
+def change(trial: FrozenTrial, **contents: Any) -> Change:
+    """What is new of a stored trial."""
+    new = copy.copy(trial)
+    for name in ("params", "distributions", "user_attrs", "system_attrs", "intermediate_values"):
+        setattr(new, name, {})
+    for name, content in contents.items():
+        setattr(new, name, content)
+    return Change(trial.state, new)
+
+
+@pytest.mark.parametrize("n_trials", [1, CHUNK + 1])
+def test_trials_are_inserted_as_optuna_adds_them(n_trials: int, storage: Storage) -> None:
+    trials = [rich_trial(number) for number in range(1, n_trials + 1)]
+    ids = storage.insert_trials(2, trials)
+    assert ids is not None
+    stored = optuna.load_study(study_name="s", storage=storage.url).trials[1:]
+    for trial, trial_id in zip(trials, ids, strict=True):
+        trial._trial_id = trial_id
+    assert stored == trials
+    assert [list(t.params) for t in stored] == [list(t.params) for t in trials]
+    other = optuna.load_study(study_name="other", storage=storage.url)
+    other.add_trials(trials[:3])
+    assert dump(storage, ids[0], ids[:3][-1]) == dump(storage, ids[-1] + 1, 10**6)
+
+
+def dump(storage: Storage, first: int, last: int) -> dict[str, list[tuple[str, ...]]]:
+    """What the tables hold of the trials with these ids, but for ids."""
+    found = {}
+    with closing(sqlite3.connect(storage.url.removeprefix("sqlite:///"))) as connection:
+        for table in TABLES:
+            query = f"SELECT * FROM trial_{table} WHERE trial_id BETWEEN ? AND ?"
+            rows = connection.execute(query, (first, last))
+            found[table] = sorted(tuple(map(repr, row[2:])) for row in rows)
+    return found
+
+
+def test_trials_that_do_not_continue_the_stored_ones_are_not_inserted(storage: Storage) -> None:
+    for number in (0, 2):
+        assert storage.insert_trials(2, [rich_trial(number)]) is None
+    assert len(optuna.load_study(study_name="s", storage=storage.url).trials) == 1
+    with pytest.raises(KeyError):
+        storage.insert_trials(3, [rich_trial(0)])
+
+
+def test_trials_are_read_as_optuna_reads_them(storage: Storage) -> None:
+    study = optuna.load_study(study_name="s", storage=storage)
+    for number in range(1, 6):
+        study.add_trial(rich_trial(number))
+    study.enqueue_trial({"z": 0.5})
+    running = study.ask()
+    running.set_user_attr("a", 1)
+    study.ask()
+    for arguments in [
+        (None, set(), -1),
+        (None, {3, 4}, 6),
+        (None, set(range(50_000)), 6),
+        ((TrialState.COMPLETE,), set(), -1),
+        ([TrialState.RUNNING, TrialState.WAITING], {8}, 5),
+        (None, set(), 100),
+    ]:
+        assert storage._get_trials(2, *arguments) == RDBStorage._get_trials(storage, 2, *arguments)
+    assert [trial.number for trial in storage.trials_since(2, 6, {3})] == [1, 5, 6, 7]
+    with pytest.raises(KeyError):
+        storage.trials_since(3, -1, set())
+
+
+def test_changes_are_written_as_optuna_writes_them(storage: Storage) -> None:
+    study = optuna.load_study(study_name="s", storage=storage.url)
+    attributes = {"a": "old", "b": "kept"}
+    trials = [make_trial(n, user_attrs=attributes if n == 1 else {}) for n in range(1, CHUNK + 2)]
+    storage.insert_trials(2, trials)
+    first, *_, last = study.get_trials()[1:]
+    others = [change(t, intermediate_values={0: 1.0}) for t in study.trials[2:-1]]
+    ended = rich_trial(0)
+    end = change(
+        last,
+        state=TrialState.COMPLETE,
+        datetime_complete=ended.datetime_complete,
+        **{name: getattr(ended, name) for name in ("values", "params", "distributions")},
+    )
+    news = change(
+        first,
+        user_attrs={"a": {"new": [1]}, "c": 1} | {f"k{i}": i for i in range(CHUNK)},
+        system_attrs={"rung": 0.5},
+        intermediate_values={1: math.nan, 0: math.inf},
+    )
+    assert storage.update_trials(2, [end, news, *others]) == []
+    first, second, *_, last = study.trials[1:]
+    assert first.user_attrs == news.new.user_attrs | {"b": "kept"}
+    assert first.system_attrs == {"rung": 0.5}
+    assert str(first.intermediate_values) == "{0: inf, 1: nan}"
+    assert first.state == second.state == TrialState.RUNNING
+    assert second.intermediate_values == {0: 1.0}
+    assert last == end.new
+    assert storage.update_trials(2, []) == []
+
+
+def test_changes_of_trials_that_are_no_longer_as_they_were_are_refused(storage: Storage) -> None:
+    study = optuna.load_study(study_name="s", storage=storage.url)
+    running, ended = study.ask(), study.ask()
+    for _ in range(3):
+        study.enqueue_trial({})
+    changes = [
+        change(trial, state=TrialState.RUNNING, user_attrs={"a": 1}) for trial in study.trials[1:]
+    ]
+    study.tell(ended, state=TrialState.FAIL)
+    taken, cancelled = study.ask(), study.ask()
+    study.tell(cancelled, [0.0, 0.0])
+    unknown = copy.copy(study.trials[1])
+    unknown._trial_id = 1000
+    refused = storage.update_trials(2, [*changes, change(unknown)])
+    assert refused == [ended._trial_id, taken._trial_id, cancelled._trial_id, 1000]
+    trials = study.trials[1:]
+    states = ["RUNNING", "FAIL", "RUNNING", "COMPLETE", "RUNNING"]
+    assert [trial.state.name for trial in trials] == states
+    assert [trial.number for trial in trials if trial.user_attrs] == [running.number, 5]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "reason"),
+    [
+        (
+            lambda trial: trial.distributions.update(z=FloatDistribution(1e-3, 1)),
+            ValueError,
+            "log configuration",
+        ),
+        (
+            lambda trial: trial.distributions.update(a=CategoricalDistribution(["b", "a"])),
+            ValueError,
+            "dynamic value space",
+        ),
+        (
+            lambda trial: trial.distributions.update(n=FloatDistribution(0, 10)),
+            ValueError,
+            "different distribution kind",
+        ),
+        (lambda trial: trial.user_attrs.update(o=object()), TypeError, "not JSON serializable"),
+    ],
+)
+def test_what_cannot_be_written_leaves_nothing_behind(
+    spoil: Callable[[FrozenTrial], None], error: type[Exception], reason: str, storage: Storage
+) -> None:
+    study = optuna.load_study(study_name="s", storage=storage.url)
+    study.ask()
+    before = study.trials
+    good, bad = rich_trial(2), rich_trial(3)
+    spoil(bad)
+    for _ in range(2):
+        with pytest.raises(error, match=reason):
+            storage.insert_trials(2, [good, bad])
+        bad._trial_id = before[1]._trial_id
+        with pytest.raises(error, match=reason):
+            storage.update_trials(2, [Change(TrialState.RUNNING, bad)])
+    assert optuna.load_study(study_name="s", storage=storage.url).trials == before
+
+
+def test_distributions_are_compared_within_a_study_and_a_batch(storage: Storage) -> None:
+    study_id = storage.get_study_id_from_name("other")
+    optuna.delete_study(study_name="other", storage=storage)
+    optuna.delete_study(study_name="s", storage=storage)
+    optuna.create_study(study_name="new", storage=storage)
+    assert storage.get_study_id_from_name("new") == study_id
+    linear, logarithmic = FloatDistribution(0, 1), FloatDistribution(0.1, 1, log=True)
+    one, other = (
+        make_trial(number, params={"z": 0.5}, distributions={"z": distribution})
+        for number, distribution in enumerate([linear, logarithmic])
+    )
+    with pytest.raises(ValueError, match="log configuration"):
+        storage.insert_trials(study_id, [one, other])
+    assert storage.insert_trials(study_id, [one]) is not None
+    with pytest.raises(ValueError, match="log configuration"):
+        storage.insert_trials(study_id, [other])
+    optuna.delete_study(study_name="new", storage=storage)
+    optuna.create_study(study_name="new", storage=storage)
+    other.number = 0
+    assert storage.insert_trials(study_id, [other]) is not None

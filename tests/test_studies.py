@@ -84,8 +84,8 @@ def test_the_default_configuration_trains(name: str) -> None:
     dataset = example(definition)
     configuration = definition.search_space(optuna.trial.FixedTrial(dict(definition.defaults)))  # type: ignore[arg-type]
     configuration = replace(configuration, epochs=1)
-    result = cross_validate(
-        definition.model, configuration, dataset, Splits.draw(dataset, 2, 0), seed=0
+    ((_, result),) = cross_validate(
+        definition.model, {0: configuration}, dataset, Splits.draw(dataset, 2, 0), seed=0
     )
     assert result.best_epoch == 1
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import optuna
 import pytest
 from conftest import TINY_REGRESSION
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from hw1.datasets import function
+from hw1.datasets import Dataset, function
 from hw1.errors import InputError
 from hw1.objective import Objective, StudyDefinition
 from hw1.run import Job, Options, execute, prepare
 from hw1.study import OUT_OF_MEMORY, Study, _start_time
+from hw1.worker import Worker
 
 # About half of the networks have a layer without a unit.
 REFUSING = TINY_REGRESSION.replace(
@@ -29,6 +30,13 @@ def run(job: Job, **options: object) -> Study:
     study, dataset = prepare(job, Options(**options))  # type: ignore[arg-type]
     execute(job, study, dataset)
     return study
+
+
+def ask(job: Job, study: Study, dataset: Dataset) -> FrozenTrial | None:
+    """A trial as a worker asks for it; None if the study has all."""
+    objective = job.objective(study, dataset, lambda: None)
+    found = Worker(study, objective, trials_per_batch=1).ask()
+    return study.trials()[found[0].trial.number] if found else None
 
 
 def counting(study: Study) -> list[optuna.trial.FrozenTrial]:
@@ -136,12 +144,12 @@ def test_a_grid_makes_up_for_interrupted_cells_but_not_for_others(
     job = make_job()
     study, dataset = prepare(job, Options(sampler="grid"))
     for outcome in ("interrupted", "out of memory", "pruned"):
-        trial = study.ask()
+        trial = ask(job, study, dataset)
         assert trial is not None
         if outcome == "out of memory":
-            trial.set_user_attr("failure", OUT_OF_MEMORY)
+            study.storage.set_trial_user_attr(trial._trial_id, "failure", OUT_OF_MEMORY)
         state = TrialState.PRUNED if outcome == "pruned" else TrialState.FAIL
-        study.optuna_study.tell(trial, state=state)
+        study.optuna_study.tell(trial.number, state=state)
     execute(job, study, dataset)
     visits = [t.user_attrs["grid_cell"] for t in study.trials()]
     assert sorted(visits[1:]) == [0, 1, 2, 3, 4, 5]
@@ -157,28 +165,29 @@ def test_refused_cells_are_visited_and_not_waited_for(make_job: Callable[..., Jo
 
 
 def test_trials_of_dead_processes_fail_and_those_of_living_ones_stay(
-    make_study: Callable[..., Study], url: str
+    make_job: Callable[..., Job], url: str
 ) -> None:
-    study = make_study(n_trials=2)
-    ours, theirs = study.ask(), study.ask()
+    job = make_job()
+    study, dataset = prepare(job, Options(n_trials=2))
+
+    def set_worker(trial: FrozenTrial | None, **changes: object) -> None:
+        assert trial is not None
+        study.storage.set_trial_user_attr(trial._trial_id, "worker", {**worker, **changes})
+
+    ours, theirs = (ask(job, study, dataset) for _ in range(2))
     assert ours is not None
-    assert theirs is not None
-    assert study.ask() is None
+    assert ask(job, study, dataset) is None
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
     worker = ours.user_attrs["worker"]
-    theirs.set_user_attr("worker", {**worker, "pid": int(dead.stdout), "start": "0"})
+    set_worker(theirs, pid=int(dead.stdout), start="0")
     study.fail_orphans()
     assert [t.state for t in study.trials()] == [TrialState.RUNNING, TrialState.FAIL]
     # The dead one's place is free again; a process of the same number is not the same process.
-    reused = study.ask()
-    assert reused is not None
-    reused.set_user_attr("worker", {**worker, "start": "0"})
+    set_worker(ask(job, study, dataset), start="0")
     study.fail_orphans()
     assert study.trials()[2].state == TrialState.FAIL
     # Of other machines nothing is known.
-    far = study.ask()
-    assert far is not None
-    far.set_user_attr("worker", {**worker, "host": "elsewhere", "pid": int(dead.stdout)})
+    set_worker(ask(job, study, dataset), host="elsewhere", pid=int(dead.stdout))
     study.fail_orphans(own=True)
     assert study.trials()[0].state == TrialState.FAIL
     assert study.trials()[3].state == TrialState.RUNNING

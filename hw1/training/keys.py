@@ -9,7 +9,9 @@ halves as offset and (odd) stride. ``mix`` is the 32-bit finaliser "lowbias32" o
 (https://nullprogram.com/blog/2018/07/31/), a bijection with an avalanche bias of 0.17.
 """
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -27,34 +29,91 @@ def keys(seeds: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.array(halves, dtype=np.uint32).view(np.int32))
 
 
-def _shift(bits: Tensor, n: int) -> Tensor:
-    # torch's >> on int32 copies the sign bit; the mask makes it a logical shift.
-    return (bits >> n) & ((1 << (32 - n)) - 1)
+MIX = ((16, 0x7FEB352D), (15, 0x846CA68B))
+"""The shifts and factors of lowbias32, which ends with another shift of 16."""
+GOLDEN = 0x9E3779B1 - (1 << 32)
+"""2**32 over the golden ratio: multiples of it keep the rows' counters as far apart as can be."""
 
 
 def _mix(bits: Tensor) -> Tensor:
-    bits = (bits ^ _shift(bits, 16)) * 0x7FEB352D
-    bits = (bits ^ _shift(bits, 15)) * (0x846CA68B - (1 << 32))
-    return bits ^ _shift(bits, 16)
+    """Scramble ``bits`` in place."""
+    for shift, factor in MIX:
+        # torch's >> on int32 copies the sign bit; the mask makes it a logical shift.
+        bits.bitwise_xor_((bits >> shift).bitwise_and_((1 << (32 - shift)) - 1))
+        bits.mul_(factor - (factor >> 31 << 32))  # as a signed number
+    return bits.bitwise_xor_((bits >> 16).bitwise_and_(0xFFFF))
 
 
-def fold_in(key: Tensor, number: int) -> Tensor:
-    """New keys ``(..., 2)`` from old ones and a number, such as an epoch, a step or a purpose."""
-    offset, stride = key[..., 0], key[..., 1]
-    offset = _mix(offset + _mix(torch.full_like(offset, number) + 1))
-    return torch.stack([offset, _mix(stride ^ offset)], -1)
+def _mix_array(bits: np.ndarray) -> np.ndarray:
+    """Scramble uint32 ``bits`` in place."""
+    shifted = np.empty_like(bits)
+    for shift, factor in MIX:
+        np.bitwise_xor(bits, np.right_shift(bits, shift, out=shifted), out=bits)
+        np.multiply(bits, np.uint32(factor), out=bits)
+    np.bitwise_xor(bits, np.right_shift(bits, 16, out=shifted), out=bits)
+    return bits
+
+
+def _array(key: Tensor) -> np.ndarray | None:
+    """A key as uint32 in memory, where NumPy is several times faster than torch is.
+
+    None for keys on another device or under ``vmap``.
+    """
+    try:
+        array = key.numpy()
+    except (RuntimeError, TypeError):
+        return None
+    return array.view(np.uint32)
+
+
+def fold_in(key: Tensor, number: int | Tensor) -> Tensor:
+    """New keys ``(..., 2)`` from old ones and a number, such as an epoch, a step or a purpose.
+
+    The number may be an int32 tensor that broadcasts with ``key[..., 0]``.
+    """
+    array = _array(key)
+    if array is not None:
+        # Not as a scalar, of which NumPy reports what overflows.
+        added = number.numpy() if isinstance(number, Tensor) else np.full(1, number, np.int32)
+        first = _mix_array(array[..., 0] + _mix_array(added.view(np.uint32) + np.uint32(1)))
+        both = np.stack([first, _mix_array(array[..., 1] ^ first)], -1).view(np.int32)
+        return torch.from_numpy(both if isinstance(number, Tensor) else both.reshape(key.shape))
+    if isinstance(number, int):
+        number = key.new_tensor(number)
+    offset = _mix(key[..., 0] + _mix(number + 1))
+    return torch.stack([offset, _mix(key[..., 1] ^ offset)], -1)
+
+
+@lru_cache(maxsize=64)
+def _counter(n_rows: int, n_columns: int, device: torch.device) -> Tensor:
+    """Where the counter stands at each element: a row's place does not depend on its length."""
+    rows = torch.arange(n_rows, dtype=torch.int32, device=device) * GOLDEN
+    return rows[:, None] + torch.arange(n_columns, dtype=torch.int32, device=device)
 
 
 def random_bits(key: Tensor, shape: Sequence[int]) -> Tensor:
-    """32 random bits as int32 for each element, ``(*key.shape[:-1], *shape)``."""
-    counter = torch.arange(int(np.prod(shape)), dtype=torch.int32, device=key.device)
-    offset, stride = key[..., 0:1], key[..., 1:2]
-    return _mix(counter * (stride | 1) + offset).reshape(*key.shape[:-1], *shape)
+    """32 random bits as int32 for each element, ``(*key.shape[:-1], *shape)``.
+
+    Those of an element of two or more dimensions depend on its row and on its place there, not
+    on the length of the rows: wider layers have the numbers of narrower ones, and more.
+    """
+    n_rows = shape[0] if len(shape) > 1 else 1
+    counter = _counter(n_rows, math.prod(shape) // max(n_rows, 1), key.device)
+    array = _array(key)
+    if array is not None:
+        bits = counter.numpy().view(np.uint32) * (array[..., 1, None, None] | np.uint32(1))
+        bits += array[..., 0, None, None]
+        filled = torch.from_numpy(_mix_array(bits).view(np.int32))
+    else:
+        offset, stride = key[..., 0, None, None], key[..., 1, None, None]
+        filled = _mix(counter * (stride | 1) + offset)
+    return filled.reshape(*key.shape[:-1], *shape)
 
 
 def uniform(key: Tensor, shape: Sequence[int]) -> Tensor:
     """Uniform float32 numbers in [0, 1), ``(*key.shape[:-1], *shape)``."""
-    return _shift(random_bits(key, shape), 8).to(torch.float32) * 2**-24
+    # The mask makes the shift a logical one.
+    return ((random_bits(key, shape) >> 8) & 0xFFFFFF).to(torch.float32) * 2**-24
 
 
 def permutations(key: Tensor, lengths: Tensor) -> Tensor:
@@ -71,6 +130,33 @@ def permutations(key: Tensor, lengths: Tensor) -> Tensor:
     return bits.argsort(dim=-1, stable=True)
 
 
+def dropout_factors(key: Tensor, p: Tensor, shape: Sequence[int]) -> Tensor:
+    """What dropout multiplies with: zero with probability ``p``, else 1 / (1 - p).
+
+    Args:
+        key: ``(..., 2)``.
+        p: ``(...)``, floating.
+        shape: of one key's factors.
+
+    Returns:
+        ``(*key.shape[:-1], *shape)`` of the type of ``p``.
+    """
+    row = math.prod(shape[1:])
+    # 16 bits are enough for a probability: a word serves two neighbours.
+    bits = random_bits(key, (shape[0], -(-row // 2))).view(torch.int16)[..., :row]
+    bits = bits.reshape(*key.shape[:-1], *shape)
+    p = p.reshape(*p.shape, *[1] * len(shape))
+    threshold = (p * 2**16).round() - 2**15
+    # Nothing is kept of p = 1, and 0 times infinity is no number.
+    scale = torch.where(p < 1, 1 / (1 - p), 0)
+    threshold = threshold.clamp(max=2**15 - 1).to(torch.int16)
+    if _array(key) is not None and _array(p) is not None:
+        # Comparing, and making floats of it, is faster with NumPy, too.
+        kept = bits.numpy() >= threshold.numpy()
+        return torch.from_numpy(kept.view(np.uint8).astype(scale.numpy().dtype)).mul_(scale)
+    return (bits >= threshold) * scale
+
+
 class KeyedDropout(nn.Module):
     """Dropout whose mask is a function of the buffer ``key``, which the training loop renews.
 
@@ -83,7 +169,7 @@ class KeyedDropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.register_buffer("key", torch.zeros(2, dtype=torch.int32), persistent=False)
-        self.register_buffer("p", torch.tensor(p), persistent=False)
+        self.register_buffer("p", torch.tensor(float(p)), persistent=False)
         self.calls = 0
         """How often it was called for this batch; the training loop sets it back."""
 
@@ -94,8 +180,7 @@ class KeyedDropout(nn.Module):
         # Where a network calls the same layer again, it is to drop other elements.
         key = fold_in(self.key, self.calls) if self.calls else self.key
         self.calls += 1
-        kept = uniform(key, inputs.shape) >= self.p
-        return torch.where(kept, inputs / (1 - self.p), 0.0)
+        return inputs * dropout_factors(key, self.p, inputs.shape).to(inputs.dtype)
 
 
 def with_keyed_dropout(model: nn.Module) -> nn.Module:

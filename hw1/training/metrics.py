@@ -58,14 +58,16 @@ def scores(task: Task, outputs: Tensor, targets: Tensor, counted: Tensor) -> Ten
         per_row = (outputs.argmax(2) == targets).double()
         per_row = torch.where(finite, per_row, torch.nan)
     else:
-        per_row = (outputs.double() - targets).square().mean(2)
-    return torch.where(counted, per_row, 0.0).sum(1) / counted.sum(1)
+        per_row = (outputs.double() - targets).square_().mean(2)
+    # Rows that do not count may hold anything, infinity too, which a factor would not silence.
+    return per_row.masked_fill_(~counted, 0.0).sum(1) / counted.sum(1)
 
 
-def losses(task: Task, outputs: Tensor, targets: Tensor, label_smoothing: Tensor) -> Tensor:
-    """The mean loss of each model over its batch, ``(n_models,)``.
+def loss_gradients(task: Task, outputs: Tensor, targets: Tensor, label_smoothing: Tensor) -> Tensor:
+    """The gradient of each model's mean loss over its batch by its outputs, of their shape.
 
-    Squared error of normalised targets, or cross-entropy as ``torch.nn.functional`` has it.
+    The loss is the squared error of normalised targets, or the cross-entropy as
+    ``torch.nn.functional`` has it. Its value is nowhere needed, only what it teaches.
 
     Args:
         task: decides the loss.
@@ -73,9 +75,11 @@ def losses(task: Task, outputs: Tensor, targets: Tensor, label_smoothing: Tensor
         targets: ``(n_models, batch, n_outputs)`` or class numbers ``(n_models, batch)``.
         label_smoothing: ``(n_models,)``.
     """
+    batch, n_outputs = outputs.shape[1:]
     if task == "regression":
-        return (outputs - targets).square().mean((1, 2))
-    log_probabilities = functional.log_softmax(outputs, 2)
-    of_target = log_probabilities.gather(2, targets[:, :, None]).mean((1, 2))
-    of_all = log_probabilities.mean((1, 2))
-    return -(1 - label_smoothing) * of_target - label_smoothing * of_all
+        return (outputs - targets).mul_(2 / (batch * n_outputs))
+    # Softmax minus the target's distribution: what smoothing leaves on it, the rest on all.
+    smoothing = label_smoothing[:, None, None]
+    gradients = functional.softmax(outputs, 2).sub_(smoothing / n_outputs)
+    of_target = (smoothing - 1).expand(-1, batch, 1)
+    return gradients.scatter_add_(2, targets[:, :, None], of_target).div_(batch)

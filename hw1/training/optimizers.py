@@ -6,6 +6,7 @@ those of ``torch.optim``: betas 0.9 and 0.999, RMSprop's smoothing 0.99, epsilon
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -15,81 +16,166 @@ from hw1.training.configuration import Configuration
 BETA1, BETA2 = 0.9, 0.999
 SMOOTHING = 0.99
 EPSILON = 1e-8
+CHUNK = 2**15
+"""Elements of a matrix that are updated at a time: all of an optimizer's matrices then stay in
+the processor's cache from the first of its ten or so operations to the last."""
 
 
 class Optimizer:
-    """The state of one optimizer for all models of a batch.
+    """The state of the optimizers of all models of a batch.
+
+    Models with the same kind of optimizer are updated together where they stand side by side.
 
     Args:
-        configurations: one a model; they agree on ``optimizer`` and may differ in the rest.
+        configurations: one a model.
         parameters: ``(n_models, n_parameters)``, changed in place by `step`.
-        is_weight: ``(n_parameters,)``, one where L1 and weight decay act and zero elsewhere.
+        n_weights: L1 and weight decay act on this many columns, the first ones.
     """
 
     def __init__(
-        self, configurations: Sequence[Configuration], parameters: Tensor, is_weight: Tensor
+        self, configurations: Sequence[Configuration], parameters: Tensor, n_weights: int
     ) -> None:
-        def column(values: Sequence[float]) -> Tensor:
-            return parameters.new_tensor(values)[:, None]
-
-        self.kind = configurations[0].optimizer
-        self.parameters = parameters
-        self.is_weight = is_weight
-        self.l1 = column([c.l1 for c in configurations])
-        self.weight_decay = column([c.weight_decay for c in configurations])
-        self.momentum = column([c.momentum for c in configurations])
-        self.nesterov = column([float(c.nesterov) for c in configurations])
-        self.max_grad_norm = column(
-            [c.max_grad_norm if c.max_grad_norm is not None else torch.inf for c in configurations]
+        n_moments = max(1 if c.optimizer == "sgd" else 2 for c in configurations)
+        self._bind(
+            configurations,
+            parameters,
+            n_weights,
+            [torch.zeros_like(parameters) for _ in range(n_moments)],
         )
+
+    def _bind(
+        self,
+        configurations: Sequence[Configuration],
+        parameters: Tensor,
+        n_weights: int,
+        moments: list[Tensor],
+    ) -> None:
+        self.configurations = configurations
+        self.parameters = parameters
+        self.n_weights = n_weights
+        self.moments = moments
         # Decided once: a test on a tensor in every step would wait for the device.
-        self._uses_l1 = any(c.l1 for c in configurations)
-        self._uses_decay = any(c.weight_decay for c in configurations)
-        self._uses_momentum = any(c.momentum for c in configurations)
         self._clips = any(c.max_grad_norm is not None for c in configurations)
-        moments = {"adam": 2, "adamw": 2, "sgd": 1, "rmsprop": 2}[self.kind]
-        self.moments = [torch.zeros_like(parameters) for _ in range(moments)]
+        limits = [c.max_grad_norm or torch.inf for c in configurations]
+        self._max_grad_norm = parameters.new_tensor(limits)[:, None]
+        self._made: dict[tuple[int, int, int], list[_Chunk]] = {}
+
+    def keep(
+        self, configurations: Sequence[Configuration], parameters: Tensor, models: Tensor
+    ) -> None:
+        """Go on with the rows ``models``, whose configurations and parameters these are."""
+        moments = [moment[models] for moment in self.moments]
+        self._bind(configurations, parameters, self.n_weights, moments)
 
     def step(self, models: slice, grads: Tensor, lr: Tensor, t: int) -> None:
         """One step of the models in ``models``.
 
         Args:
             models: rows of the parameter matrix.
-            grads: ``(n, n_parameters)``, the gradient of each model's loss; changed in place.
-            lr: ``(n, 1)``.
+            grads: ``(n_models, n_parameters)``, the gradient of each model's loss, of which the
+                rows ``models`` are used and changed.
+            lr: ``(n_models, 1)``.
             t: the number of this step of these models, from 1.
         """
-        parameters = self.parameters[models]
-        moments = [moment[models] for moment in self.moments]
-        decay, momentum = self.weight_decay[models] * self.is_weight, self.momentum[models]
-        if self._uses_l1:
-            grads.addcmul_(self.l1[models] * self.is_weight, parameters.sign())
+        chunks = self._chunks(models, grads)
         if self._clips:
-            norms = torch.linalg.vector_norm(grads, dim=1, keepdim=True)
-            grads.mul_((self.max_grad_norm[models] / (norms + 1e-6)).clamp(max=1))
-        if self._uses_decay and self.kind == "adamw":
-            parameters.mul_(1 - lr * decay)
-        elif self._uses_decay:
-            grads.addcmul_(decay, parameters)
+            # The norm is that of the whole gradient, of which L1 is a part.
+            for chunk in chunks:
+                chunk.add_l1()
+            norms = torch.linalg.vector_norm(grads[models], dim=1, keepdim=True)
+            grads[models].mul_((self._max_grad_norm[models] / (norms + 1e-6)).clamp_(max=1))
+        for chunk in chunks:
+            if not self._clips:
+                chunk.add_l1()
+            chunk.update(lr if len(lr) == len(chunk.parameters) else lr[chunk.rows], t)
 
+    def _chunks(self, models: slice, grads: Tensor) -> list["_Chunk"]:
+        first, last, _ = models.indices(len(self.parameters))
+        key = first, last, grads.data_ptr()
+        if key not in self._made:
+            step = max(CHUNK // (last - first), 1)
+            chunks = []
+            start = first
+            for _, group in groupby(self.configurations[first:last], lambda c: c.optimizer):
+                own = list(group)
+                rows = slice(start, start + len(own))
+                start = rows.stop
+                for column in range(0, self.parameters.shape[1], step):
+                    columns = slice(column, column + step)
+                    n_weights = max(min(self.n_weights - column, step), 0)
+                    matrices = [m[rows, columns] for m in (self.parameters, grads, *self.moments)]
+                    chunks.append(_Chunk(own, rows, n_weights, *matrices))
+            self._made[key] = chunks
+        return self._made[key]
+
+
+class _Chunk:
+    """A block of the matrices that is updated at a time.
+
+    Args:
+        configurations: of its rows; they agree on the optimizer.
+        rows: which they are.
+        n_weights: L1 and weight decay act on that many columns of the block, the first ones.
+        parameters: the block.
+        grads: their gradients; they are overwritten.
+        moments: the block of one or two running means.
+    """
+
+    def __init__(
+        self,
+        configurations: Sequence[Configuration],
+        rows: slice,
+        n_weights: int,
+        parameters: Tensor,
+        grads: Tensor,
+        *moments: Tensor,
+    ) -> None:
+        def column(values: Sequence[float]) -> Tensor:
+            return parameters.new_tensor(values)[:, None]
+
+        self.kind = configurations[0].optimizer
+        self.rows = rows
+        self.parameters, self.grads, self.moments = parameters, grads, moments
+        self.weights, self.of_weights = parameters[:, :n_weights], grads[:, :n_weights]
+        self.l1 = column([c.l1 for c in configurations])
+        self.weight_decay = column([c.weight_decay for c in configurations])
+        self.momentum = column([c.momentum for c in configurations])
+        self.nesterov = column([float(c.nesterov) for c in configurations])
+        self.uses_l1 = n_weights > 0 and any(c.l1 for c in configurations)
+        self.uses_decay = n_weights > 0 and any(c.weight_decay for c in configurations)
+        self.uses_momentum = any(c.momentum for c in configurations)
+
+    def add_l1(self) -> None:
+        if self.uses_l1:
+            self.of_weights.addcmul_(self.l1, self.weights.sign())
+
+    def update(self, lr: Tensor, t: int) -> None:
+        """Step ``t`` with the learning rates ``lr``, ``(n, 1)``."""
+        parameters, grads = self.parameters, self.grads
+        if self.uses_decay:
+            if self.kind == "adamw":
+                self.weights.mul_(1 - lr * self.weight_decay)
+            else:
+                self.of_weights.addcmul_(self.weight_decay, self.weights)
         if self.kind == "sgd":
-            if self._uses_momentum:
-                (velocity,) = moments
-                velocity.mul_(momentum).add_(grads)
+            if self.uses_momentum:
+                velocity = self.moments[0].mul_(self.momentum).add_(grads)
                 # Nesterov looks one step ahead: g + momentum * v, where plain momentum takes v.
-                nesterov = self.nesterov[models]
-                grads.mul_(nesterov).add_(velocity * (1 - nesterov * (1 - momentum)))
-            parameters.sub_(lr * grads)
+                of_velocity = 1 - self.nesterov * (1 - self.momentum)
+                grads.mul_(self.nesterov).addcmul_(velocity, of_velocity)
+            parameters.addcmul_(lr, grads, value=-1)
         elif self.kind == "rmsprop":
-            square, velocity = moments
+            square, velocity = self.moments
             square.mul_(SMOOTHING).addcmul_(grads, grads, value=1 - SMOOTHING)
             grads.div_(square.sqrt().add_(EPSILON))
-            if self._uses_momentum:
-                grads = velocity.mul_(momentum).add_(grads)
-            parameters.sub_(lr * grads)
+            if self.uses_momentum:
+                grads = velocity.mul_(self.momentum).add_(grads)
+            parameters.addcmul_(lr, grads, value=-1)
         else:
-            mean, square = moments
+            mean, square = self.moments
             mean.lerp_(grads, 1 - BETA1)
             square.mul_(BETA2).addcmul_(grads, grads, value=1 - BETA2)
-            denominator = square.sqrt().div_((1 - BETA2**t) ** 0.5).add_(EPSILON)
-            parameters.sub_(mean.div(denominator).mul_(lr / (1 - BETA1**t)))
+            # torch divides the root of the mean square by this, and adds epsilon then.
+            correction = (1 - BETA2**t) ** 0.5
+            denominator = square.sqrt().add_(EPSILON * correction)
+            parameters.addcdiv_(mean * lr, denominator, value=-correction / (1 - BETA1**t))

@@ -29,7 +29,7 @@ def moved(image: Tensor, down: int, right: int) -> Tensor:
 @given(st.integers(0, 2**62), st.booleans(), st.integers(0, 3))
 def test_every_image_is_one_of_the_flips_and_shifts(seed: int, flip: bool, shift: int) -> None:
     c = Configuration(flip=flip, shift=shift)
-    result = augment(IMAGES, c, keys([seed, seed + 1]))
+    result = augment(IMAGES, [c, c], keys([seed, seed + 1]))
     for image, new in zip(IMAGES.flatten(0, 1), result.flatten(0, 1), strict=True):
         sources = [image, image.flip(-1)] if flip else [image]
         steps = range(-shift, shift + 1)
@@ -46,7 +46,7 @@ def test_flips_and_shifts_are_drawn_evenly() -> None:
     image[..., 2, 1] = 1
     n = 9000
     result = augment(
-        image.expand(1, n, 1, 5, 5), Configuration(flip=True, shift=1), keys([3])
+        image.expand(1, n, 1, 5, 5), [Configuration(flip=True, shift=1)], keys([3])
     ).flatten(0, 2)
     spots = result.flatten(1).argmax(1)
     rows, columns = np.bincount(spots // 5, minlength=5), np.bincount(spots % 5, minlength=5)
@@ -61,7 +61,7 @@ def test_flips_and_shifts_are_drawn_evenly() -> None:
 @given(st.integers(0, 2**62))
 def test_erasing_blackens_one_rectangle_of_a_fitting_size(seed: int) -> None:
     images = torch.full((1, 20, 2, 28, 28), 200, dtype=torch.uint8)
-    result = augment(images, Configuration(erase=1.0), keys([seed]))
+    result = augment(images, [Configuration(erase=1.0)], keys([seed]))
     assert result.dtype == torch.uint8
     for image in result[0]:
         assert torch.equal(image[0], image[1])
@@ -76,14 +76,14 @@ def test_erasing_blackens_one_rectangle_of_a_fitting_size(seed: int) -> None:
 def test_erasing_spares_its_share() -> None:
     n = 4000
     images = torch.ones(1, n, 1, 12, 12)
-    result = augment(images, Configuration(erase=0.3), keys([8]))
+    result = augment(images, [Configuration(erase=0.3)], keys([8]))
     share = float((result == 0).flatten(2).any(2).double().mean())
     assert share == pytest.approx(0.3, abs=4.5 * (0.3 * 0.7 / n) ** 0.5)
 
 
 def test_a_model_is_augmented_as_if_it_were_alone() -> None:
     c = Configuration(flip=True, shift=2, erase=0.5)
-    together = augment(IMAGES, c, keys([1, 2]))
+    together = augment(IMAGES, [c, c], keys([1, 2]))
     for i, seed in enumerate([1, 2]):
-        assert torch.equal(together[i : i + 1], augment(IMAGES[i : i + 1], c, keys([seed])))
-    assert not torch.equal(augment(IMAGES[:1], c, keys([1])), augment(IMAGES[:1], c, keys([2])))
+        assert torch.equal(together[i : i + 1], augment(IMAGES[i : i + 1], [c], keys([seed])))
+    assert not torch.equal(augment(IMAGES[:1], [c], keys([1])), augment(IMAGES[:1], [c], keys([2])))

@@ -97,7 +97,7 @@ def train_alone(
             inputs, targets = dataset.inputs[batch[0]], dataset.targets[batch[0]]
             if c.augments:
                 key = fold_in(fold_in(keys([seed]), AUGMENTATION), step)
-                inputs = augment(inputs[None], c, key)[0]
+                inputs = augment(inputs[None], [c], key)[0]
             layers = [module for module in model.modules() if isinstance(module, KeyedDropout)]
             for i, layer in enumerate(layers):
                 layer.key = fold_in(fold_in(fold_in(keys([seed])[0], DROPOUT), step), i)
@@ -483,8 +483,8 @@ def test_a_parameter_that_nothing_depends_on_is_refused() -> None:
 
 def test_what_must_agree_in_a_batch_is_checked() -> None:
     c = Configuration()
-    with pytest.raises(ValueError, match="agree on optimizer"):
-        Lockstep(MLP, [c, replace(c, optimizer="sgd")], REGRESSION, [torch.arange(50)] * 2, [0, 1])
+    with pytest.raises(ValueError, match="one footprint key"):
+        Lockstep(MLP, [c, replace(c, batch_size=5)], REGRESSION, [torch.arange(50)] * 2, [0, 1])
 
 
 def test_augmentation_leaves_rows_that_are_no_images_alone() -> None:

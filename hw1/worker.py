@@ -1,0 +1,256 @@
+"""Working on a study: asking for trials, training them in batches, telling what became of them."""
+
+import math
+import time
+import warnings
+from collections.abc import Sequence
+
+import torch
+from optuna.trial import Trial, TrialState
+
+from hw1.errors import ArchitectureError, InputError
+from hw1.objective import Candidate, Objective
+from hw1.search import ADAPTIVE_SAMPLERS, make_pruner, make_sampler
+from hw1.storage import HEARTBEAT_SECONDS
+from hw1.study import OUT_OF_MEMORY, Study, counts, next_cell, this_process
+from hw1.working_copy import Conflict, WorkingCopy
+
+REFUSED_IN_A_ROW = 100
+SAVE_SECONDS = 1.0
+"""How often what has been reported is written to storage."""
+MOST_TRIALS = {"cpu": 32, "cuda": 1024}
+"""Trials that are asked for at a time, at most, unless a number is given."""
+MOST_ELEMENTS = {"cpu": 2**17, "cuda": 2**27}
+"""Elements of the largest matrix in a step up to which trials share a batch: beyond what fits a
+processor's cache, a batch is slower than its trials one after another."""
+
+
+class Worker:
+    """Runs trials of a study until it has all.
+
+    It asks for several trials at a time, trains those together that can be, in the order in
+    which they were asked for, and asks for more as soon as they have ended. What it does goes
+    to a working copy, which is saved every second.
+
+    Args:
+        study: to work on.
+        objective: of that study; before each of its steps the worker now saves and says that it
+            lives, if it is time to.
+        trials_per_batch: the trials that are asked for at a time, at most; None to choose: as
+            many as share a batch with profit, but not more than a tenth of the study's trials
+            where the sampler learns from their results, and one where a CPU trains its networks
+            in turn.
+    """
+
+    def __init__(
+        self, study: Study, objective: Objective, *, trials_per_batch: int | None = None
+    ) -> None:
+        self.study = study
+        self.objective = objective
+        self.trials_per_batch = trials_per_batch
+        self._copy = self._new_copy()
+        self._asked: list[Candidate] = []
+        self._running: set[int] = set()
+        self._refused = 0
+        self._last_heartbeat = self._last_save = -math.inf
+        on_step = objective.on_step
+
+        def before_step() -> None:
+            self._tick()
+            on_step()
+
+        objective.on_step = before_step
+
+    def _new_copy(self) -> WorkingCopy:
+        copy = WorkingCopy(self.study.storage, self.study.optuna_study)
+        copy.study.pruner = make_pruner(self.study.settings.pruner, self.study.settings.epochs)
+        return copy
+
+    def run(self, deadline: float = math.inf) -> None:
+        """Run trials until the study is complete or ``deadline`` (a ``time.time()``) has passed.
+
+        A trial that runs out of memory, alone, fails and counts. Every other exception, an
+        interruption included, fails the trials that were asked for without counting them, and is
+        raised.
+
+        Raises:
+            InputError: one configuration after another cannot exist.
+        """
+        try:
+            while True:
+                if time.time() < deadline:
+                    self._asked += self.ask()
+                else:
+                    self._give_back()
+                if not self._asked:
+                    return
+                batch = self._next_batch()
+                self._asked = [c for c in self._asked if c not in batch]
+                self._train(batch)
+                self._copy.save()
+        except BaseException:
+            try:
+                self._copy.save()
+            finally:
+                self.study.fail_orphans(own=True)
+            raise
+
+    def ask(self) -> list[Candidate]:
+        """Ask for as many trials as are to be asked for at a time and not trained yet.
+
+        Counts and asks under the storage's lock, so that several processes together make exactly
+        the trials that are missing and no cell of a grid twice.
+        """
+        self.study.storage.require_file()
+        found: list[Candidate] = []
+        with self.study.storage.lock:
+            try:
+                self._copy.refresh()
+                while len(self._asked) + len(found) < self._wanted(found):
+                    trial = self._ask_for_one()
+                    if trial is None:
+                        break
+                    candidate = self._suggest(trial)
+                    if candidate is not None:
+                        found.append(candidate)
+                self._copy.save()
+            except Conflict:
+                # What was asked for before goes on; then a new copy asks again.
+                if self._asked:
+                    return []
+                self._copy, self._running = self._new_copy(), set()
+                return self.ask()
+            except BaseException:
+                self._copy.save()
+                raise
+        self._running |= {candidate.trial.number for candidate in found}
+        self._last_heartbeat = -math.inf
+        self._tick()
+        return found
+
+    def _wanted(self, found: Sequence[Candidate]) -> int:
+        if self.trials_per_batch is not None:
+            return self.trials_per_batch
+        device = self.objective.dataset.inputs.device.type
+        most = MOST_TRIALS[device]
+        if self.study.settings.sampler in ADAPTIVE_SAMPLERS:
+            most = min(most, max(self.study.n_trials // 10, 1))
+        candidates = [*self._asked, *found]
+        if candidates and candidates[0].footprint.way == "in turn":
+            return 1
+        return most
+
+    def _ask_for_one(self) -> Trial | None:
+        study, settings = self._copy.study, self.study.settings
+        trials = study.get_trials(deepcopy=False)
+        if sum(map(counts, trials)) >= self.study.n_trials:
+            return None
+        study.sampler = make_sampler(settings.sampler, settings.seed, len(trials))
+        queued = any(trial.state == TrialState.WAITING for trial in trials)
+        if settings.grid is not None and not queued:
+            cell = next_cell(settings.grid, trials)
+            if cell is None:
+                return None
+            study.enqueue_trial(settings.grid[cell], user_attrs={"grid_cell": cell})
+        trial = study.ask()
+        trial.set_user_attr("worker", this_process())
+        return trial
+
+    def _suggest(self, trial: Trial) -> Candidate | None:
+        """The trial, if it can be trained; else what is wrong with it is told."""
+        try:
+            candidate = self.objective.suggest(trial)
+        except ArchitectureError as error:
+            self._refuse(trial, error)
+            return None
+        except Exception as error:
+            if not self._fail(trial, error):
+                raise
+            return None
+        self._refused = 0
+        return candidate
+
+    def _refuse(self, trial: Trial, error: ArchitectureError) -> None:
+        trial.set_user_attr("refused", str(error))
+        self._tell(trial, TrialState.PRUNED)
+        self._refused += 1
+        if self._refused >= REFUSED_IN_A_ROW:
+            raise InputError(
+                f"{self._refused} configurations in a row cannot exist, the last because {error}: "
+                "narrow the search space"
+            ) from error
+
+    def _fail(self, trial: Trial, error: Exception) -> bool:
+        """Fail a trial; answer whether the study can go on."""
+        lacks_memory = _out_of_memory(error)
+        reason = OUT_OF_MEMORY if lacks_memory else f"{type(error).__name__}: {error}"
+        trial.set_user_attr("failure", reason)
+        self._tell(trial, TrialState.FAIL)
+        return lacks_memory
+
+    def _tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
+        # A trial that another process took for lost stays so.
+        self._copy.study.tell(trial.number, value, state, skip_if_finished=True)
+        self._running.discard(trial.number)
+
+    def _give_back(self) -> None:
+        """Fail what was asked for but is not trained; the next run makes up for it."""
+        for candidate in self._asked:
+            self._tell(candidate.trial, TrialState.FAIL)
+        self._asked = []
+        self._copy.save()
+
+    def _next_batch(self) -> list[Candidate]:
+        """The trial that waits longest, and others that are trained with it at a profit."""
+        first = self._asked[0]
+        device = self.objective.dataset.inputs.device.type
+        n_splits, largest = self.objective.splits.n_splits, first.footprint.n_elements
+        others = [c for c in self._asked[1:] if c.footprint.key == first.footprint.key]
+        batch = [first]
+        # Narrower networks are padded to the widest, so those of its size come first.
+        for other in sorted(others, key=lambda c: abs(c.footprint.n_elements - largest)):
+            padded = max(largest, other.footprint.n_elements)
+            fits = (len(batch) + 1) * n_splits * padded <= MOST_ELEMENTS[device]
+            if fits or first.footprint.way == "in turn":
+                batch.append(other)
+                largest = padded
+        return batch
+
+    def _train(self, batch: Sequence[Candidate]) -> None:
+        remaining = {candidate.trial.number: candidate for candidate in batch}
+        try:
+            for outcome in self.objective.train(batch):
+                del remaining[outcome.trial.number]
+                self._tell(outcome.trial, outcome.state, outcome.value)
+        except ArchitectureError as error:
+            for candidate in remaining.values():
+                self._refuse(candidate.trial, error)
+        except Exception as error:
+            if len(remaining) > 1 and _out_of_memory(error):
+                with warnings.catch_warnings():
+                    # Optuna's, that the first epochs are reported already.
+                    warnings.simplefilter("ignore", UserWarning)
+                    for candidate in remaining.values():
+                        self._train([candidate])
+                return
+            goes_on = [self._fail(candidate.trial, error) for candidate in remaining.values()]
+            if not all(goes_on):
+                raise
+
+    def _tick(self) -> None:
+        """Save, and say that this process lives so that others leave its trials alone."""
+        now = time.monotonic()
+        if now - self._last_save >= SAVE_SECONDS:
+            self._copy.save()
+            self._last_save = time.monotonic()
+        if now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+            self.study.storage.record_heartbeats(
+                [self._copy.stored_id(number) for number in self._running]
+            )
+            self._last_heartbeat = now
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(
+        error, MemoryError | torch.OutOfMemoryError
+    ) or "can't allocate memory" in str(error)
