@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STUDY ?= regression_mlp
 
-.PHONY: study test lint format clean help
+.PHONY: study test bench lint format clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,10 @@ study: $(VENV)/installed ## Set up, then run the main study (or another: make st
 
 test: $(VENV)/installed ## Set up, then run the tests
 	$(RUN) -m pytest
+
+bench: $(VENV)/installed ## Set up, then measure against what one would write without hw1 (45 min)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(RUN) benchmarks/run.py
 
 lint: $(VENV)/installed ## Check style and types
 	$(RUN) -m ruff check .

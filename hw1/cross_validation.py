@@ -208,8 +208,8 @@ def cross_validate(
                 if keep_models:
                     trial.state = models.state(slice(i * n_splits, (i + 1) * n_splits))
         finite = {n: mean for n, mean in means.items() if math.isfinite(mean)}
-        pruned = report(epoch, finite)
         now = time.perf_counter()
+        pruned = report(epoch, finite)
         ended: dict[int, Stopped] = {}
         for number in numbers:
             trial, configuration = trials[number], configurations[number]
@@ -223,7 +223,7 @@ def cross_validate(
                 ended[number] = "patience"
             elif epoch == configuration.epochs:
                 ended[number] = "epochs"
-        started = now
+        started = time.perf_counter()
         for number, stopped in ended.items():
             trial = trials[number]
             yield (

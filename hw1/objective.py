@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 import torch
 from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -251,22 +252,27 @@ class Objective:
         """Train these trials, whose footprints have one key, together.
 
         Yields:
-            The outcome of each, as soon as it has ended.
+            The outcome of each, as soon as it has ended; of those that somebody else ended, none.
 
         Raises:
             ArchitectureError: their networks cannot exist.
         """
         trials = {c.trial.number: c.trial for c in candidates}
         configurations = {c.trial.number: c.configuration for c in candidates}
+        lost: set[int] = set()
 
         def report(epoch: int, means: Mapping[int, float]) -> list[int]:
             for number, mean in means.items():
-                trials[number].report(mean, epoch)
+                try:
+                    trials[number].report(mean, epoch)
+                except UpdateFinishedTrialError:
+                    lost.add(number)
             return [
                 number
                 for number in means
+                if number in lost
                 # To prune after the last epoch would save nothing and lose the value.
-                if epoch < configurations[number].epochs and trials[number].should_prune()
+                or (epoch < configurations[number].epochs and trials[number].should_prune())
             ]
 
         results = cross_validate(
@@ -280,6 +286,8 @@ class Objective:
             on_step=self.on_step,
         )
         for number, result in results:
+            if number in lost:
+                continue
             attributes: dict[str, Any] = {
                 "configuration": configurations[number].to_json(),
                 "stopped": result.stopped,

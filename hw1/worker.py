@@ -51,7 +51,7 @@ class Worker:
         self._copy = self._new_copy()
         self._asked: list[Candidate] = []
         self._running: set[int] = set()
-        self._refused = 0
+        self._refused_unbuilt = self._refused_untrained = 0
         self._last_heartbeat = self._last_save = -math.inf
         on_step = objective.on_step
 
@@ -106,8 +106,9 @@ class Worker:
         with self.study.storage.lock:
             try:
                 self._copy.refresh()
-                while len(self._asked) + len(found) < self._wanted(found):
-                    trial = self._ask_for_one()
+                target = self.study.n_trials
+                while len(self._asked) + len(found) < self._wanted(found, target):
+                    trial = self._ask_for_one(target)
                     if trial is None:
                         break
                     candidate = self._suggest(trial)
@@ -128,24 +129,26 @@ class Worker:
         self._tick()
         return found
 
-    def _wanted(self, found: Sequence[Candidate]) -> int:
+    def _wanted(self, found: Sequence[Candidate], target: int) -> int:
         if self.trials_per_batch is not None:
             return self.trials_per_batch
         device = self.objective.dataset.inputs.device.type
         most = MOST_TRIALS[device]
         if self.study.settings.sampler in ADAPTIVE_SAMPLERS:
-            most = min(most, max(self.study.n_trials // 10, 1))
+            most = min(most, max(target // 10, 1))
         candidates = [*self._asked, *found]
         if candidates and candidates[0].footprint.way == "in turn":
             return 1
         return most
 
-    def _ask_for_one(self) -> Trial | None:
+    def _ask_for_one(self, target: int) -> Trial | None:
         study, settings = self._copy.study, self.study.settings
         trials = study.get_trials(deepcopy=False)
-        if sum(map(counts, trials)) >= self.study.n_trials:
+        if sum(map(counts, trials)) >= target:
             return None
-        study.sampler = make_sampler(settings.sampler, settings.seed, len(trials))
+        study.sampler = make_sampler(
+            settings.sampler, settings.seed, len(trials), previous=study.sampler
+        )
         queued = any(trial.state == TrialState.WAITING for trial in trials)
         if settings.grid is not None and not queued:
             cell = next_cell(settings.grid, trials)
@@ -161,22 +164,22 @@ class Worker:
         try:
             candidate = self.objective.suggest(trial)
         except ArchitectureError as error:
-            self._refuse(trial, error)
+            self._refused_unbuilt += 1
+            self._refuse(trial, error, self._refused_unbuilt)
             return None
         except Exception as error:
             if not self._fail(trial, error):
                 raise
             return None
-        self._refused = 0
+        self._refused_unbuilt = 0
         return candidate
 
-    def _refuse(self, trial: Trial, error: ArchitectureError) -> None:
+    def _refuse(self, trial: Trial, error: ArchitectureError, in_a_row: int) -> None:
         trial.set_user_attr("refused", str(error))
         self._tell(trial, TrialState.PRUNED)
-        self._refused += 1
-        if self._refused >= REFUSED_IN_A_ROW:
+        if in_a_row >= REFUSED_IN_A_ROW:
             raise InputError(
-                f"{self._refused} configurations in a row cannot exist, the last because {error}: "
+                f"{in_a_row} configurations in a row cannot exist, the last because {error}: "
                 "narrow the search space"
             ) from error
 
@@ -221,21 +224,28 @@ class Worker:
         try:
             for outcome in self.objective.train(batch):
                 del remaining[outcome.trial.number]
+                self._refused_untrained = 0
                 self._tell(outcome.trial, outcome.state, outcome.value)
+            self._running -= remaining.keys()  # what another process took for lost
         except ArchitectureError as error:
             for candidate in remaining.values():
-                self._refuse(candidate.trial, error)
+                self._refused_untrained += 1
+                self._refuse(candidate.trial, error, self._refused_untrained)
+            return
         except Exception as error:
-            if len(remaining) > 1 and _out_of_memory(error):
-                with warnings.catch_warnings():
-                    # Optuna's, that the first epochs are reported already.
-                    warnings.simplefilter("ignore", UserWarning)
-                    for candidate in remaining.values():
-                        self._train([candidate])
+            if len(remaining) == 1 or not _out_of_memory(error):
+                goes_on = [self._fail(c.trial, error) for c in remaining.values()]
+                if not all(goes_on):
+                    raise
                 return
-            goes_on = [self._fail(candidate.trial, error) for candidate in remaining.values()]
-            if not all(goes_on):
-                raise
+        else:
+            return
+        # One by one, now that the exception no longer holds what the batch has filled.
+        with warnings.catch_warnings():
+            # Optuna's, that the first epochs are reported already.
+            warnings.simplefilter("ignore", UserWarning)
+            for candidate in remaining.values():
+                self._train([candidate])
 
     def _tick(self) -> None:
         """Save, and say that this process lives so that others leave its trials alone."""

@@ -1,4 +1,8 @@
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,3 +143,215 @@ def test_an_impossible_network_is_refused_before_training() -> None:
     c = Configuration(model={"channels": [4] * 4})
     with pytest.raises(ArchitectureError, match="no pixel is left"):
         list(cross_validate(CNN, {0: c}, DIGITS, Splits.draw(DIGITS, 3, 0), seed=0))
+
+
+# Double precision, in which nothing but a mistake makes a curve depend on its companions.
+EXACT = replace(FUNCTION, inputs=FUNCTION.inputs.double(), targets=FUNCTION.targets.double())
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def companion(widths: tuple[int, int], dropout: float, **changes: Any) -> Configuration:
+    model = {"widths": widths, "activation": "tanh", "dropout": dropout}
+    return Configuration(**({"model": model, "epochs": 12, "batch_size": 20} | changes))
+
+
+# By the numbers of their trials.
+COMPANIONS = {
+    3: companion((16, 8), 0.1, lr=0.02),
+    4: companion((4, 12), 0.5, lr=0.001, optimizer="adamw", weight_decay=0.1, epochs=5),
+    7: companion((9, 9), 0.2, lr=0.05, optimizer="sgd", momentum=0.9, nesterov=True),
+    8: companion((1, 1), 0.05, lr=0.003, optimizer="rmsprop", patience=2),
+    9: companion((20, 3), 0.3, lr=0.3, optimizer="rmsprop", patience=1, epochs=20),
+    12: companion((8, 16), 0.1, lr=0.01, schedule="one_cycle", epochs=9, max_grad_norm=0.5),
+    15: companion((2, 7), 0.4, lr=0.1, optimizer="sgd", schedule="cosine", l1=0.001),
+    20: companion((6, 6), 0.01, lr=0.05, patience=3, epochs=30),
+    21: companion((5, 2), 0.6, lr=0.02, epochs=1),
+}
+
+
+def together(
+    configurations: Mapping[int, Configuration], dataset: Dataset = EXACT, **kwargs: Any
+) -> dict[int, CrossValidation]:
+    splits = Splits.draw(dataset, 4, seed=0)
+    family = CNN if "channels" in next(iter(configurations.values())).model else MLP
+    return dict(cross_validate(family, configurations, dataset, splits, seed=1, **kwargs))
+
+
+def assert_same(batched: CrossValidation, alone: CrossValidation) -> None:
+    np.testing.assert_allclose(batched.curves, alone.curves, rtol=1e-9)
+    assert (batched.best_epoch, batched.stopped) == (alone.best_epoch, alone.stopped)
+    assert batched.n_parameters == alone.n_parameters
+    assert batched.way == alone.way
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[int, CrossValidation]:
+    """Each of the companions, cross-validated alone."""
+    torch.set_default_dtype(torch.float64)
+    results = {n: together({n: c})[n] for n, c in COMPANIONS.items()}
+    torch.set_default_dtype(torch.float32)
+    assert {r.stopped for r in results.values()} == {"epochs", "patience"}
+    assert {r.n_trials for r in results.values()} == {1}
+    return results
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_a_trial_does_not_depend_on_its_batch(alone: dict[int, CrossValidation]) -> None:
+    results = together(COMPANIONS)
+    assert results.keys() == COMPANIONS.keys()
+    for number, result in results.items():
+        assert_same(result, alone[number])
+        assert result.n_trials == len(COMPANIONS)
+    half = {number: COMPANIONS[number] for number in (20, 9, 3, 4)}
+    for number, result in together(half).items():
+        assert_same(result, alone[number])
+        assert result.n_trials == 4
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize(
+    "pruned",
+    [{1: [3]}, {2: [7, 8], 4: [20]}, {1: [4, 7, 8, 9, 12, 15, 20]}, {3: [21, 9], 8: [12]}],
+    ids=str,
+)
+def test_a_trial_does_not_depend_on_who_is_pruned(
+    pruned: dict[int, list[int]], alone: dict[int, CrossValidation]
+) -> None:
+    reported: dict[int, list[float]] = {number: [] for number in COMPANIONS}
+
+    def report(epoch: int, means: Mapping[int, float]) -> Collection[int]:
+        for number, mean in means.items():
+            reported[number].append(mean)
+            assert len(reported[number]) == epoch
+        return pruned.get(epoch, [])
+
+    for number, result in together(COMPANIONS, report=report).items():
+        n_epochs = len(result.curves)
+        assert n_epochs > 0
+        np.testing.assert_allclose(result.curves, alone[number].curves[:n_epochs], rtol=1e-9)
+        assert reported[number] == result.curves.mean(1).tolist()
+        at = next((epoch for epoch, those in pruned.items() if number in those), None)
+        if at is not None and at <= len(alone[number].curves):
+            assert (n_epochs, result.stopped) == (at, "pruned")
+        else:
+            assert_same(result, alone[number])
+
+
+def test_trials_trained_in_turn_do_not_depend_on_each_other() -> None:
+    model = {"channels": (3,), "dropout": 0.2}
+    base = Configuration(model=model, epochs=4, batch_size=50, lr=0.01)
+    configurations = {
+        2: base,
+        5: replace(base, optimizer="sgd", lr=0.1, epochs=2),
+        6: replace(base, lr=0.002, flip=True, shift=1),
+    }
+    results = together(configurations, DIGITS, report=lambda epoch, means: [2] * (epoch == 3))
+    assert [(n, len(r.curves)) for n, r in results.items()] == [(5, 2), (2, 3), (6, 4)]
+    for number, result in results.items():
+        single = together({number: configurations[number]}, DIGITS)[number]
+        assert (single.way, result.way) == ("in turn", "in turn")
+        assert result.curves.tolist() == single.curves[: len(result.curves)].tolist()
+
+
+def test_a_trial_is_handed_out_as_soon_as_it_has_ended() -> None:
+    splits = Splits.draw(FUNCTION, 4, seed=0)
+    epochs = 0
+
+    def report(epoch: int, means: Mapping[int, float]) -> Collection[int]:
+        nonlocal epochs
+        epochs = epoch
+        return [15] * (epoch == 6)
+
+    handed_out = []
+    for number, result in cross_validate(MLP, COMPANIONS, FUNCTION, splits, seed=1, report=report):
+        assert len(result.curves) == epochs
+        handed_out.append(number)
+    assert sorted(handed_out) == sorted(COMPANIONS)
+    assert handed_out[0] == 21
+    assert handed_out.index(4) < handed_out.index(15) < handed_out.index(12) < handed_out.index(3)
+
+
+def test_the_rest_is_not_trained_before_it_is_asked_for() -> None:
+    steps = 0
+
+    def on_step() -> None:
+        nonlocal steps
+        steps += 1
+
+    splits = Splits.draw(FUNCTION, 4, seed=0)
+    results = cross_validate(MLP, COMPANIONS, FUNCTION, splits, seed=1, on_step=on_step)
+    assert steps == 0
+    assert next(results)[0] == 21
+    one_epoch = steps
+    assert one_epoch > 0
+    while next(results)[0] != 4:
+        assert steps % one_epoch == 0
+    assert steps == 5 * one_epoch
+
+
+def test_the_trials_share_the_time_that_passes() -> None:
+    started = time.perf_counter()
+    results = together(COMPANIONS, FUNCTION)
+    passed = time.perf_counter() - started
+    seconds = {number: result.seconds for number, result in results.items()}
+    assert all(s > 0 for s in seconds.values())
+    assert 0.5 * passed < sum(seconds.values()) <= passed
+    # One that goes on for longer has a part in every epoch that a shorter one had its part in.
+    in_order = list(seconds.values())
+    assert in_order == sorted(in_order)
+
+
+def test_a_companion_that_diverges_does_no_harm() -> None:
+    explosive = replace(COMPANIONS[15], optimizer="sgd", lr=1e30)
+    torch.set_default_dtype(torch.float64)
+    try:
+        single = together({3: COMPANIONS[3]})[3]
+        results = together({1: explosive, 2: explosive, 3: COMPANIONS[3]})
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for number in (1, 2):
+        assert results[number].stopped == "diverged"
+        assert len(results[number].curves) < 12
+    assert_same(results[3], single)
+
+
+def test_diverged_trials_are_not_reported() -> None:
+    explosive = replace(COMPANIONS[15], lr=1e30)
+    seen: list[set[int]] = []
+    results = together(
+        {1: explosive, 3: COMPANIONS[3]},
+        FUNCTION,
+        report=lambda epoch, means: seen.append(set(means)) or (),
+    )
+    assert results[1].stopped == "diverged"
+    assert seen[len(results[1].curves) - 1 :] == [{3}] * (13 - len(results[1].curves))
+
+
+def test_each_trials_best_weights_are_kept_in_a_batch() -> None:
+    results = together(COMPANIONS, FUNCTION, keep_models=True)
+    splits = Splits.draw(FUNCTION, 4, seed=0)
+    widest = {"widths": (20, 16), "activation": "tanh", "dropout": 0.1}
+    for number, result in results.items():
+        c = COMPANIONS[number]
+        # Its rows are padded to the batch's widest layers: a companion makes it so here.
+        models = Lockstep(
+            MLP,
+            [c] * 4 + [replace(c, model=widest)],
+            FUNCTION,
+            [*splits.training_rows(), splits.training_rows()[0]],
+            range(5),
+        )
+        assert result.state is not None
+        parameters, buffers = models.state()
+        parameters[:4] = result.state[0]
+        for name, buffer in result.state[1].items():
+            buffers[name][:4] = buffer
+        models.restore((parameters, buffers))
+        again = models.score([*splits.validation_rows(), splits.validation_rows()[0]])
+        np.testing.assert_allclose(again[:4], result.fold_scores, rtol=1e-4)

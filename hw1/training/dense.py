@@ -160,32 +160,52 @@ def dense_layers(model: nn.Module, input_shape: Sequence[int]) -> list[tuple[str
     their defaults, activations and `KeyedDropout`, behind an ``nn.Flatten`` if a row has more
     than one dimension, and each layer with parameters or randomness stands in one place.
     """
-    try:
-        nodes = list(_Tracer().trace(model).nodes)
-    except Exception:  # the network's own code, run on proxies, may raise anything
+    names = _chain(model)
+    layers = [(name, model.get_submodule(name)) for name in names]
+    if not layers or any(_is_hooked(layer) for layer in model.modules()):
         return []
-    layers: list[tuple[str, nn.Module]] = []
-    for before, node in pairwise(nodes):
-        if node.op == "output":
-            if node.args != (before,):
-                return []
-        elif node.op != "call_module" or node.args != (before,) or node.kwargs:
-            return []
-        else:
-            layers.append((str(node.target), model.get_submodule(str(node.target))))
     kept = [(name, layer) for name, layer in layers if type(layer) not in (nn.Flatten, nn.Identity)]
     flattens = [layer for _, layer in layers if type(layer) is nn.Flatten]
-    parameters = {id(p) for _, layer in kept for p in layer.parameters(recurse=False)}
+    parameters = [id(p) for _, layer in kept for p in layer.parameters(recurse=False)]
     once = [name for name, layer in kept if not _is_activation(layer)]
     known = (
         kept
         and all(_is_known(layer) for _, layer in kept)
         and len(once) == len(set(once))
-        and parameters == {id(p) for p in model.parameters()}
+        and sorted(parameters) == sorted(id(p) for p in model.parameters())
         and (len(input_shape) == 1 or type(layers[0][1]) is nn.Flatten)
         and all(f.start_dim == 1 and f.end_dim == -1 for f in flattens)
     )
     return kept if known else []
+
+
+def _chain(model: nn.Module) -> list[str]:
+    """The names of a network's layers, each of which takes what the one before gives; else none."""
+    chains = []
+    before = model.training
+    try:
+        for training in (True, False):
+            nodes = list(_Tracer().trace(model.train(training)).nodes)
+            links = [node.args == (previous,) for previous, node in pairwise(nodes)]
+            modules = [n.op == "call_module" and not n.kwargs for n in nodes[1:-1]]
+            chains.append([str(node.target) for node in nodes[1:-1]])
+            if not all(links) or not all(modules) or nodes[-1].op != "output":
+                return []
+    except Exception:  # the network's own code, run on proxies, may raise anything
+        return []
+    finally:
+        model.train(before)
+    return chains[0] if chains[0] == chains[1] else []
+
+
+def _is_hooked(layer: nn.Module) -> bool:
+    # Spectral norm is a hook, too.
+    return bool(
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+    )
 
 
 def program(layers: Sequence[tuple[str, nn.Module]]) -> Hashable:

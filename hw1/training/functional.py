@@ -42,10 +42,9 @@ class Functional:
         state: dict[str, Any] = parameters | buffers
         with self._autocast(inputs.device.type):
             if len(inputs) == 1:
-                batch = inputs[0]
-                if batch.dim() == 4:
-                    batch = batch.contiguous(memory_format=torch.channels_last)
-                one_state = {name: value[0] for name, value in state.items()}
+                # Of images with one channel only the weights say that channels come last.
+                batch = _channels_last(inputs[0])
+                one_state = {name: _channels_last(value[0]) for name, value in state.items()}
                 outputs: Tensor = functional_call(self.template, one_state, (batch,))[None]
             else:
 
@@ -98,6 +97,12 @@ class Functional:
                 f"{name} has parameters that its outputs do not depend on: remove them from the "
                 "family"
             ) from error
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    if tensor.dim() != 4:
+        return tensor
+    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def _random_state(device: torch.device) -> Tensor:

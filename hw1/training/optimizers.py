@@ -16,9 +16,10 @@ from hw1.training.configuration import Configuration
 BETA1, BETA2 = 0.9, 0.999
 SMOOTHING = 0.99
 EPSILON = 1e-8
-CHUNK = 2**15
-"""Elements of a matrix that are updated at a time: all of an optimizer's matrices then stay in
-the processor's cache from the first of its ten or so operations to the last."""
+CHUNK = 2**18
+"""Elements of a matrix that are updated at a time: few enough for the blocks of all matrices to
+stay in the processor's cache between an optimizer's ten operations, enough to share an
+operation between threads."""
 
 
 class Optimizer:
@@ -95,6 +96,7 @@ class Optimizer:
         if key not in self._made:
             step = max(CHUNK // (last - first), 1)
             chunks = []
+            scratch = self.parameters.new_empty(max(CHUNK, last - first))
             start = first
             for _, group in groupby(self.configurations[first:last], lambda c: c.optimizer):
                 own = list(group)
@@ -103,8 +105,11 @@ class Optimizer:
                 for column in range(0, self.parameters.shape[1], step):
                     columns = slice(column, column + step)
                     n_weights = max(min(self.n_weights - column, step), 0)
-                    matrices = [m[rows, columns] for m in (self.parameters, grads, *self.moments)]
-                    chunks.append(_Chunk(own, rows, n_weights, *matrices))
+                    parameters, of_parameters = self.parameters[rows, columns], grads[rows, columns]
+                    moments = [moment[rows, columns] for moment in self.moments]
+                    chunks.append(
+                        _Chunk(own, rows, n_weights, parameters, of_parameters, moments, scratch)
+                    )
             self._made[key] = chunks
         return self._made[key]
 
@@ -119,6 +124,7 @@ class _Chunk:
         parameters: the block.
         grads: their gradients; they are overwritten.
         moments: the block of one or two running means.
+        scratch: for intermediate results; new memory would have to be mapped every time.
     """
 
     def __init__(
@@ -128,7 +134,8 @@ class _Chunk:
         n_weights: int,
         parameters: Tensor,
         grads: Tensor,
-        *moments: Tensor,
+        moments: Sequence[Tensor],
+        scratch: Tensor,
     ) -> None:
         def column(values: Sequence[float]) -> Tensor:
             return parameters.new_tensor(values)[:, None]
@@ -141,13 +148,15 @@ class _Chunk:
         self.weight_decay = column([c.weight_decay for c in configurations])
         self.momentum = column([c.momentum for c in configurations])
         self.nesterov = column([float(c.nesterov) for c in configurations])
+        self.scratch = scratch[: parameters.numel()].view(parameters.shape)
+        self.of_scratch = self.scratch[:, :n_weights]
         self.uses_l1 = n_weights > 0 and any(c.l1 for c in configurations)
         self.uses_decay = n_weights > 0 and any(c.weight_decay for c in configurations)
         self.uses_momentum = any(c.momentum for c in configurations)
 
     def add_l1(self) -> None:
         if self.uses_l1:
-            self.of_weights.addcmul_(self.l1, self.weights.sign())
+            self.of_weights.addcmul_(self.l1, torch.sign(self.weights, out=self.of_scratch))
 
     def update(self, lr: Tensor, t: int) -> None:
         """Step ``t`` with the learning rates ``lr``, ``(n, 1)``."""
@@ -167,7 +176,7 @@ class _Chunk:
         elif self.kind == "rmsprop":
             square, velocity = self.moments
             square.mul_(SMOOTHING).addcmul_(grads, grads, value=1 - SMOOTHING)
-            grads.div_(square.sqrt().add_(EPSILON))
+            grads.div_(torch.sqrt(square, out=self.scratch).add_(EPSILON))
             if self.uses_momentum:
                 grads = velocity.mul_(self.momentum).add_(grads)
             parameters.addcmul_(lr, grads, value=-1)
@@ -177,5 +186,7 @@ class _Chunk:
             square.mul_(BETA2).addcmul_(grads, grads, value=1 - BETA2)
             # torch divides the root of the mean square by this, and adds epsilon then.
             correction = (1 - BETA2**t) ** 0.5
-            denominator = square.sqrt().add_(EPSILON * correction)
-            parameters.addcdiv_(mean * lr, denominator, value=-correction / (1 - BETA1**t))
+            denominator = torch.sqrt(square, out=self.scratch).add_(EPSILON * correction)
+            # The gradients are not needed any more.
+            scaled = torch.mul(mean, lr, out=grads)
+            parameters.addcdiv_(scaled, denominator, value=-correction / (1 - BETA1**t))

@@ -1,0 +1,579 @@
+"""Batches of trials in real studies: what is asked for, trained, told, lost and given back."""
+
+import gc
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import sqlalchemy
+from conftest import TINY_CLASSIFICATION, TINY_REGRESSION, TINY_STUDY
+from optuna.trial import FrozenTrial, TrialState
+
+from hw1.errors import InputError
+from hw1.run import Job, Options, execute, prepare
+from hw1.study import OUT_OF_MEMORY, Study
+from hw1.training import Lockstep
+from hw1.worker import Worker
+
+LR = 'trial.suggest_float("lr", 1e-4, 1e-1, log=True)'
+# Widths, dropout and optimizers that differ, in batches of two sizes.
+VARIED = (
+    TINY_REGRESSION.replace(
+        '{"widths": [8]}',
+        '{"widths": [trial.suggest_int("width", 2, 12)], '
+        '"dropout": trial.suggest_float("dropout", 0.1, 0.5)}',
+    )
+    .replace('"adam"', 'trial.suggest_categorical("optimizer", ["adam", "sgd"])')
+    .replace('"lr": 1e-2,', '"lr": 1e-2, "width": 4, "dropout": 0.2, "optimizer": "adam",')
+)
+# About half of the networks have a layer without a unit.
+REFUSING = TINY_REGRESSION.replace(
+    '{"widths": [8]}', '{"widths": [trial.suggest_int("width", 0, 1)]}'
+).replace('"lr": 1e-2,', '"lr": 1e-2, "width": 1,')
+# Batch norm of single rows, which is refused when the training is made ready.
+SINGLE_ROWS = TINY_REGRESSION.replace("[8]}", '[8], "batch_norm": True}').replace("16, 32", "1, 32")
+ALWAYS_SINGLE_ROWS = (
+    SINGLE_ROWS.replace("[1, 32]", "[1]")
+    .replace('"batch_size": 32', '"batch_size": 1')
+    .replace(
+        "    return Configuration(",
+        """    if trial.number >= 300:
+        raise RuntimeError("this would go on for ever")
+    return Configuration(""",
+    )
+)
+ONE_BATCH_SIZE = TINY_REGRESSION.replace("16, 32", "32")
+CNN_STUDY = TINY_STUDY.format(
+    doc="images",
+    dataset="digits",
+    family="CNN",
+    model='{"channels": [2]}',
+    task="classification",
+    epochs=1,
+)
+
+
+def no_hook() -> None:
+    pass
+
+
+def work(
+    job: Job,
+    trials_per_batch: int | None,
+    *,
+    make_hook: Callable[[Study], Callable[[], None]] = lambda study: no_hook,
+    deadline: float = math.inf,
+    **options: object,
+) -> Study:
+    """Run a worker; ``make_hook`` makes what is called before every step."""
+    study, dataset = prepare(job, Options(**options))  # type: ignore[arg-type]
+    objective = job.objective(study, dataset, make_hook(study))
+    Worker(study, objective, trials_per_batch=trials_per_batch).run(deadline)
+    return study
+
+
+def make_worker(job: Job, trials_per_batch: int | None = None, **options: object) -> Worker:
+    study, dataset = prepare(job, Options(**options))  # type: ignore[arg-type]
+    objective = job.objective(study, dataset, no_hook)
+    return Worker(study, objective, trials_per_batch=trials_per_batch)
+
+
+def states(study: Study) -> list[str]:
+    return [trial.state.name for trial in study.trials()]
+
+
+def stored(job: Job) -> Study:
+    """The study as another process finds it."""
+    return prepare(job, Options())[0]
+
+
+def replacing(source: str, old: str, new: str) -> str:
+    assert old in source
+    return source.replace(old, new)
+
+
+def with_family(source: str, code: str) -> str:
+    """``source`` with a family ``Own`` of its own, an MLP whose class body ``code`` is."""
+    body = "\n".join("    " + line for line in code.strip().splitlines())
+    source = replacing(source, "study =", f"class Own(MLP):\n{body}\n\nstudy =")
+    return replacing(source, "model=MLP", "model=Own")
+
+
+@pytest.fixture
+def saved_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is reported is saved before the next step."""
+    monkeypatch.setattr("hw1.worker.SAVE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def saved_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is reported is saved when a batch ends."""
+    monkeypatch.setattr("hw1.worker.SAVE_SECONDS", 1e9)
+
+
+def test_results_do_not_depend_on_the_size_of_batches(make_job: Callable[..., Job]) -> None:
+    by_size: dict[int, list[FrozenTrial]] = {}
+    for n in (1, 3, 8):
+        job = make_job(VARIED, name=f"batches of {n}")
+        by_size[n] = work(job, n, sampler="random", pruner="none", n_trials=10, epochs=4).trials()
+        assert [trial.number for trial in by_size[n]] == list(range(10))
+        assert max(trial.user_attrs["trials_per_batch"] for trial in by_size[n]) <= n
+    assert max(trial.user_attrs["trials_per_batch"] for trial in by_size[8]) > 1
+    for n in (3, 8):
+        for trial, alone in zip(by_size[n], by_size[1], strict=True):
+            assert trial.params == alone.params
+            assert trial.state == alone.state == TrialState.COMPLETE
+            assert trial.value == pytest.approx(alone.value, rel=1e-4)
+            for name in ("fold_scores", "std"):
+                assert trial.user_attrs[name] == pytest.approx(alone.user_attrs[name], rel=1e-3)
+            for name in ("configuration", "epochs", "best_epoch", "stopped", "n_parameters"):
+                assert trial.user_attrs[name] == alone.user_attrs[name]
+            assert trial.intermediate_values == pytest.approx(alone.intermediate_values, rel=1e-3)
+
+
+def test_a_study_has_exactly_its_trials(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    for n_trials, size in ((5, 4), (6, 4), (13, 32), (13, 2)):
+        study = work(job, size, n_trials=n_trials, sampler="random", pruner="none")
+        assert states(study) == ["COMPLETE"] * n_trials
+        assert study.progress().complete
+
+
+def test_trials_say_how_they_were_trained(make_job: Callable[..., Job]) -> None:
+    job = make_job(ONE_BATCH_SIZE, name="dense")
+    for trial in work(job, 4, n_trials=6, sampler="random", pruner="none").trials():
+        assert trial.user_attrs["way"] == "dense"
+        assert trial.user_attrs["precision"] == "float32"
+        assert trial.user_attrs["trials_per_batch"] == (4 if trial.number < 4 else 2)
+        assert trial.user_attrs["seconds"] >= 0
+    job = replace(make_job(CNN_STUDY, name="images"), precision="float32")
+    study = work(job, 2, n_trials=2, n_splits=2, sampler="random", train_size=100)
+    for trial in study.trials():
+        assert (trial.user_attrs["way"], trial.user_attrs["precision"]) == ("in turn", "float32")
+
+
+@pytest.mark.parametrize("size", [2, 4, 32])
+def test_a_grid_visits_every_cell_once(size: int, make_job: Callable[..., Job]) -> None:
+    study = work(make_job(), size, sampler="grid", n_trials=100)
+    cells = [(trial.params["lr"], trial.params["batch_size"]) for trial in study.trials()]
+    assert sorted(cells) == [(lr, n) for lr in (1e-3, 1e-2, 1e-1) for n in (16, 32)]
+    assert sorted(trial.user_attrs["grid_cell"] for trial in study.trials()) == list(range(6))
+    assert study.progress().complete
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"), [(REFUSING, "must be at least 1"), (SINGLE_ROWS, "batches of two rows")]
+)
+def test_refused_networks_do_not_count(
+    source: str, reason: str, make_job: Callable[..., Job]
+) -> None:
+    study = work(make_job(source), 8, n_trials=10, sampler="random", pruner="none")
+    progress = study.progress()
+    assert (progress.done, progress.completed, progress.running) == (10, 10, 0)
+    refused = [trial for trial in study.trials() if "refused" in trial.user_attrs]
+    assert len(refused) == progress.refused > 0
+    for trial in refused:
+        assert trial.state == TrialState.PRUNED
+        assert reason in trial.user_attrs["refused"]
+        assert trial.params.get("width") == 0 or trial.params["batch_size"] == 1
+        assert not trial.intermediate_values
+
+
+@pytest.mark.parametrize("size", [1, 8, 32])
+@pytest.mark.parametrize(
+    "source",
+    [TINY_REGRESSION.replace('"widths": [8]', '"widths": [0]'), ALWAYS_SINGLE_ROWS],
+    ids=["never built", "never trained"],
+)
+def test_a_search_space_without_a_network_ends(
+    source: str, size: int, make_job: Callable[..., Job]
+) -> None:
+    job = make_job(source)
+    with pytest.raises(InputError, match="configurations in a row cannot exist"):
+        work(job, size, sampler="random", n_trials=500)
+    study = stored(job)
+    assert study.progress().done == 0
+    assert 100 <= study.progress().refused < 100 + size
+    assert "RUNNING" not in states(study)
+
+
+def test_trials_are_pruned_within_a_batch(make_job: Callable[..., Job]) -> None:
+    source = replacing(
+        ONE_BATCH_SIZE, LR, 'trial.suggest_categorical("lr", [1e-12, 3e-3, 3e-2])'
+    ).replace('grid={"lr": [1e-3, 1e-2, 1e-1]', 'grid={"lr": [3e-3]')
+    source = source.replace('"lr": 1e-2,', '"lr": 3e-3,')
+    job = make_job(source)
+    study, _ = prepare(job, Options(n_trials=8, sampler="random", pruner="median", epochs=12))
+    hopeless, good = (4, 6), (5, 7)
+    for number in range(8):
+        lr = 1e-12 if number in hopeless else 3e-2 if number in good else 3e-3
+        study.optuna_study.enqueue_trial({"lr": lr, "batch_size": 32})
+    study = work(job, 4)
+    trials = study.trials()
+    assert [trial.user_attrs["trials_per_batch"] for trial in trials] == [4] * 8
+    for number in hopeless:
+        assert trials[number].state == TrialState.PRUNED
+        assert trials[number].user_attrs["stopped"] == "pruned"
+        assert list(trials[number].intermediate_values) == [1, 2, 3]
+    for number in (0, 1, 2, 3, *good):
+        assert trials[number].state == TrialState.COMPLETE
+        assert list(trials[number].intermediate_values) == list(range(1, 13))
+    assert (study.progress().completed, study.progress().pruned) == (6, 2)
+
+
+@pytest.mark.parametrize("saving", ["saved_always", "saved_at_the_end"])
+def test_a_trial_that_another_process_failed_is_left_alone(
+    saving: str, make_job: Callable[..., Job], request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(saving)
+    job = make_job(ONE_BATCH_SIZE)
+
+    def make_hook(study: Study) -> Callable[[], None]:
+        steps = iter(range(10**6))
+
+        def hook() -> None:
+            if next(steps) == 4:  # in the second epoch
+                trial = stored(job).trials()[1]
+                assert trial.state == TrialState.RUNNING
+                study.storage.set_trial_user_attr(trial._trial_id, "failure", OUT_OF_MEMORY)
+                study.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+        return hook
+
+    study = work(job, 4, make_hook=make_hook, n_trials=4, sampler="random", pruner="none", epochs=6)
+    assert states(study) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    lost = study.trials()[1]
+    assert lost.value is None
+    assert "fold_scores" not in lost.user_attrs
+    assert len(lost.intermediate_values) < 6
+    for number in (0, 2, 3):
+        assert list(study.trials()[number].intermediate_values) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_lost_trial_is_made_up_for(make_job: Callable[..., Job], saved_at_the_end: None) -> None:
+    job = make_job(ONE_BATCH_SIZE)
+
+    def make_hook(study: Study) -> Callable[[], None]:
+        steps = iter(range(10**6))
+
+        def hook() -> None:
+            if next(steps) == 2:
+                study.optuna_study.tell(2, state=TrialState.FAIL)
+
+        return hook
+
+    study = work(job, 4, make_hook=make_hook, n_trials=4, sampler="random", pruner="none")
+    assert states(study) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+
+
+class Until(float):
+    """A deadline that passes at a word, not with time."""
+
+    passed = False
+
+    def __gt__(self, now: float) -> bool:
+        return not self.passed
+
+
+def test_after_the_deadline_what_is_not_trained_is_given_back(make_job: Callable[..., Job]) -> None:
+    job, deadline = make_job(), Until()  # of two batch sizes, so that some have to wait
+
+    def make_hook(study: Study) -> Callable[[], None]:
+        def hook() -> None:
+            deadline.passed = True
+
+        return hook
+
+    options: dict[str, object] = {"n_trials": 8, "sampler": "random", "pruner": "none"}
+    study = work(job, 8, make_hook=make_hook, deadline=deadline, **options)
+    first = study.trials()
+    assert len(first) == 8
+    trained = [trial for trial in first if trial.state == TrialState.COMPLETE]
+    assert 0 < len(trained) < 8
+    assert {trial.params["batch_size"] for trial in trained} == {first[0].params["batch_size"]}
+    for trial in first:
+        if trial not in trained:
+            assert trial.state == TrialState.FAIL
+            assert "failure" not in trial.user_attrs
+    progress = study.progress()
+    assert (progress.done, progress.interrupted) == (len(trained), 8 - len(trained))
+    # The next run makes up for them.
+    study = work(job, 8)
+    assert states(study)[:8] == [trial.state.name for trial in first]
+    assert states(study)[8:] == ["COMPLETE"] * (8 - len(trained))
+    assert study.progress().complete
+
+
+def test_after_the_deadline_nothing_is_asked_for(make_job: Callable[..., Job]) -> None:
+    assert not work(make_job(), 4, deadline=0.0).trials()
+
+
+def test_cells_that_were_given_back_are_visited_again(make_job: Callable[..., Job]) -> None:
+    job, deadline = make_job(), Until()
+
+    def make_hook(study: Study) -> Callable[[], None]:
+        def hook() -> None:
+            deadline.passed = True
+
+        return hook
+
+    options: dict[str, object] = {"sampler": "grid", "pruner": "none"}
+    given_back = work(job, 6, make_hook=make_hook, deadline=deadline, **options)
+    assert states(given_back).count("FAIL") == 3
+    study = work(job, 6)
+    completed = [t for t in study.trials() if t.state == TrialState.COMPLETE]
+    assert sorted(trial.user_attrs["grid_cell"] for trial in completed) == list(range(6))
+
+
+def breaking(error: type[BaseException]) -> Callable[[Study], Callable[[], None]]:
+    """Makes hooks that raise in the second epoch."""
+
+    def make_hook(study: Study) -> Callable[[], None]:
+        steps = iter(range(10**6))
+
+        def hook() -> None:
+            if next(steps) == 4:
+                raise error("so it is")
+
+        return hook
+
+    return make_hook
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_an_exception_fails_the_running_trials(
+    error: type[BaseException], make_job: Callable[..., Job]
+) -> None:
+    job = make_job()  # of two batch sizes: some of the trials are not being trained yet
+    options: dict[str, object] = {"n_trials": 8, "sampler": "random", "pruner": "none"}
+    with pytest.raises(error, match="so it is"):
+        work(job, 8, make_hook=breaking(error), epochs=6, **options)
+    study = stored(job)
+    assert states(study) == ["FAIL"] * 8
+    assert study.progress().done == 0
+    failures = {trial.user_attrs.get("failure") for trial in study.trials()}
+    if error is ZeroDivisionError:
+        assert failures == {"ZeroDivisionError: so it is", None}
+    else:
+        assert failures == {None}
+    # What was reported before is there.
+    assert {tuple(trial.intermediate_values) for trial in study.trials()} == {(), (1,)}
+    assert states(work(job, 8)) == ["FAIL"] * 8 + ["COMPLETE"] * 8
+
+
+def test_an_exception_while_asking_fails_what_was_asked_for(make_job: Callable[..., Job]) -> None:
+    source = with_family(
+        ONE_BATCH_SIZE,
+        """
+built = []
+
+def __init__(self, *args, **kwargs):
+    super().__init__(*args, **kwargs)
+    self.built.append(None)
+    if len(self.built) == 3:
+        raise ZeroDivisionError("the third")
+""",
+    )
+    job = make_job(source)
+    with pytest.raises(ZeroDivisionError, match="the third"):
+        work(job, 4, sampler="random")
+    study = stored(job)
+    assert states(study) == ["FAIL"] * 3
+    assert [t.user_attrs.get("failure") for t in study.trials()] == [
+        None,
+        None,
+        "ZeroDivisionError: the third",
+    ]
+    assert study.progress().done == 0
+
+
+def test_a_batch_that_lacks_memory_is_trained_one_by_one(make_job: Callable[..., Job]) -> None:
+    # Networks of one trial fit, those of four do not.
+    source = with_family(
+        replacing(ONE_BATCH_SIZE, "def search_space", "import gc, weakref\n\ndef search_space"),
+        """
+living = weakref.WeakSet()
+
+def __init__(self, *args, **kwargs):
+    super().__init__(*args, **kwargs)
+    self.living.add(self)
+    if len(self.living) > 7:
+        gc.collect()
+    if len(self.living) > 7:
+        raise MemoryError("there is room for seven")
+""",
+    )
+    study = work(make_job(source), 4, n_trials=8, sampler="random", pruner="none")
+    assert states(study) == ["COMPLETE"] * 8
+    for trial in study.trials():
+        assert trial.user_attrs["trials_per_batch"] == 1
+        assert "failure" not in trial.user_attrs
+
+
+def n_parameters() -> int:
+    """How many all the networks have together that are being trained or not yet forgotten."""
+    gc.collect()
+    found = [thing for thing in gc.get_objects() if type(thing) is Lockstep]
+    return sum(models.parameters.numel() for models in found)
+
+
+def test_a_failed_batch_frees_its_memory_before_its_trials_are_trained_alone(
+    make_job: Callable[..., Job],
+) -> None:
+    def make_hook(study: Study) -> Callable[[], None]:
+        steps = iter(range(10**6))
+
+        def hook() -> None:
+            if next(steps) % 6 != 3:  # twice in a training: looking at all objects takes long
+                return
+            if n_parameters() > 200:
+                raise MemoryError("there is room for 200 parameters")
+
+        return hook
+
+    job = make_job(ONE_BATCH_SIZE)  # 3 folds of 25 parameters
+    study = work(job, 4, make_hook=make_hook, n_trials=4, sampler="random", pruner="none")
+    assert states(study) == ["COMPLETE"] * 4
+    assert {trial.user_attrs["trials_per_batch"] for trial in study.trials()} == {1}
+    assert all(list(trial.intermediate_values) == [1, 2] for trial in study.trials())
+
+
+def test_a_trial_that_lacks_memory_alone_fails_and_counts(make_job: Callable[..., Job]) -> None:
+    source = with_family(
+        replacing(
+            ONE_BATCH_SIZE, '{"widths": [8]}', '{"widths": [trial.suggest_int("width", 1, 2)]}'
+        ).replace('"lr": 1e-2,', '"lr": 1e-2, "width": 1,'),
+        """
+def named_parameters(self, *args, **kwargs):
+    if self.layers[1].out_features == 2:
+        raise MemoryError("there is room for one unit")
+    return super().named_parameters(*args, **kwargs)
+""",
+    )
+    study = work(make_job(source), 4, n_trials=8, sampler="random", pruner="none")
+    assert len(study.trials()) == 8
+    assert {trial.params["width"] for trial in study.trials()} == {1, 2}
+    for trial in study.trials():
+        fits = trial.params["width"] == 1
+        assert trial.state == (TrialState.COMPLETE if fits else TrialState.FAIL)
+        assert trial.user_attrs.get("failure") == (None if fits else OUT_OF_MEMORY)
+    assert study.progress().complete
+
+
+@pytest.mark.parametrize("sampler", ["random", "grid"])
+def test_two_processes_with_batches_share_a_study(
+    sampler: str, make_job: Callable[..., Job]
+) -> None:
+    job = replace(make_job(), trials_per_batch=2)
+    n_trials = 6 if sampler == "grid" else 11
+    study, dataset = prepare(job, Options(n_trials=n_trials, sampler=sampler, pruner="none"))
+    execute(job, study, dataset, jobs=2)
+    assert states(study) == ["COMPLETE"] * n_trials
+    assert [trial.number for trial in study.trials()] == list(range(n_trials))
+    if sampler == "grid":
+        cells = [trial.user_attrs["grid_cell"] for trial in study.trials()]
+        assert sorted(cells) == list(range(6))
+
+
+@contextmanager
+def transactions(study: Study) -> Iterator[list[None]]:
+    """Notes each transaction of the study's storage."""
+    begun: list[None] = []
+
+    def begin(connection: sqlalchemy.Connection) -> None:
+        begun.append(None)
+
+    sqlalchemy.event.listen(study.storage.engine, "begin", begin)
+    yield begun
+    sqlalchemy.event.remove(study.storage.engine, "begin", begin)
+
+
+def count_transactions(job: Job, trials_per_batch: int, n_trials: int, epochs: int) -> int:
+    options = Options(n_trials=n_trials, epochs=epochs, sampler="random", pruner="none")
+    study, dataset = prepare(job, options)
+    worker = Worker(
+        study, job.objective(study, dataset, no_hook), trials_per_batch=trials_per_batch
+    )
+    with transactions(study) as begun:
+        worker.run()
+    assert states(study) == ["COMPLETE"] * n_trials
+    return len(begun)
+
+
+@pytest.fixture
+def count(make_job: Callable[..., Job], saved_at_the_end: None) -> Callable[[int, int, int], int]:
+    """The number of transactions, by the size of batches, trials and epochs."""
+
+    def count(size: int, n_trials: int, epochs: int) -> int:
+        job = make_job(ONE_BATCH_SIZE, f"{size} {n_trials} {epochs}")
+        return count_transactions(job, size, n_trials, epochs)
+
+    return count
+
+
+def test_transactions_do_not_grow_with_epochs(count: Callable[[int, int, int], int]) -> None:
+    assert count(8, 8, 2) == count(8, 8, 20) < 8 * 20
+
+
+def test_transactions_grow_with_batches(count: Callable[[int, int, int], int]) -> None:
+    once, twice, four_times, alone = (count(size, 16, 2) for size in (16, 8, 4, 1))
+    assert once < twice < four_times < alone
+    assert four_times - twice == 2 * (twice - once)  # as much for each batch
+
+
+def test_transactions_do_not_grow_with_the_trials_of_a_batch(
+    count: Callable[[int, int, int], int],
+) -> None:
+    assert count(16, 16, 2) == count(4, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"sampler": "tpe", "n_trials": 50}, 5),
+        ({"sampler": "tpe", "n_trials": 4}, 1),
+        ({"sampler": "cmaes", "n_trials": 30}, 3),
+        ({"sampler": "gp", "n_trials": 1000}, 32),
+        ({"sampler": "random", "n_trials": 20}, 20),
+        ({"sampler": "qmc", "n_trials": 100}, 32),
+        ({"sampler": "grid"}, 6),
+    ],
+    ids=str,
+)
+def test_a_worker_chooses_how_many_trials_it_asks_for(
+    options: dict[str, object], expected: int, make_job: Callable[..., Job]
+) -> None:
+    worker = make_worker(make_job(), **options)
+    assert len(worker.ask()) == expected
+    assert states(worker.study) == ["RUNNING"] * expected
+
+
+def test_a_number_that_is_given_is_what_is_asked_for(make_job: Callable[..., Job]) -> None:
+    assert len(make_worker(make_job(), 7, sampler="tpe", n_trials=10).ask()) == 7
+    images = make_worker(make_job(CNN_STUDY, "images"), 3, sampler="random", n_trials=10)
+    assert len(images.ask()) == 3
+
+
+def test_networks_that_a_processor_trains_in_turn_are_asked_for_one_by_one(
+    make_job: Callable[..., Job],
+) -> None:
+    images = make_worker(make_job(CNN_STUDY, "images"), sampler="random", n_trials=10)
+    (candidate,) = images.ask()
+    assert candidate.footprint.way == "in turn"
+    assert states(images.study) == ["RUNNING"]
+    dense = make_worker(make_job(TINY_CLASSIFICATION, "dense"), sampler="random", n_trials=10)
+    assert len(dense.ask()) == 10
+
+
+def test_candidates_are_trials_in_storage(make_job: Callable[..., Job]) -> None:
+    worker = make_worker(make_job(VARIED), 5, sampler="random", n_trials=9)
+    candidates = worker.ask()
+    trials = stored(make_job(VARIED)).trials()
+    assert [candidate.trial.number for candidate in candidates] == list(range(5))
+    for candidate, trial in zip(candidates, trials, strict=True):
+        assert trial.params == candidate.trial.params
+        assert "worker" in trial.user_attrs
+        assert candidate.configuration.lr == trial.params["lr"]
+        assert candidate.configuration.epochs == worker.study.settings.epochs

@@ -1,0 +1,396 @@
+"""Models that differ: each becomes what it becomes alone, whoever stands beside it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from training.alone import DIGITS, REGRESSION, assert_same_networks, folds, train_alone
+
+from hw1.datasets import Dataset, digits
+from hw1.models import CNN, MLP
+from hw1.models.activations import ACTIVATIONS
+from hw1.training import Configuration, Lockstep
+from hw1.training.lockstep import Family, choose_precision, footprint
+
+
+@pytest.fixture(autouse=True)
+def double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+DENSE = Configuration(
+    model={"widths": (8, 6), "activation": "tanh", "batch_norm": True, "dropout": 0.2},
+    epochs=4,
+    batch_size=30,
+    optimizer="sgd",
+    lr=0.05,
+)
+IN_TURN = Configuration(
+    model={"channels": (3,), "activation": "tanh", "hidden": 4, "dropout": 0.2},
+    epochs=3,
+    batch_size=40,
+    optimizer="sgd",
+    lr=0.05,
+)
+
+
+def changed(c: Configuration, **changes: Any) -> Configuration:
+    """``c`` with changes, those of its network's arguments among them."""
+    network = {name: changes.pop(name) for name in ("widths", "dropout") if name in changes}
+    return replace(c, **changes, model=c.model | network)
+
+
+def check(family: Family, dataset: Dataset, configurations: Sequence[Configuration]) -> None:
+    """Train them together; hold each, after its own last epoch, to what it becomes alone."""
+    rows = [folds(dataset)[0][i % 3] for i in range(len(configurations))]
+    seeds = range(10, 10 + len(configurations))
+    models = Lockstep(family, configurations, dataset, rows, seeds)
+    assert models.way == ("dense" if family is MLP else "in turn")
+    for epoch in range(max(c.epochs for c in configurations)):
+        models.train_epoch()
+        for i, c in enumerate(configurations):
+            if c.epochs == epoch + 1:
+                alone = train_alone(family, c, dataset, rows[i], seeds[i], c.epochs)
+                assert_same_networks(models.model(i), alone)
+
+
+# For each hyperparameter that may differ in a batch: what the other models have of it.
+DIFFERENCES: dict[str, list[dict[str, Any]]] = {
+    "optimizer": [
+        {"optimizer": "adam", "lr": 0.01},
+        {"optimizer": "adamw", "lr": 0.01},
+        {"optimizer": "rmsprop", "lr": 0.003},
+        {"optimizer": "sgd"},  # not beside the first one
+        {"optimizer": "adam", "lr": 0.02},
+    ],
+    "lr": [{"lr": 0.001}, {"lr": 0.2}],
+    "momentum": [{"momentum": 0.5}, {"momentum": 0.9}],
+    "nesterov": [{"momentum": 0.9, "nesterov": True}, {"momentum": 0.9}],
+    "momentum of rmsprop": [
+        {"optimizer": "rmsprop", "lr": 0.003, "momentum": 0.8},
+        {"optimizer": "rmsprop", "lr": 0.003},
+    ],
+    "weight_decay": [{"weight_decay": 0.05}, {"weight_decay": 0.2}],
+    "weight_decay of adamw": [
+        {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.5},
+        {"optimizer": "adamw", "lr": 0.01},
+        {"optimizer": "adam", "lr": 0.01, "weight_decay": 0.5},
+    ],
+    "l1": [{"l1": 0.003}, {"l1": 0.02}],
+    "max_grad_norm": [{"max_grad_norm": 0.1}, {"max_grad_norm": 0.5}, {"max_grad_norm": 1e9}],
+    "l1 that is clipped": [{"l1": 0.003}, {"l1": 0.02, "max_grad_norm": 0.1}],
+    "schedule": [{"schedule": "step"}, {"schedule": "cosine"}, {"schedule": "one_cycle"}],
+    "epochs": [
+        {"epochs": 2, "schedule": "cosine"},
+        {"epochs": 6, "schedule": "cosine"},
+        {"epochs": 2, "schedule": "one_cycle"},
+        {"epochs": 1},
+    ],
+    "initialization": [
+        {"initialization": scheme} for scheme in ("xavier_normal", "kaiming_uniform", "orthogonal")
+    ],
+    "dropout": [{"dropout": 0.7}, {"dropout": 0.01}],
+    "patience": [{"patience": 1}],
+}
+OF_IMAGES: dict[str, list[dict[str, Any]]] = {
+    "label_smoothing": [{"label_smoothing": 0.1}, {"label_smoothing": 0.4}],
+    "flip": [{"flip": True}, {}],
+    "shift": [{"shift": 2}, {"shift": 1}],
+    "erase": [{"erase": 0.9}, {"erase": 0.2}],
+}
+ALL: list[dict[str, Any]] = [
+    {},
+    {
+        "optimizer": "adam",
+        "lr": 0.01,
+        "weight_decay": 0.02,
+        "schedule": "cosine",
+        "initialization": "orthogonal",
+        "dropout": 0.5,
+        "label_smoothing": 0.2,
+        "flip": True,
+        "widths": (3, 11),
+    },
+    {
+        "optimizer": "rmsprop",
+        "lr": 0.003,
+        "momentum": 0.7,
+        "l1": 0.002,
+        "max_grad_norm": 0.3,
+        "schedule": "one_cycle",
+        "epochs": 5,
+        "initialization": "kaiming_normal",
+        "dropout": 0.1,
+        "shift": 2,
+        "widths": (12, 1),
+    },
+    {
+        "optimizer": "adamw",
+        "lr": 0.02,
+        "weight_decay": 0.3,
+        "l1": 0.001,
+        "schedule": "step",
+        "epochs": 2,
+        "initialization": "xavier_uniform",
+        "dropout": 0.3,
+        "label_smoothing": 0.05,
+        "erase": 0.6,
+        "widths": (5, 5),
+    },
+    {
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 0.01,
+        "max_grad_norm": 2.0,
+        "initialization": "xavier_normal",
+        "dropout": 0.05,
+        "flip": True,
+        "shift": 1,
+        "erase": 0.3,
+        "widths": (1, 9),
+    },
+]
+
+
+def without(changes: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if name not in names}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_one_hyperparameter_differs_in_a_dense_batch(name: str) -> None:
+    check(MLP, REGRESSION, [DENSE, *(changed(DENSE, **d) for d in DIFFERENCES[name])])
+
+
+@pytest.mark.parametrize("name", [*DIFFERENCES, *OF_IMAGES])
+def test_one_hyperparameter_differs_in_a_batch_in_turn(name: str) -> None:
+    others = (DIFFERENCES | OF_IMAGES)[name]
+    check(CNN, DIGITS, [IN_TURN, *(changed(IN_TURN, **d) for d in others)])
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_one_hyperparameter_of_images_differs_in_a_dense_batch(name: str) -> None:
+    base = changed(DENSE, epochs=2)
+    check(MLP, DIGITS, [base, *(changed(base, **d) for d in OF_IMAGES[name])])
+
+
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_widths_differ(activation: str, batch_norm: bool) -> None:
+    model = {**DENSE.model, "activation": activation, "batch_norm": batch_norm}
+    base = replace(DENSE, model=model)
+    others = [
+        {"widths": (3, 11), "optimizer": "adam", "lr": 0.01},
+        {"widths": (12, 1), "l1": 0.01, "weight_decay": 0.1},
+        {"widths": (1, 2), "max_grad_norm": 0.2, "momentum": 0.9},
+        {"widths": (5, 5), "optimizer": "rmsprop", "lr": 0.003},
+    ]
+    check(MLP, REGRESSION, [base, *(changed(base, **other) for other in others)])
+
+
+@pytest.mark.parametrize("dataset", [REGRESSION, DIGITS], ids=["regression", "classification"])
+@pytest.mark.parametrize("activation", ["sigmoid", "elu"])
+def test_everything_differs_in_a_dense_batch(activation: str, dataset: Dataset) -> None:
+    base = replace(DENSE, model={**DENSE.model, "activation": activation})
+    check(MLP, dataset, [changed(base, **different) for different in ALL])
+
+
+def test_everything_differs_in_a_batch_in_turn() -> None:
+    check(CNN, DIGITS, [changed(IN_TURN, **without(d, "widths")) for d in ALL])
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100, 2**20])
+def test_the_blocks_of_an_update_change_nothing(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Also where a block holds weights and biases, and where the models are more than its elements.
+    monkeypatch.setattr("hw1.training.optimizers.CHUNK", chunk)
+    check(MLP, REGRESSION, [changed(DENSE, **different) for different in ALL])
+
+
+@pytest.mark.parametrize("family", [MLP, CNN])
+def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(family: Family) -> None:
+    base, dataset = (DENSE, REGRESSION) if family is MLP else (IN_TURN, DIGITS)
+    names = () if family is MLP else ("widths",)
+    configurations = [changed(base, **without(d, *names, "epochs"), epochs=5) for d in ALL]
+    rows, validation = folds(dataset)
+    same = [rows[i % 3][: min(map(len, rows))] for i in range(5)]
+    own_validation = [validation[i % 3] for i in range(5)]
+
+    def train(which: Sequence[int], drops: dict[int, Sequence[int]]) -> tuple[Lockstep, list[int]]:
+        models = Lockstep(
+            family,
+            [configurations[i] for i in which],
+            dataset,
+            [same[i] for i in which],
+            [30 + i for i in which],
+            validation_rows=[own_validation[i] for i in which],
+        )
+        left = list(which)
+        for epoch in range(5):
+            if epoch in drops:
+                kept = [i for i, number in enumerate(left) if number not in drops[epoch]]
+                models.keep(kept)
+                left = [left[i] for i in kept]
+            models.train_epoch()
+            models.validate()
+        return models, left
+
+    # The widest, the first and the last ones leave at different times.
+    dropping, left = train(range(5), {1: [2], 3: [0, 4]})
+    never, _ = train([1, 3], {})
+    assert (left, dropping.n_models) == ([1, 3], 2)
+    assert dropping.configurations == never.configurations
+    torch.testing.assert_close(dropping.validate(), never.validate(), rtol=1e-7, atol=1e-9)
+    own = [own_validation[i] for i in left]
+    torch.testing.assert_close(dropping.score(own), dropping.validate(), rtol=1e-12, atol=0)
+    for i in range(2):
+        assert dropping.n_parameters(i) == never.n_parameters(i)
+        assert_same_networks(dropping.model(i), never.model(i))
+        c, seed = configurations[left[i]], 30 + left[i]
+        alone = train_alone(family, c, dataset, same[left[i]], seed, min(c.epochs, 5))
+        assert_same_networks(dropping.model(i), alone)
+
+
+def test_a_model_that_diverges_does_no_harm() -> None:
+    explosive = changed(DENSE, lr=1e300, widths=(20, 20))
+    rows = [torch.arange(60)] * 3
+    models = Lockstep(MLP, [DENSE, explosive, DENSE], REGRESSION, rows, [1, 2, 3])
+    for _ in range(DENSE.epochs):
+        models.train_epoch()
+    assert not models.parameters[1].isfinite().all()
+    for i, seed in ((0, 1), (2, 3)):
+        alone = train_alone(MLP, DENSE, REGRESSION, rows[i], seed, DENSE.epochs)
+        assert_same_networks(models.model(i), alone)
+
+
+def key(c: Configuration, family: Family = MLP, dataset: Dataset = REGRESSION) -> object:
+    return footprint(family, c, dataset).key
+
+
+@pytest.mark.parametrize("name", [*DIFFERENCES, *OF_IMAGES])
+def test_what_may_differ_is_not_in_the_key(name: str) -> None:
+    for different in (DIFFERENCES | OF_IMAGES)[name]:
+        assert key(changed(DENSE, **different)) == key(DENSE)
+        assert key(changed(IN_TURN, **different), CNN, DIGITS) == key(IN_TURN, CNN, DIGITS)
+
+
+def test_widths_of_dense_layers_are_not_in_the_key() -> None:
+    wide = changed(DENSE, widths=(100, 1))
+    assert key(wide) == key(DENSE)
+    assert (
+        footprint(MLP, wide, REGRESSION).n_elements > footprint(MLP, DENSE, REGRESSION).n_elements
+    )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"widths": (8,)},
+        {"widths": (8, 6, 6)},
+        {"activation": "relu"},
+        {"batch_norm": False},
+        {"dropout": 0.0},
+    ],
+    ids=str,
+)
+def test_what_must_agree_is_in_the_key_of_dense_networks(model: dict[str, Any]) -> None:
+    other = replace(DENSE, model=DENSE.model | model)
+    assert key(other) != key(DENSE)
+    with pytest.raises(ValueError, match="one footprint key"):
+        Lockstep(MLP, [DENSE, other], REGRESSION, [torch.arange(60)] * 2, [0, 1])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"channels": (4,)},
+        {"channels": (3, 3)},
+        {"hidden": 5},
+        {"kernel_size": 5},
+        {"pooling": "average"},
+        {"activation": "relu"},
+        {"batch_norm": False},
+        {"dropout": 0.0},
+    ],
+    ids=str,
+)
+def test_what_must_agree_is_in_the_key_of_other_networks(model: dict[str, Any]) -> None:
+    other = replace(IN_TURN, model=IN_TURN.model | model)
+    assert key(other, CNN, DIGITS) != key(IN_TURN, CNN, DIGITS)
+
+
+def test_the_batch_size_is_in_the_key() -> None:
+    assert key(replace(DENSE, batch_size=31)) != key(DENSE)
+    other = replace(IN_TURN, batch_size=41)
+    assert key(other, CNN, DIGITS) != key(IN_TURN, CNN, DIGITS)
+
+
+def test_the_way_is_that_of_the_layers() -> None:
+    assert footprint(MLP, DENSE, REGRESSION).way == "dense"
+    assert footprint(CNN, IN_TURN, DIGITS).way == "in turn"
+
+
+def in_both_precisions(family: Family, c: Configuration, epochs: int) -> list[Lockstep]:
+    torch.set_default_dtype(torch.float32)
+    dataset = digits.load("train", Path()).sample(150, seed=0)
+    rows, validation = folds(dataset)
+    trained = []
+    for precision in ("float32", "bfloat16"):
+        models = Lockstep(
+            family,
+            [c] * 2,
+            dataset,
+            rows[:2],
+            [1, 2],
+            validation_rows=validation[:2],
+            precision=precision,  # type: ignore[arg-type]
+        )
+        for _ in range(epochs):
+            models.train_epoch()
+        trained.append(models)
+    return trained
+
+
+def test_convolutions_train_in_bfloat16() -> None:
+    c = Configuration(model={"channels": (8,), "activation": "tanh"}, batch_size=50, lr=0.01)
+    exact, rounded = in_both_precisions(CNN, c, epochs=1)
+    assert (exact.precision, rounded.precision) == ("float32", "bfloat16")
+    for models in (exact, rounded):
+        tensors: list[Tensor] = [models.parameters, *models.state()[1].values()]
+        assert {t.dtype for t in tensors if t.is_floating_point()} == {torch.float32}
+        assert models.predict(torch.arange(9)).dtype == torch.float32
+    assert not torch.equal(rounded.parameters, exact.parameters)
+    # Adam makes a step of about lr whatever the gradient's size: in two steps few can part.
+    difference = (rounded.parameters - exact.parameters).abs()
+    assert float(difference.max()) < 0.05
+    assert float(difference.mean()) < 0.002
+    predictions = [models.predict(torch.arange(50)) for models in (exact, rounded)]
+    assert float((predictions[0] - predictions[1]).abs().mean()) < 0.1
+
+
+def test_convolutions_learn_in_bfloat16() -> None:
+    c = Configuration(model={"channels": (8,)}, batch_size=25, lr=0.02, epochs=12)
+    exact, rounded = in_both_precisions(CNN, c, epochs=12)
+    assert float(exact.validate().min()) > 0.6
+    assert float(rounded.validate().min()) > 0.6
+
+
+def test_dense_layers_stay_in_float32() -> None:
+    c = Configuration(model={"widths": (8,), "dropout": 0.2}, batch_size=50)
+    exact, rounded = in_both_precisions(MLP, c, epochs=2)
+    assert rounded.precision == "float32"
+    assert torch.equal(exact.parameters, rounded.parameters)
+
+
+def test_the_precision_of_a_processor_is_what_it_was_made_for() -> None:
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
+    has_it = "avx512_bf16" in flags or "amx_bf16" in flags
+    assert choose_precision(torch.device("cpu")) == ("bfloat16" if has_it else "float32")

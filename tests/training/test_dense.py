@@ -1,0 +1,430 @@
+"""Dense layers by hand: autograd of the plain network, for all models at once."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hw1.models import CNN, MLP, ResNet
+from hw1.models.activations import ACTIVATIONS, activation_layer
+from hw1.training.dense import Dense, dense_layers, program
+from hw1.training.keys import KeyedDropout, dropout_factors, keys, with_keyed_dropout
+
+
+@pytest.fixture(autouse=True)
+def double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def chain(*layers: nn.Module) -> nn.Module:
+    return with_keyed_dropout(nn.Sequential(*layers))
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 4, 4)], ids=["features", "images"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_mlp_is_found_with_its_layers_in_order(
+    activation: str, batch_norm: bool, dropout: float, shape: Sequence[int]
+) -> None:
+    model = with_keyed_dropout(
+        MLP(shape, 2, widths=(5, 4), activation=activation, batch_norm=batch_norm, dropout=dropout)
+    )
+    expected = [(f"layers.{name}", layer) for name, layer in model.layers.named_children()]
+    assert dense_layers(model, shape) == expected[1:]  # all but the nn.Flatten
+
+
+def test_other_chains_are_found_too() -> None:
+    linear_model = MLP((3,), 2, widths=())
+    assert [name for name, _ in dense_layers(linear_model, (3,))] == ["layers.1"]
+    nested = chain(nn.Sequential(nn.Linear(3, 4), nn.Identity(), nn.ReLU()), nn.Linear(4, 2))
+    assert [name for name, _ in dense_layers(nested, (3,))] == ["0.0", "0.2", "1"]
+    # An activation holds nothing, so one may serve in several places.
+    tanh = nn.Tanh()
+    shared = chain(nn.Linear(3, 4), tanh, nn.Linear(4, 4), tanh, nn.Linear(4, 2))
+    assert [type(layer) for _, layer in dense_layers(shared, (3,))] == [
+        nn.Linear,
+        nn.Tanh,
+        nn.Linear,
+        nn.Tanh,
+        nn.Linear,
+    ]
+
+
+class Own(nn.Module):
+    """Linear, linear, head; what happens between them is a subclass's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.activation, self.dropout = nn.Tanh(), nn.Dropout(0.2)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.activation(self.second(self.activation(self.first(inputs))))
+        outputs: Tensor = self.head(self.dropout(hidden))
+        return outputs
+
+
+class Tied(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.second.weight = self.first.weight
+
+
+class Functional(Own):
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.head(torch.tanh(self.second(self.first(inputs))))
+        return outputs
+
+
+class Scaled(Own):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return 2 * super().forward(inputs)
+
+
+class Residual(Own):
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.head(self.second(self.activation(self.first(inputs))) + inputs)
+        return outputs
+
+
+class LayerTwice(Own):
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.head(self.second(self.first(self.first(inputs))))
+        return outputs
+
+
+class DropoutTwice(Own):
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.dropout(self.activation(self.first(inputs)))
+        outputs: Tensor = self.head(self.dropout(self.activation(self.second(hidden))))
+        return outputs
+
+
+class UnusedLayer(Own):
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.head(self.activation(self.first(inputs)))
+        return outputs
+
+
+class UnusedParameter(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = nn.Parameter(torch.ones(3))
+
+
+class UsedParameter(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs * self.scale)
+
+
+class DependsOnData(Own):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs if inputs.sum() > 0 else -inputs)
+
+
+class DependsOnMode(Own):
+    """The usual output in training, another in evaluation."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = super().forward(inputs)
+        return outputs if self.training else outputs.clamp(min=0)
+
+
+class TwoOutputs(Own):
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = super().forward(inputs)
+        return outputs, outputs  # type: ignore[return-value]
+
+
+class Hooked(Own):
+    """A hook doubles what a layer gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first.register_forward_hook(lambda layer, inputs, outputs: 2 * outputs)
+
+
+class SpectralNorm(Own):
+    """The layer's weight is made, by a hook, of parameters with other names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn.utils.spectral_norm(self.first)
+
+
+class Parametrized(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        nn.utils.parametrizations.weight_norm(self.first)
+
+
+class OwnLinear(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return 2 * super().forward(input)
+
+
+OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "convolution": (lambda: CNN((1, 8, 8), 2, channels=(2,)), (1, 8, 8)),
+    "residual blocks": (lambda: ResNet((1, 8, 8), 2, width=2, stages=1), (1, 8, 8)),
+    "no flatten": (lambda: nn.Sequential(nn.Linear(4, 2)), (4, 4)),
+    "flatten in part": (lambda: nn.Sequential(nn.Flatten(2), nn.Linear(4, 2)), (1, 2, 2)),
+    "nothing to learn": (lambda: nn.Sequential(nn.Flatten()), (3,)),
+    "layer norm": (lambda: nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4)), (3,)),
+    "softmax": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Softmax(1)), (3,)),
+    "own linear": (lambda: nn.Sequential(OwnLinear(3, 4), nn.Linear(4, 2)), (3,)),
+    "in place": (lambda: nn.Sequential(nn.Linear(3, 4), nn.ReLU(inplace=True)), (3,)),
+    "alpha dropout": (lambda: nn.Sequential(nn.Linear(3, 4), nn.AlphaDropout()), (3,)),
+    "without affine": (
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, affine=False)),
+        (3,),
+    ),
+    "without statistics": (
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, track_running_stats=False)),
+        (3,),
+    ),
+    "cumulative statistics": (
+        lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, momentum=None)),
+        (3,),
+    ),
+    **{
+        own.__name__: (own, (3,))
+        for own in (
+            Tied,
+            Functional,
+            Scaled,
+            Residual,
+            LayerTwice,
+            DropoutTwice,
+            UnusedLayer,
+            UnusedParameter,
+            UsedParameter,
+            DependsOnData,
+            DependsOnMode,
+            TwoOutputs,
+            Hooked,
+            SpectralNorm,
+            Parametrized,
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_networks_are_not_taken_for_dense(name: str) -> None:
+    make, shape = OTHERS[name]
+    assert dense_layers(with_keyed_dropout(make()), shape) == []
+
+
+def test_plain_code_of_ones_own_is_found() -> None:
+    names = ["first", "activation", "second", "activation", "dropout", "head"]
+    model = with_keyed_dropout(Own())
+    assert [name for name, _ in dense_layers(model, (3,))] == names
+    # Without its keys dropout follows no seed.
+    assert dense_layers(Own(), (3,)) == []
+
+
+def test_a_program_is_all_but_the_sizes() -> None:
+    def of(**model: object) -> object:
+        network = with_keyed_dropout(MLP((3,), 2, **model))  # type: ignore[arg-type]
+        return program(dense_layers(network, (3,)))
+
+    base = of(widths=(4, 5), dropout=0.1)
+    assert of(widths=(9, 1), dropout=0.6) == base
+    assert of(widths=(4,), dropout=0.1) != base
+    assert of(widths=(4, 5)) != base
+    assert of(widths=(4, 5), dropout=0.1, activation="tanh") != base
+    assert of(widths=(4, 5), dropout=0.1, batch_norm=True) != base
+    for one, other in [
+        (nn.LeakyReLU(0.01), nn.LeakyReLU(0.2)),
+        (nn.ELU(1.0), nn.ELU(0.5)),
+        (nn.GELU("none"), nn.GELU("tanh")),
+        (nn.BatchNorm1d(4), nn.BatchNorm1d(4, momentum=0.3)),
+        (nn.BatchNorm1d(4), nn.BatchNorm1d(4, eps=1e-3)),
+        (nn.Linear(4, 4), nn.Linear(4, 4, bias=False)),
+    ]:
+        programs = [program(dense_layers(chain(nn.Linear(3, 4), m), (3,))) for m in (one, other)]
+        assert programs[0] != programs[1]
+
+
+def check(make: Callable[[], nn.Module], n_features: int, batch: int, n_models: int) -> None:
+    """Train some networks by hand and, each on its own, by autograd; compare all there is."""
+    networks = [with_keyed_dropout(make()).train() for _ in range(n_models)]
+    for network in networks:
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm1d):  # not as they begin, with ones and zeros
+                assert layer.running_mean is not None
+                assert layer.running_var is not None
+                nn.init.normal_(layer.weight)
+                nn.init.normal_(layer.bias)
+                nn.init.normal_(layer.running_mean)
+                nn.init.uniform_(layer.running_var, 0.5, 2.0)
+            elif isinstance(layer, KeyedDropout):
+                layer.p.fill_(float(torch.rand(())) * 0.8)
+                layer.key = keys([int(torch.randint(2**31, ()))])[0]
+
+    def stack(kind: str) -> dict[str, Tensor]:
+        states = [dict(getattr(network, f"named_{kind}")()) for network in networks]
+        return {name: torch.stack([s[name].detach() for s in states]) for name in states[0]}
+
+    parameters, buffers = stack("parameters"), stack("buffers")
+    grads = {name: torch.full_like(value, torch.nan) for name, value in parameters.items()}
+    layers = dense_layers(networks[0], (n_features,))
+    assert layers
+    dense = Dense(layers, parameters, grads, buffers)
+    width, factors = n_features, []
+    for name, layer in layers:
+        if isinstance(layer, nn.Linear):
+            width = layer.out_features
+        elif isinstance(layer, KeyedDropout):
+            key, p = buffers[f"{name}.key"], buffers[f"{name}.p"]
+            factors.append(dropout_factors(key, p, (batch, width)))
+
+    for _ in range(2):  # the second time with other running statistics, over old gradients
+        inputs = torch.randn(n_models, batch, n_features)
+        with torch.no_grad():
+            given = inputs.clone()
+            outputs = dense.forward(given, factors)
+            of_outputs = torch.randn_like(outputs)
+            dense.backward(of_outputs.clone())
+            assert torch.equal(given, inputs)
+        for i, network in enumerate(networks):
+            for module in network.modules():
+                if isinstance(module, KeyedDropout):
+                    module.calls = 0
+            network.zero_grad()
+            plain = network(inputs[i])
+            plain.backward(of_outputs[i])
+            close(outputs[i], plain.detach())
+            for name, parameter in network.named_parameters():
+                close(grads[name][i], parameter.grad, name)
+            for name, buffer in network.named_buffers():
+                close(buffers[name][i], buffer, name)
+    inputs = torch.randn(n_models, batch + 3, n_features)
+    with torch.no_grad():
+        evaluated = dense.evaluate(inputs)
+        for i, network in enumerate(networks):
+            close(evaluated[i], network.eval()(inputs[i]))
+            for name, buffer in network.named_buffers():
+                close(buffers[name][i], buffer, name)
+
+
+def close(actual: Tensor, expected: Tensor | None, name: str | None = None) -> None:
+    assert expected is not None
+    torch.testing.assert_close(actual, expected, rtol=1e-7, atol=1e-9, msg=name)
+
+
+class Sizes(NamedTuple):
+    n_features: int
+    widths: list[int]
+    batch: int
+    n_models: int
+    seed: int
+
+
+SIZES = st.builds(
+    Sizes,
+    st.integers(1, 5),
+    st.lists(st.integers(1, 9), max_size=3),
+    st.integers(2, 12),
+    st.integers(1, 4),
+    st.integers(0, 2**31),
+)
+
+
+@pytest.mark.parametrize("dropout", [False, True], ids=["all units", "dropout"])
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@settings(max_examples=10, deadline=None)
+@given(sizes=SIZES)
+def test_forward_and_backward_are_autograds(
+    activation: str, batch_norm: bool, dropout: bool, sizes: Sizes
+) -> None:
+    n_features, widths, batch, n_models, seed = sizes
+    torch.manual_seed(seed)
+
+    def make() -> nn.Module:
+        return MLP(
+            (n_features,),
+            2,
+            widths=widths,
+            activation=activation,
+            batch_norm=batch_norm,
+            dropout=0.3 * dropout,
+        )
+
+    check(make, n_features, batch, n_models)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@settings(max_examples=5, deadline=None)
+@given(sizes=SIZES)
+def test_layers_may_stand_in_any_order(activation: str, sizes: Sizes) -> None:
+    n_features, widths, batch, n_models, seed = sizes
+    torch.manual_seed(seed)
+
+    def make() -> nn.Module:
+        layers: list[nn.Module] = [nn.BatchNorm1d(n_features), nn.Dropout(0.2)]
+        n_inputs = n_features
+        for width in widths:
+            layers += [
+                nn.Linear(n_inputs, width),
+                activation_layer(activation),
+                nn.BatchNorm1d(width, eps=1e-3, momentum=0.3),
+                nn.Dropout(0.5),
+                activation_layer(activation),
+                nn.Sigmoid(),  # after another, at whose output its own derivative is not
+                nn.Dropout(0.1),
+                nn.Linear(width, width, bias=False),
+            ]
+            n_inputs = width
+        return nn.Sequential(*layers, nn.Linear(n_inputs, 2), activation_layer(activation))
+
+    check(make, n_features, batch, n_models)
+
+
+@pytest.mark.parametrize("layer", [nn.LeakyReLU(0.3), nn.ELU(0.4), nn.GELU("tanh")])
+def test_the_constants_of_a_layer_are_its_own(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    check(lambda: nn.Sequential(nn.Linear(3, 4), layer, nn.Linear(4, 1)), 3, 7, 1)
+
+
+def test_what_is_dropped_teaches_nothing() -> None:
+    network = chain(nn.Linear(2, 3), nn.Dropout(1.0), nn.Linear(3, 1))
+    layers = dense_layers(network, (2,))
+    parameters = {name: p.detach()[None] for name, p in network.named_parameters()}
+    grads = {name: torch.full_like(p, torch.nan) for name, p in parameters.items()}
+    dense = Dense(layers, parameters, grads, {})
+    factors = dropout_factors(keys([0]), torch.ones(1), (4, 3))
+    outputs = dense.forward(torch.randn(1, 4, 2), [factors])
+    assert torch.equal(outputs, network[2].bias.expand(1, 4, 1))
+    dense.backward(torch.ones(1, 4, 1))
+    assert not grads["0.weight"].any()
+    assert not grads["0.bias"].any()
+    assert float(grads["2.bias"]) == 4
+
+
+def test_gradients_are_those_of_a_loss() -> None:
+    torch.manual_seed(1)
+    network = chain(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, 1))
+    inputs, targets = torch.randn(6, 3), torch.randn(6, 1)
+    functional.mse_loss(network(inputs), targets).backward()
+    parameters = {name: p.detach()[None] for name, p in network.named_parameters()}
+    grads = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    dense = Dense(dense_layers(network, (3,)), parameters, grads, {})
+    outputs = dense.forward(inputs[None], [])
+    dense.backward((outputs - targets) * 2 / 6)
+    for name, parameter in network.named_parameters():
+        close(grads[name][0], parameter.grad, name)
