@@ -286,8 +286,6 @@ class Objective:
             on_step=self.on_step,
         )
         for number, result in results:
-            if number in lost:
-                continue
             attributes: dict[str, Any] = {
                 "configuration": configurations[number].to_json(),
                 "stopped": result.stopped,
@@ -302,8 +300,11 @@ class Objective:
             }
             if result.best_epoch:
                 attributes |= {"fold_scores": result.fold_scores.tolist(), "std": result.std}
-            for name, value in attributes.items():
-                trials[number].set_user_attr(name, value)
+            try:
+                for name, value in attributes.items():
+                    trials[number].set_user_attr(name, value)
+            except UpdateFinishedTrialError:  # lost
+                continue
             if result.stopped == "pruned" or not result.best_epoch:
                 yield Outcome(trials[number], TrialState.PRUNED, None)
             else:

@@ -4,8 +4,10 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from hw1.errors import ArchitectureError, InputError
@@ -175,8 +177,7 @@ class Worker:
         return candidate
 
     def _refuse(self, trial: Trial, error: ArchitectureError, in_a_row: int) -> None:
-        trial.set_user_attr("refused", str(error))
-        self._tell(trial, TrialState.PRUNED)
+        self._tell(trial, TrialState.PRUNED, refused=str(error))
         if in_a_row >= REFUSED_IN_A_ROW:
             raise InputError(
                 f"{in_a_row} configurations in a row cannot exist, the last because {error}: "
@@ -187,12 +188,16 @@ class Worker:
         """Fail a trial; answer whether the study can go on."""
         lacks_memory = _out_of_memory(error)
         reason = OUT_OF_MEMORY if lacks_memory else f"{type(error).__name__}: {error}"
-        trial.set_user_attr("failure", reason)
-        self._tell(trial, TrialState.FAIL)
+        self._tell(trial, TrialState.FAIL, failure=reason)
         return lacks_memory
 
-    def _tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
+    def _tell(
+        self, trial: Trial, state: TrialState, value: float | None = None, **attributes: str
+    ) -> None:
         # A trial that another process took for lost stays so.
+        with suppress(UpdateFinishedTrialError):
+            for name, text in attributes.items():
+                trial.set_user_attr(name, text)
         self._copy.study.tell(trial.number, value, state, skip_if_finished=True)
         self._running.discard(trial.number)
 

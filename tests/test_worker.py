@@ -268,6 +268,74 @@ def test_a_lost_trial_is_made_up_for(make_job: Callable[..., Job], saved_at_the_
     assert states(study) == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
 
 
+def losing_the_second(
+    at: int, then: BaseException | None = None
+) -> Callable[[Study], Callable[[], None]]:
+    """Makes hooks that fail trial 1 as another process may, and raise ``then`` a step later."""
+
+    def make_hook(study: Study) -> Callable[[], None]:
+        steps = iter(range(10**6))
+
+        def hook() -> None:
+            step = next(steps)
+            if step == at:
+                study.optuna_study.tell(1, state=TrialState.FAIL)
+            if step == at + 1 and then is not None:
+                raise then
+
+        return hook
+
+    return make_hook
+
+
+@pytest.mark.parametrize("n_trials", [2, 4])
+def test_an_exception_after_a_trial_was_lost_is_the_one_that_is_raised(
+    n_trials: int, make_job: Callable[..., Job], saved_always: None
+) -> None:
+    job = make_job(ONE_BATCH_SIZE)
+    make_hook = losing_the_second(4, ZeroDivisionError("so it is"))
+    with pytest.raises(ZeroDivisionError, match="so it is"):
+        work(job, 4, make_hook=make_hook, n_trials=n_trials, sampler="random", epochs=6)
+    study = stored(job)
+    assert states(study) == ["FAIL"] * n_trials
+    failures = [trial.user_attrs.get("failure") for trial in study.trials()]
+    assert failures.pop(1) is None
+    assert failures == ["ZeroDivisionError: so it is"] * (n_trials - 1)
+
+
+def test_a_lost_trial_is_not_retried_when_its_batch_lacks_memory(
+    make_job: Callable[..., Job], saved_always: None
+) -> None:
+    make_hook = losing_the_second(4, MemoryError("too much"))
+    study = work(
+        make_job(ONE_BATCH_SIZE),
+        4,
+        make_hook=make_hook,
+        n_trials=4,
+        sampler="random",
+        pruner="none",
+        epochs=6,
+    )
+    # Another one stands in for it.
+    assert states(study) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    lost = study.trials()[1]
+    assert "failure" not in lost.user_attrs
+    assert len(lost.intermediate_values) < 6
+
+
+def test_a_lost_trial_may_diverge(make_job: Callable[..., Job], saved_always: None) -> None:
+    source = replacing(ONE_BATCH_SIZE, LR, 'trial.suggest_categorical("lr", [1e-2, 1e30])')
+    source = source.replace('"lr": [1e-3, 1e-2, 1e-1]', '"lr": [1e-2]').replace("adam", "sgd")
+    job = make_job(source)
+    study, _ = prepare(job, Options(n_trials=3, sampler="random", pruner="none", epochs=6))
+    for lr in (1e-2, 1e30, 1e-2):
+        study.optuna_study.enqueue_trial({"lr": lr, "batch_size": 32})
+    study = work(job, 3, make_hook=losing_the_second(0))
+    assert states(study)[:3] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert "stopped" not in study.trials()[1].user_attrs
+    assert study.progress().complete
+
+
 class Until(float):
     """A deadline that passes at a word, not with time."""
 
