@@ -19,7 +19,8 @@ from hw1.datasets import Dataset
 from hw1.errors import InputError
 from hw1.training import METRICS, Configuration, Lockstep
 from hw1.training.keys import seed as derive_seed
-from hw1.training.lockstep import Family, Precision, State, Way
+from hw1.training.lockstep import Family, State, Way
+from hw1.training.precision import Precision
 
 Report = Callable[[int, Mapping[int, float]], Collection[int]]
 """Is told the epoch (from 1) and the fold mean of each trial by its number; answers with the

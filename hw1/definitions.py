@@ -10,7 +10,7 @@ import torch
 
 from hw1.errors import InputError, choose
 from hw1.objective import StudyDefinition
-from hw1.training.lockstep import Precision
+from hw1.training.precision import Precision
 
 
 def find_definition(name: str, folder: Path) -> tuple[str, Path]:

@@ -19,7 +19,8 @@ from hw1.cross_validation import Splits, cross_validate
 from hw1.datasets import Dataset, Loader, Task
 from hw1.errors import ArchitectureError, InputError
 from hw1.training import Configuration
-from hw1.training.lockstep import Family, Footprint, Precision, footprint
+from hw1.training.lockstep import Family, Footprint, footprint
+from hw1.training.precision import Precision
 
 PROBES = 200
 """Random configurations from which a search space is read off."""
@@ -197,7 +198,7 @@ class Objective:
         seed: the study's seed.
         epochs: the epochs of a trial at most.
         device: where to train.
-        precision: see `hw1.training.lockstep.choose_precision`.
+        precision: see `hw1.training.precision.choose_precision`.
         on_step: called before every training step; what it raises ends the training.
     """
 

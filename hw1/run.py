@@ -28,7 +28,7 @@ from hw1.search import PRUNERS, SAMPLERS
 from hw1.storage import Storage
 from hw1.study import SPLITS_KEY, Settings, Study
 from hw1.training import METRICS
-from hw1.training.lockstep import Precision, choose_precision
+from hw1.training.precision import Precision, choose_precision
 from hw1.worker import Worker
 
 

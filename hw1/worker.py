@@ -23,8 +23,10 @@ SAVE_SECONDS = 1.0
 MOST_TRIALS = {"cpu": 32, "cuda": 1024}
 """Trials that are asked for at a time, at most, unless a number is given."""
 MOST_ELEMENTS = {"cpu": 2**17, "cuda": 2**27}
-"""Elements of the largest matrix in a step up to which trials share a batch: beyond what fits a
+"""Elements of the largest matrix in a step up to which trials are stacked: beyond what fits a
 processor's cache, a batch is slower than its trials one after another."""
+MOST_PARAMETERS = 2**26
+"""Parameters of the networks of a batch that are trained each by itself, for memory's sake."""
 
 
 class Worker:
@@ -40,8 +42,7 @@ class Worker:
             lives, if it is time to.
         trials_per_batch: the trials that are asked for at a time, at most; None to choose: as
             many as share a batch with profit, but not more than a tenth of the study's trials
-            where the sampler learns from their results, and one where a CPU trains its networks
-            in turn.
+            where the sampler or the pruner learns from their results.
     """
 
     def __init__(
@@ -134,13 +135,15 @@ class Worker:
     def _wanted(self, found: Sequence[Candidate], target: int) -> int:
         if self.trials_per_batch is not None:
             return self.trials_per_batch
-        device = self.objective.dataset.inputs.device.type
-        most = MOST_TRIALS[device]
-        if self.study.settings.sampler in ADAPTIVE_SAMPLERS:
+        settings = self.study.settings
+        most = MOST_TRIALS[self.objective.dataset.inputs.device.type]
+        if settings.sampler in ADAPTIVE_SAMPLERS or settings.pruner != "none":
+            # What is asked for early neither learns from results nor is measured against them.
             most = min(most, max(target // 10, 1))
         candidates = [*self._asked, *found]
         if candidates and candidates[0].footprint.way == "in turn":
-            return 1
+            # Enough for the folds to be spread evenly over the threads.
+            most = min(most, torch.get_num_threads())
         return most
 
     def _ask_for_one(self, target: int) -> Trial | None:
@@ -211,17 +214,20 @@ class Worker:
     def _next_batch(self) -> list[Candidate]:
         """The trial that waits longest, and others that are trained with it at a profit."""
         first = self._asked[0]
+        stacked = first.footprint.way == "stacked"
         device = self.objective.dataset.inputs.device.type
-        n_splits, largest = self.objective.splits.n_splits, first.footprint.n_elements
+        most = MOST_ELEMENTS[device] if stacked else MOST_PARAMETERS
+        most //= self.objective.splits.n_splits
         others = [c for c in self._asked[1:] if c.footprint.key == first.footprint.key]
+        if stacked:
+            # Narrower networks are padded to the widest, so those of its size come first.
+            size = first.footprint.n_elements
+            others.sort(key=lambda c: abs(c.footprint.n_elements - size))
         batch = [first]
-        # Narrower networks are padded to the widest, so those of its size come first.
-        for other in sorted(others, key=lambda c: abs(c.footprint.n_elements - largest)):
-            padded = max(largest, other.footprint.n_elements)
-            fits = (len(batch) + 1) * n_splits * padded <= MOST_ELEMENTS[device]
-            if fits or first.footprint.way == "in turn":
+        for other in others:
+            sizes = [c.footprint.n_elements for c in (*batch, other)]
+            if (max(sizes) * len(sizes) if stacked else sum(sizes)) <= most:
                 batch.append(other)
-                largest = padded
         return batch
 
     def _train(self, batch: Sequence[Candidate]) -> None:
@@ -232,20 +238,22 @@ class Worker:
                 self._refused_untrained = 0
                 self._tell(outcome.trial, outcome.state, outcome.value)
             self._running -= remaining.keys()  # what another process took for lost
-        except ArchitectureError as error:
-            for candidate in remaining.values():
+        except Exception as error:
+            if len(remaining) == 1 and isinstance(error, ArchitectureError):
+                (candidate,) = remaining.values()
                 self._refused_untrained += 1
                 self._refuse(candidate.trial, error, self._refused_untrained)
-            return
-        except Exception as error:
-            if len(remaining) == 1 or not _out_of_memory(error):
+                return
+            others = isinstance(error, ArchitectureError) or _out_of_memory(error)
+            if len(remaining) == 1 or not others:
                 goes_on = [self._fail(c.trial, error) for c in remaining.values()]
                 if not all(goes_on):
                     raise
                 return
         else:
             return
-        # One by one, now that the exception no longer holds what the batch has filled.
+        # One by one, now that the exception no longer holds what the batch has filled: what was
+        # too much for all of them, or is wrong with one, is not for each.
         with warnings.catch_warnings():
             # Optuna's, that the first epochs are reported already.
             warnings.simplefilter("ignore", UserWarning)

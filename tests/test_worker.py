@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy
+import torch
 from conftest import TINY_CLASSIFICATION, TINY_REGRESSION, TINY_STUDY
 from optuna.trial import FrozenTrial, TrialState
 
@@ -80,6 +81,12 @@ def make_worker(job: Job, trials_per_batch: int | None = None, **options: object
     return Worker(study, objective, trials_per_batch=trials_per_batch)
 
 
+def stacked(source: str) -> str:
+    """``source`` with networks that share a batch only where they have one batch size."""
+    code = "def forward(self, inputs):\n    return 1.0 * super().forward(inputs)"
+    return with_family(source, code)
+
+
 def states(study: Study) -> list[str]:
     return [trial.state.name for trial in study.trials()]
 
@@ -144,7 +151,7 @@ def test_a_study_has_exactly_its_trials(make_job: Callable[..., Job]) -> None:
 def test_trials_say_how_they_were_trained(make_job: Callable[..., Job]) -> None:
     job = make_job(ONE_BATCH_SIZE, name="dense")
     for trial in work(job, 4, n_trials=6, sampler="random", pruner="none").trials():
-        assert trial.user_attrs["way"] == "dense"
+        assert trial.user_attrs["way"] == "compiled"
         assert trial.user_attrs["precision"] == "float32"
         assert trial.user_attrs["trials_per_batch"] == (4 if trial.number < 4 else 2)
         assert trial.user_attrs["seconds"] >= 0
@@ -346,7 +353,7 @@ class Until(float):
 
 
 def test_after_the_deadline_what_is_not_trained_is_given_back(make_job: Callable[..., Job]) -> None:
-    job, deadline = make_job(), Until()  # of two batch sizes, so that some have to wait
+    job, deadline = make_job(stacked(TINY_REGRESSION)), Until()  # some have to wait
 
     def make_hook(study: Study) -> Callable[[], None]:
         def hook() -> None:
@@ -379,7 +386,7 @@ def test_after_the_deadline_nothing_is_asked_for(make_job: Callable[..., Job]) -
 
 
 def test_cells_that_were_given_back_are_visited_again(make_job: Callable[..., Job]) -> None:
-    job, deadline = make_job(), Until()
+    job, deadline = make_job(stacked(TINY_REGRESSION)), Until()
 
     def make_hook(study: Study) -> Callable[[], None]:
         def hook() -> None:
@@ -414,7 +421,7 @@ def breaking(error: type[BaseException]) -> Callable[[Study], Callable[[], None]
 def test_an_exception_fails_the_running_trials(
     error: type[BaseException], make_job: Callable[..., Job]
 ) -> None:
-    job = make_job()  # of two batch sizes: some of the trials are not being trained yet
+    job = make_job(stacked(TINY_REGRESSION))  # some of the trials are not being trained yet
     options: dict[str, object] = {"n_trials": 8, "sampler": "random", "pruner": "none"}
     with pytest.raises(error, match="so it is"):
         work(job, 8, make_hook=breaking(error), epochs=6, **options)
@@ -433,7 +440,7 @@ def test_an_exception_fails_the_running_trials(
 
 def test_an_exception_while_asking_fails_what_was_asked_for(make_job: Callable[..., Job]) -> None:
     source = with_family(
-        ONE_BATCH_SIZE,
+        replacing(ONE_BATCH_SIZE, "[8]", '[trial.suggest_int("width", 1, 1000)]'),
         """
 built = []
 
@@ -604,9 +611,10 @@ def test_transactions_do_not_grow_with_the_trials_of_a_batch(
         ({"sampler": "tpe", "n_trials": 4}, 1),
         ({"sampler": "cmaes", "n_trials": 30}, 3),
         ({"sampler": "gp", "n_trials": 1000}, 32),
-        ({"sampler": "random", "n_trials": 20}, 20),
-        ({"sampler": "qmc", "n_trials": 100}, 32),
-        ({"sampler": "grid"}, 6),
+        ({"sampler": "random", "n_trials": 20}, 2),  # the pruner learns
+        ({"sampler": "random", "n_trials": 20, "pruner": "none"}, 20),
+        ({"sampler": "qmc", "n_trials": 100, "pruner": "none"}, 32),
+        ({"sampler": "grid", "pruner": "none"}, 6),
     ],
     ids=str,
 )
@@ -624,14 +632,15 @@ def test_a_number_that_is_given_is_what_is_asked_for(make_job: Callable[..., Job
     assert len(images.ask()) == 3
 
 
-def test_networks_that_a_processor_trains_in_turn_are_asked_for_one_by_one(
+def test_of_networks_in_turn_there_are_as_many_trials_as_threads(
     make_job: Callable[..., Job],
 ) -> None:
-    images = make_worker(make_job(CNN_STUDY, "images"), sampler="random", n_trials=10)
-    (candidate,) = images.ask()
-    assert candidate.footprint.way == "in turn"
-    assert states(images.study) == ["RUNNING"]
-    dense = make_worker(make_job(TINY_CLASSIFICATION, "dense"), sampler="random", n_trials=10)
+    options: dict[str, object] = {"sampler": "random", "n_trials": 10, "pruner": "none"}
+    images = make_worker(make_job(CNN_STUDY, "images"), **options)
+    candidates = images.ask()
+    assert {candidate.footprint.way for candidate in candidates} == {"in turn"}
+    assert len(candidates) == min(torch.get_num_threads(), 10)
+    dense = make_worker(make_job(TINY_CLASSIFICATION, "dense"), **options)
     assert len(dense.ask()) == 10
 
 

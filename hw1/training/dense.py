@@ -17,6 +17,9 @@ from hw1.training.keys import KeyedDropout
 
 aten = torch.ops.aten
 
+Layers = Sequence[tuple[str, nn.Module]]
+"""The layers of a network, in order and by name."""
+
 State = Mapping[str, Tensor]
 """Parameters, their gradients or buffers by name, each ``(n_models, *shape)``."""
 
@@ -226,6 +229,11 @@ def _settings(layer: nn.Module) -> Hashable:
 
 
 class _Tracer(fx.Tracer):
+    def __init__(self) -> None:
+        # Without a search of all that the network's modules import for functions to wrap: what
+        # calls them is no chain of layers.
+        super().__init__(autowrap_modules=())  # type: ignore[arg-type]
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, KeyedDropout) or super().is_leaf_module(m, module_qualified_name)
 

@@ -14,12 +14,17 @@ from hw1.training.keys import KeyedDropout
 State = dict[str, Tensor]
 """Parameters or buffers by name, each ``(n_models, *shape)``."""
 
+RANDOM = (
+    "{} draws random numbers that do not follow a model's seed: use nn.Dropout, as a layer, for "
+    "all its randomness"
+)
+IDLE = "{} has parameters that its outputs do not depend on: remove them from the family"
+
 
 class Functional:
     """Networks of one shape with the parameters and buffers that they are given.
 
-    Several models at once go through ``torch.func.vmap``; a single one goes through the plain
-    network, images channels last.
+    They go through ``torch.func.vmap``.
 
     Args:
         template: the network.
@@ -41,18 +46,12 @@ class Functional:
             layer.calls = 0
         state: dict[str, Any] = parameters | buffers
         with self._autocast(inputs.device.type):
-            if len(inputs) == 1:
-                # Of images with one channel only the weights say that channels come last.
-                batch = _channels_last(inputs[0])
-                one_state = {name: _channels_last(value[0]) for name, value in state.items()}
-                outputs: Tensor = functional_call(self.template, one_state, (batch,))[None]
-            else:
 
-                def one(state: State, batch: Tensor) -> Any:
-                    return functional_call(self.template, state, (batch,))
+            def one(state: State, batch: Tensor) -> Any:
+                return functional_call(self.template, state, (batch,))
 
-                # What layers draw themselves is found out below; vmap is not to be in its way.
-                outputs = vmap(one, randomness="same")(state, inputs)
+            # What layers draw themselves is found out below; vmap is not to be in its way.
+            outputs: Tensor = vmap(one, randomness="same")(state, inputs)
         return outputs.to(inputs.dtype)
 
     def gradients(
@@ -79,13 +78,10 @@ class Functional:
         name = type(self.template).__name__
         for parameter in parameters.values():
             parameter.requires_grad_()
-        before = _random_state(inputs.device) if check else None
+        before = random_state(inputs.device) if check else None
         outputs = self.forward(parameters, buffers, inputs)
-        if before is not None and not torch.equal(before, _random_state(inputs.device)):
-            raise InputError(
-                f"{name} draws random numbers that do not follow a model's seed: use nn.Dropout, "
-                "as a layer, for all its randomness"
-            )
+        if before is not None and not torch.equal(before, random_state(inputs.device)):
+            raise InputError(RANDOM.format(name))
         # The models share no parameter, so the gradient of the sum is each model's own.
         of_outputs = loss_gradients(outputs.detach())
         try:
@@ -93,18 +89,9 @@ class Functional:
         except RuntimeError as error:
             if "not have been used" not in str(error):
                 raise
-            raise InputError(
-                f"{name} has parameters that its outputs do not depend on: remove them from the "
-                "family"
-            ) from error
+            raise InputError(IDLE.format(name)) from error
 
 
-def _channels_last(tensor: Tensor) -> Tensor:
-    if tensor.dim() != 4:
-        return tensor
-    return tensor.contiguous(memory_format=torch.channels_last)
-
-
-def _random_state(device: torch.device) -> Tensor:
+def random_state(device: torch.device) -> Tensor:
     """The state of torch's global generator, which nothing in a training step is to touch."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()

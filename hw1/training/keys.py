@@ -126,8 +126,13 @@ def permutations(key: Tensor, lengths: Tensor) -> Tensor:
     bits = random_bits(key, (longest,))
     outside = torch.arange(longest, device=key.device) >= lengths[:, None]
     # A stable sort leaves the places outside behind even a draw of the highest number.
-    bits = bits.masked_fill(outside, torch.iinfo(torch.int32).max)
-    return bits.argsort(dim=-1, stable=True)
+    bits = bits.masked_fill_(outside, torch.iinfo(torch.int32).max)
+    if _array(key) is None:
+        return bits.argsort(dim=-1, stable=True)
+    # The same with NumPy, several times faster: the places stand behind the bits, and go along.
+    both = (bits.numpy().astype(np.int64) << 32) | np.arange(longest)
+    both.sort(axis=-1)
+    return torch.from_numpy(both & 0xFFFFFFFF)
 
 
 def dropout_factors(key: Tensor, p: Tensor, shape: Sequence[int]) -> Tensor:

@@ -26,6 +26,7 @@ class Optimizer:
     """The state of the optimizers of all models of a batch.
 
     Models with the same kind of optimizer are updated together where they stand side by side.
+    On a CPU `hw1.training.update` does the same for models that are trained each by itself.
 
     Args:
         configurations: one a model.
@@ -59,7 +60,7 @@ class Optimizer:
         self._clips = any(c.max_grad_norm is not None for c in configurations)
         limits = [c.max_grad_norm or torch.inf for c in configurations]
         self._max_grad_norm = parameters.new_tensor(limits)[:, None]
-        self._made: dict[tuple[int, int, int], list[_Chunk]] = {}
+        self._made: dict[int, list[_Chunk]] = {}
 
     def keep(
         self, configurations: Sequence[Configuration], parameters: Tensor, models: Tensor
@@ -68,37 +69,33 @@ class Optimizer:
         moments = [moment[models] for moment in self.moments]
         self._bind(configurations, parameters, self.n_weights, moments)
 
-    def step(self, models: slice, grads: Tensor, lr: Tensor, t: int) -> None:
-        """One step of the models in ``models``.
+    def step(self, grads: Tensor, lr: Tensor, t: int) -> None:
+        """One step of all models.
 
         Args:
-            models: rows of the parameter matrix.
-            grads: ``(n_models, n_parameters)``, the gradient of each model's loss, of which the
-                rows ``models`` are used and changed.
+            grads: ``(n_models, n_parameters)``, the gradient of each model's loss; overwritten.
             lr: ``(n_models, 1)``.
-            t: the number of this step of these models, from 1.
+            t: the number of this step, from 1.
         """
-        chunks = self._chunks(models, grads)
+        chunks = self._chunks(grads)
         if self._clips:
             # The norm is that of the whole gradient, of which L1 is a part.
             for chunk in chunks:
                 chunk.add_l1()
-            norms = torch.linalg.vector_norm(grads[models], dim=1, keepdim=True)
-            grads[models].mul_((self._max_grad_norm[models] / (norms + 1e-6)).clamp_(max=1))
+            norms = torch.linalg.vector_norm(grads, dim=1, keepdim=True)
+            grads.mul_((self._max_grad_norm / (norms + 1e-6)).clamp_(max=1))
         for chunk in chunks:
             if not self._clips:
                 chunk.add_l1()
             chunk.update(lr if len(lr) == len(chunk.parameters) else lr[chunk.rows], t)
 
-    def _chunks(self, models: slice, grads: Tensor) -> list["_Chunk"]:
-        first, last, _ = models.indices(len(self.parameters))
-        key = first, last, grads.data_ptr()
-        if key not in self._made:
-            step = max(CHUNK // (last - first), 1)
+    def _chunks(self, grads: Tensor) -> list["_Chunk"]:
+        if grads.data_ptr() not in self._made:
+            step = max(CHUNK // len(self.parameters), 1)
             chunks = []
-            scratch = self.parameters.new_empty(max(CHUNK, last - first))
-            start = first
-            for _, group in groupby(self.configurations[first:last], lambda c: c.optimizer):
+            scratch = self.parameters.new_empty(max(CHUNK, len(self.parameters)))
+            start = 0
+            for _, group in groupby(self.configurations, lambda c: c.optimizer):
                 own = list(group)
                 rows = slice(start, start + len(own))
                 start = rows.stop
@@ -110,8 +107,8 @@ class Optimizer:
                     chunks.append(
                         _Chunk(own, rows, n_weights, parameters, of_parameters, moments, scratch)
                     )
-            self._made[key] = chunks
-        return self._made[key]
+            self._made[grads.data_ptr()] = chunks
+        return self._made[grads.data_ptr()]
 
 
 class _Chunk:

@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from hw1.datasets import Dataset, digits, function
 from hw1.training import Configuration, Lockstep
-from hw1.training.augmentation import augment
+from hw1.training.augmentation import augment, draw
 from hw1.training.keys import KeyedDropout, fold_in, keys, with_keyed_dropout
-from hw1.training.lockstep import AUGMENTATION, DROPOUT, Family, build
+from hw1.training.lockstep import Family, build
+from hw1.training.plan import AUGMENTATION, DROPOUT
 
 K = 3
 # In double precision rounding cannot hide a mistake, nor an optimizer blow it up.
@@ -83,7 +84,8 @@ def train_alone(
             inputs, targets = dataset.inputs[batch[0]], dataset.targets[batch[0]]
             if c.augments and inputs.dim() == 4:
                 key = fold_in(fold_in(keys([seed]), AUGMENTATION), step)
-                inputs = augment(inputs[None], [c], key)[0]
+                moves = draw([c], key, len(inputs), inputs.shape[2:])
+                inputs = augment(inputs[None], moves)[0]
             layers = [module for module in model.modules() if isinstance(module, KeyedDropout)]
             for i, layer in enumerate(layers):
                 layer.key = fold_in(fold_in(fold_in(keys([seed])[0], DROPOUT), step), i)

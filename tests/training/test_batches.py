@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from training.alone import DIGITS, REGRESSION, assert_same_networks, folds, train_alone
 
 from hw1.datasets import Dataset, digits
 from hw1.models import CNN, MLP
 from hw1.models.activations import ACTIVATIONS
 from hw1.training import Configuration, Lockstep
-from hw1.training.lockstep import Family, choose_precision, footprint
+from hw1.training.lockstep import Family, Way, footprint
+from hw1.training.precision import choose_precision
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +46,14 @@ def changed(c: Configuration, **changes: Any) -> Configuration:
     return replace(c, **changes, model=c.model | network)
 
 
-def check(family: Family, dataset: Dataset, configurations: Sequence[Configuration]) -> None:
+def check(
+    family: Family, dataset: Dataset, configurations: Sequence[Configuration], way: Way
+) -> None:
     """Train them together; hold each, after its own last epoch, to what it becomes alone."""
     rows = [folds(dataset)[0][i % 3] for i in range(len(configurations))]
     seeds = range(10, 10 + len(configurations))
-    models = Lockstep(family, configurations, dataset, rows, seeds)
-    assert models.way == ("dense" if family is MLP else "in turn")
+    models = Lockstep(family, configurations, dataset, rows, seeds, way=way)
+    assert models.way == way
     for epoch in range(max(c.epochs for c in configurations)):
         models.train_epoch()
         for i, c in enumerate(configurations):
@@ -59,6 +61,9 @@ def check(family: Family, dataset: Dataset, configurations: Sequence[Configurati
                 alone = train_alone(family, c, dataset, rows[i], seeds[i], c.epochs)
                 assert_same_networks(models.model(i), alone)
 
+
+# Dense networks are trained by compiled code on a CPU, as one tensor program elsewhere.
+DENSE_WAYS: tuple[Way, ...] = ("compiled", "stacked")
 
 # For each hyperparameter that may differ in a batch: what the other models have of it.
 DIFFERENCES: dict[str, list[dict[str, Any]]] = {
@@ -162,26 +167,29 @@ def without(changes: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if name not in names}
 
 
+@pytest.mark.parametrize("way", DENSE_WAYS)
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_one_hyperparameter_differs_in_a_dense_batch(name: str) -> None:
-    check(MLP, REGRESSION, [DENSE, *(changed(DENSE, **d) for d in DIFFERENCES[name])])
+def test_one_hyperparameter_differs_in_a_dense_batch(name: str, way: Way) -> None:
+    check(MLP, REGRESSION, [DENSE, *(changed(DENSE, **d) for d in DIFFERENCES[name])], way)
 
 
 @pytest.mark.parametrize("name", [*DIFFERENCES, *OF_IMAGES])
 def test_one_hyperparameter_differs_in_a_batch_in_turn(name: str) -> None:
     others = (DIFFERENCES | OF_IMAGES)[name]
-    check(CNN, DIGITS, [IN_TURN, *(changed(IN_TURN, **d) for d in others)])
+    check(CNN, DIGITS, [IN_TURN, *(changed(IN_TURN, **d) for d in others)], "in turn")
 
 
+@pytest.mark.parametrize("way", DENSE_WAYS)
 @pytest.mark.parametrize("name", OF_IMAGES)
-def test_one_hyperparameter_of_images_differs_in_a_dense_batch(name: str) -> None:
+def test_one_hyperparameter_of_images_differs_in_a_dense_batch(name: str, way: Way) -> None:
     base = changed(DENSE, epochs=2)
-    check(MLP, DIGITS, [base, *(changed(base, **d) for d in OF_IMAGES[name])])
+    check(MLP, DIGITS, [base, *(changed(base, **d) for d in OF_IMAGES[name])], way)
 
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_widths_differ(activation: str, batch_norm: bool) -> None:
+@pytest.mark.parametrize("way", DENSE_WAYS)
+def test_widths_differ(way: Way, activation: str, batch_norm: bool) -> None:
     model = {**DENSE.model, "activation": activation, "batch_norm": batch_norm}
     base = replace(DENSE, model=model)
     others = [
@@ -190,18 +198,39 @@ def test_widths_differ(activation: str, batch_norm: bool) -> None:
         {"widths": (1, 2), "max_grad_norm": 0.2, "momentum": 0.9},
         {"widths": (5, 5), "optimizer": "rmsprop", "lr": 0.003},
     ]
-    check(MLP, REGRESSION, [base, *(changed(base, **other) for other in others)])
+    check(MLP, REGRESSION, [base, *(changed(base, **other) for other in others)], way)
 
 
 @pytest.mark.parametrize("dataset", [REGRESSION, DIGITS], ids=["regression", "classification"])
 @pytest.mark.parametrize("activation", ["sigmoid", "elu"])
-def test_everything_differs_in_a_dense_batch(activation: str, dataset: Dataset) -> None:
+@pytest.mark.parametrize("way", DENSE_WAYS)
+def test_everything_differs_in_a_dense_batch(way: Way, activation: str, dataset: Dataset) -> None:
     base = replace(DENSE, model={**DENSE.model, "activation": activation})
-    check(MLP, dataset, [changed(base, **different) for different in ALL])
+    check(MLP, dataset, [changed(base, **different) for different in ALL], way)
+
+
+def test_even_architectures_differ_where_each_model_is_trained_by_itself() -> None:
+    dense: list[dict[str, Any]] = [
+        {"widths": (), "activation": "relu", "batch_norm": False},
+        {"widths": (7, 5, 3), "activation": "gelu", "batch_norm": False, "dropout": 0.0},
+        {"widths": (20,), "activation": "silu", "dropout": 0.5},
+    ]
+    others = [
+        replace(DENSE, batch_size=b, model=m) for b, m in zip((9, 60, 17), dense, strict=True)
+    ]
+    check(MLP, REGRESSION, [DENSE, *others], "compiled")
+    images: list[dict[str, Any]] = [
+        {"channels": (2, 4), "activation": "relu", "head": "average"},
+        {"channels": (3,), "kernel_size": 5, "batch_norm": False, "pooling": "average"},
+    ]
+    others = [
+        replace(IN_TURN, batch_size=b, model=m) for b, m in zip((25, 90), images, strict=True)
+    ]
+    check(CNN, DIGITS, [IN_TURN, *others], "in turn")
 
 
 def test_everything_differs_in_a_batch_in_turn() -> None:
-    check(CNN, DIGITS, [changed(IN_TURN, **without(d, "widths")) for d in ALL])
+    check(CNN, DIGITS, [changed(IN_TURN, **without(d, "widths")) for d in ALL], "in turn")
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, 2**20])
@@ -210,11 +239,11 @@ def test_the_blocks_of_an_update_change_nothing(
 ) -> None:
     # Also where a block holds weights and biases, and where the models are more than its elements.
     monkeypatch.setattr("hw1.training.optimizers.CHUNK", chunk)
-    check(MLP, REGRESSION, [changed(DENSE, **different) for different in ALL])
+    check(MLP, REGRESSION, [changed(DENSE, **different) for different in ALL], "stacked")
 
 
-@pytest.mark.parametrize("family", [MLP, CNN])
-def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(family: Family) -> None:
+@pytest.mark.parametrize(("family", "way"), [(MLP, "compiled"), (MLP, "stacked"), (CNN, "in turn")])
+def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(family: Family, way: Way) -> None:
     base, dataset = (DENSE, REGRESSION) if family is MLP else (IN_TURN, DIGITS)
     names = () if family is MLP else ("widths",)
     configurations = [changed(base, **without(d, *names, "epochs"), epochs=5) for d in ALL]
@@ -230,6 +259,7 @@ def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(family: Family)
             [same[i] for i in which],
             [30 + i for i in which],
             validation_rows=[own_validation[i] for i in which],
+            way=way,
         )
         left = list(which)
         for epoch in range(5):
@@ -257,10 +287,11 @@ def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(family: Family)
         assert_same_networks(dropping.model(i), alone)
 
 
-def test_a_model_that_diverges_does_no_harm() -> None:
+@pytest.mark.parametrize("way", DENSE_WAYS)
+def test_a_model_that_diverges_does_no_harm(way: Way) -> None:
     explosive = changed(DENSE, lr=1e300, widths=(20, 20))
     rows = [torch.arange(60)] * 3
-    models = Lockstep(MLP, [DENSE, explosive, DENSE], REGRESSION, rows, [1, 2, 3])
+    models = Lockstep(MLP, [DENSE, explosive, DENSE], REGRESSION, rows, [1, 2, 3], way=way)
     for _ in range(DENSE.epochs):
         models.train_epoch()
     assert not models.parameters[1].isfinite().all()
@@ -270,7 +301,7 @@ def test_a_model_that_diverges_does_no_harm() -> None:
 
 
 def key(c: Configuration, family: Family = MLP, dataset: Dataset = REGRESSION) -> object:
-    return footprint(family, c, dataset).key
+    return footprint(family, c, dataset, way="stacked").key
 
 
 @pytest.mark.parametrize("name", [*DIFFERENCES, *OF_IMAGES])
@@ -303,7 +334,8 @@ def test_what_must_agree_is_in_the_key_of_dense_networks(model: dict[str, Any]) 
     other = replace(DENSE, model=DENSE.model | model)
     assert key(other) != key(DENSE)
     with pytest.raises(ValueError, match="one footprint key"):
-        Lockstep(MLP, [DENSE, other], REGRESSION, [torch.arange(60)] * 2, [0, 1])
+        rows = [torch.arange(60)] * 2
+        Lockstep(MLP, [DENSE, other], REGRESSION, rows, [0, 1], way="stacked")
 
 
 @pytest.mark.parametrize(
@@ -332,7 +364,7 @@ def test_the_batch_size_is_in_the_key() -> None:
 
 
 def test_the_way_is_that_of_the_layers() -> None:
-    assert footprint(MLP, DENSE, REGRESSION).way == "dense"
+    assert footprint(MLP, DENSE, REGRESSION).way == "compiled"
     assert footprint(CNN, IN_TURN, DIGITS).way == "in turn"
 
 
@@ -362,8 +394,8 @@ def test_convolutions_train_in_bfloat16() -> None:
     exact, rounded = in_both_precisions(CNN, c, epochs=1)
     assert (exact.precision, rounded.precision) == ("float32", "bfloat16")
     for models in (exact, rounded):
-        tensors: list[Tensor] = [models.parameters, *models.state()[1].values()]
-        assert {t.dtype for t in tensors if t.is_floating_point()} == {torch.float32}
+        state = models.model(0).state_dict().values()
+        assert {t.dtype for t in state if t.is_floating_point()} == {torch.float32}
         assert models.predict(torch.arange(9)).dtype == torch.float32
     assert not torch.equal(rounded.parameters, exact.parameters)
     # Adam makes a step of about lr whatever the gradient's size: in two steps few can part.

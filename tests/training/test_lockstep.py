@@ -18,7 +18,7 @@ from hw1.datasets import Dataset, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.training import Configuration, Lockstep
-from hw1.training.lockstep import Family, build
+from hw1.training.lockstep import Family, Way, build
 
 SEEDS = [11, 22, 33]
 
@@ -32,16 +32,19 @@ def double_precision() -> Iterator[None]:
 
 def check(family: Family, dataset: Dataset, c: Configuration, epochs: int) -> None:
     rows, _ = folds(dataset)
-    models = Lockstep(family, [c] * K, dataset, rows, SEEDS)
-    for _ in range(epochs):
-        models.train_epoch()
-    for i, seed in enumerate(SEEDS):
-        before = build(family, c, dataset, seed).state_dict()
-        after = models.model(i).state_dict()
-        assert any((before[name] != after[name]).any() for name in after)
-        assert_same_networks(
-            models.model(i), train_alone(family, c, dataset, rows[i], seed, epochs)
-        )
+    alone = [
+        train_alone(family, c, dataset, r, s, epochs) for r, s in zip(rows, SEEDS, strict=True)
+    ]
+    ways: list[Way | None] = ["compiled", "stacked"] if family is MLP else [None]
+    for way in ways:
+        models = Lockstep(family, [c] * K, dataset, rows, SEEDS, way=way)
+        for _ in range(epochs):
+            models.train_epoch()
+        for i, seed in enumerate(SEEDS):
+            before = build(family, c, dataset, seed).state_dict()
+            after = models.model(i).state_dict()
+            assert any((before[name] != after[name]).any() for name in after)
+            assert_same_networks(models.model(i), alone[i])
 
 
 SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 0.05}
@@ -211,6 +214,12 @@ def test_every_epoch_is_a_new_order_of_each_models_own_rows() -> None:
     assert set(torch.cat(epochs, 1)[1].tolist()) == set(rows[1].tolist())
 
 
+def normalized(inputs: Tensor, models: Lockstep, i: int) -> Tensor:
+    shape = [-1, *[1] * (inputs.dim() - 2)]  # one number a feature or channel
+    mean, std = models.plan.input_mean[i].view(shape), models.plan.input_std[i].view(shape)
+    return (inputs - mean) / std
+
+
 @pytest.mark.parametrize("dataset", [REGRESSION, DIGITS], ids=["regression", "classification"])
 def test_scores_are_scikit_learns_in_the_targets_own_units(dataset: Dataset) -> None:
     rows, validation = folds(dataset)
@@ -222,7 +231,7 @@ def test_scores_are_scikit_learns_in_the_targets_own_units(dataset: Dataset) -> 
     scores = models.score(validation)
     for i in range(K):
         plain = models.model(i)
-        x = (dataset.inputs[validation[i]] - models.input_mean[i]) / models.input_std[i]
+        x = normalized(dataset.inputs[validation[i]], models, i)
         outputs = plain(x).detach()
         targets = dataset.targets[validation[i]]
         if dataset.task == "regression":
@@ -387,7 +396,8 @@ def test_a_parameter_that_nothing_depends_on_is_refused() -> None:
 def test_what_must_agree_in_a_batch_is_checked() -> None:
     c = Configuration()
     with pytest.raises(ValueError, match="one footprint key"):
-        Lockstep(MLP, [c, replace(c, batch_size=5)], REGRESSION, [torch.arange(50)] * 2, [0, 1])
+        configurations, rows = [c, replace(c, batch_size=5)], [torch.arange(50)] * 2
+        Lockstep(MLP, configurations, REGRESSION, rows, [0, 1], way="stacked")
 
 
 def test_augmentation_leaves_rows_that_are_no_images_alone() -> None:

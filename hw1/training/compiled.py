@@ -1,0 +1,282 @@
+"""Dense networks on a CPU: tables for the compiled code that trains them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hw1.training.configuration import OPTIMIZERS
+from hw1.training.dense import Layers
+from hw1.training.dense_kernels import (
+    BATCH,
+    BIAS,
+    BUFFER,
+    KIND,
+    N_BATCHES,
+    N_IN,
+    N_LAYERS,
+    N_OUT,
+    N_PARAMETERS,
+    N_WEIGHTS,
+    OPTIMIZER,
+    START,
+    STEPS,
+    UNITS,
+    WEIGHT,
+    WIDEST,
+    evaluate,
+    train,
+)
+from hw1.training.keys import KeyedDropout
+from hw1.training.layer_kernels import (
+    BATCH_NORM,
+    DROPOUT,
+    ELU,
+    GELU,
+    LEAKY_RELU,
+    LINEAR,
+    RELU,
+    SIGMOID,
+    SILU,
+    TANH,
+)
+from hw1.training.plan import Plan
+from hw1.training.precision import Precision
+from hw1.training.threads import run
+from hw1.training.update import settings
+
+KINDS: dict[type[nn.Module], int] = {
+    nn.Linear: LINEAR,
+    nn.BatchNorm1d: BATCH_NORM,
+    KeyedDropout: DROPOUT,
+    nn.ReLU: RELU,
+    nn.LeakyReLU: LEAKY_RELU,
+    nn.ELU: ELU,
+    nn.GELU: GELU,
+    nn.SiLU: SILU,
+    nn.Tanh: TANH,
+    nn.Sigmoid: SIGMOID,
+}
+CALL = 5e8
+"""Floating-point operations in a call of the compiled code, about: some milliseconds, so that
+models can take turns and what waits for an end does not wait for long."""
+WORTH_A_THREAD = 2e7
+"""Operations below which handing them to another thread costs more than it saves."""
+EVALUATED = 128
+"""Rows that are evaluated at a time."""
+
+
+def is_compilable(layers: Layers) -> bool:
+    """Whether the compiled code knows these layers."""
+    exact = all(getattr(layer, "approximate", "none") == "none" for _, layer in layers)
+    return bool(layers) and exact and all(type(layer) in KINDS for _, layer in layers)
+
+
+class Compiled:
+    """Trains models whose networks are chains of dense layers, each of them its own.
+
+    Args:
+        plan: what to train them on.
+        networks: the layers of each model, with their initial weights.
+
+    Attributes:
+        parameters: ``(n_models, most_parameters)``, each model's own in front, weights first.
+    """
+
+    precision: Precision = "float32"
+
+    def __init__(self, plan: Plan, networks: Sequence[Layers]) -> None:
+        self.plan = plan
+        self.layers = list(networks)
+        n_models, longest = len(networks), max(map(len, networks))
+        dtype = plan.lr.dtype
+        self._table = np.zeros((n_models, longest, 7), np.int64)
+        self._constants = np.zeros((n_models, longest, 2), plan.lr.numpy().dtype)
+        self._sizes = np.zeros((n_models, 8), np.int64)
+        n_inputs = plan.dataset.inputs[0].numel()
+        n_buffers = [self._lay_out(i, n_inputs) for i in range(n_models)]
+        self._sizes[:, BATCH] = plan.batch_sizes
+        self._sizes[:, STEPS] = plan.steps
+        self._sizes[:, OPTIMIZER] = [OPTIMIZERS.index(c.optimizer) for c in plan.configurations]
+        self._settings = settings(plan.configurations, self._constants.dtype)
+        most = int(self._sizes[:, N_PARAMETERS].max())
+        self.parameters = torch.zeros(n_models, most, dtype=dtype)
+        self.buffers = torch.zeros(n_models, max(n_buffers), dtype=dtype)
+        self._moments = [torch.zeros_like(self.parameters) for _ in range(2)]
+        with torch.no_grad():
+            for i, network in enumerate(networks):
+                own = self.named(i)
+                for name, layer in network:
+                    for key, value in layer.state_dict().items():
+                        own[f"{name}.{key}"].copy_(value)
+        self._inputs = plan.dataset.inputs.flatten(1).numpy()
+        shape = plan.dataset.input_shape
+        self._image = (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
+        classes, numbers = np.empty(0, np.int64), np.empty((0, 1), self._constants.dtype)
+        if plan.dataset.task == "regression":
+            numbers = plan.dataset.targets.to(dtype).numpy()
+        else:
+            classes = plan.dataset.targets.numpy()
+        self._targets, self._classes = numbers, classes
+
+    def _lay_out(self, i: int, width: int) -> int:
+        """Write the table of model ``i``'s layers; answers with the number of its buffers."""
+        place = {True: 0, False: self._n_weights(i)}  # of the next weights, and of the others
+        start, n_buffers, widest = 0, 1, width
+        for k, (_, layer) in enumerate(self.layers[i]):
+            row = self._table[i, k]
+            row[KIND] = KINDS[type(layer)]
+            row[N_IN], row[START] = width, start
+            row[[WEIGHT, BIAS, BUFFER]] = -1
+            start += width
+            for column, name in ((WEIGHT, "weight"), (BIAS, "bias")):
+                parameter = getattr(layer, name, None)
+                if parameter is not None:
+                    is_weight = parameter.dim() > 1
+                    row[column] = place[is_weight]
+                    place[is_weight] += parameter.numel()
+            if isinstance(layer, nn.Linear):
+                width = layer.out_features
+            elif isinstance(layer, nn.BatchNorm1d):
+                self._constants[i, k] = layer.eps, layer.momentum
+                row[BUFFER] = n_buffers
+                n_buffers += 2 * width
+            elif isinstance(layer, KeyedDropout):
+                self._constants[i, k, 0] = float(layer.p)
+            elif isinstance(layer, nn.LeakyReLU):
+                self._constants[i, k, 0] = layer.negative_slope
+            elif isinstance(layer, nn.ELU):
+                self._constants[i, k, 0] = layer.alpha
+            row[N_OUT] = width
+            widest = max(widest, width)
+        columns = [N_LAYERS, UNITS, WIDEST, N_PARAMETERS]
+        self._sizes[i, columns] = len(self.layers[i]), start + width, widest, place[False]
+        self._sizes[i, N_WEIGHTS] = place[True]
+        return n_buffers
+
+    def _n_weights(self, i: int) -> int:
+        parameters = (p for _, layer in self.layers[i] for p in layer.parameters())
+        return sum(p.numel() for p in parameters if p.dim() > 1)
+
+    def named(self, i: int) -> dict[str, Tensor]:
+        """The parameters and buffers of model ``i`` by name, sharing their memory."""
+        found: dict[str, Tensor] = {}
+        own, buffers = self.parameters[i], self.buffers[i]
+        for row, (name, layer) in zip(self._table[i].tolist(), self.layers[i], strict=False):
+            n_in, n_out = row[N_IN], row[N_OUT]
+            weight, bias, buffer = row[WEIGHT], row[BIAS], row[BUFFER]
+            if isinstance(layer, nn.Linear):
+                found[f"{name}.weight"] = own[weight : weight + n_in * n_out].view(n_in, n_out).t()
+            elif isinstance(layer, nn.BatchNorm1d):
+                found[f"{name}.weight"] = own[weight : weight + n_in]
+                found[f"{name}.running_mean"] = buffers[buffer : buffer + n_in]
+                found[f"{name}.running_var"] = buffers[buffer + n_in : buffer + 2 * n_in]
+                found[f"{name}.num_batches_tracked"] = buffers[N_BATCHES]
+            if bias >= 0:
+                found[f"{name}.bias"] = own[bias : bias + n_out]
+        return found
+
+    def n_parameters(self, i: int) -> int:
+        """The number of parameters of model ``i``."""
+        return int(self._sizes[i, N_PARAMETERS])
+
+    def keep(self, models: Sequence[int]) -> None:
+        """Go on with these models alone; the plan has forgotten the others already."""
+        chosen = torch.tensor(models)
+        self.layers = [self.layers[i] for i in models]
+        for name in ("_table", "_constants", "_sizes", "_settings"):
+            setattr(self, name, getattr(self, name)[models])
+        self.parameters, self.buffers = self.parameters[chosen], self.buffers[chosen]
+        self._moments = [moment[chosen] for moment in self._moments]
+
+    def _groups(self, operations: np.ndarray, n_threads: int) -> list[tuple[int, int]]:
+        """Neighbouring models that share a call: first, last excluded.
+
+        Args:
+            operations: of each model.
+        """
+        least = max(WORTH_A_THREAD, operations.sum() / (8 * n_threads))
+        bounds, total = [0], 0.0
+        for i, own in enumerate(operations):
+            total += own
+            if total >= least:
+                bounds.append(i + 1)
+                total = 0.0
+        if total > 0:
+            bounds[1:] = [*bounds[1:-1], len(operations)] if bounds[1:] else [len(operations)]
+        return list(pairwise(bounds))
+
+    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
+        """Train every model for one epoch."""
+        plan, sizes = self.plan, self._sizes
+        order = plan.order(epoch).numpy()
+        # Forward, backward by the inputs and by the weights: two operations a weight and row each.
+        per_step = 6.0 * sizes[:, N_PARAMETERS] * sizes[:, BATCH]
+        tasks = [
+            self._train(first, last, epoch, order, float(per_step[first]))
+            for first, last in self._groups(per_step * sizes[:, STEPS], n_threads)
+        ]
+        run(tasks, n_threads, on_step)
+
+    def _train(
+        self, first: int, last: int, epoch: int, order: np.ndarray, per_step: float
+    ) -> Iterator[None]:
+        plan, sizes = self.plan, self._sizes
+        most = int(sizes[first:last, STEPS].max())
+        # Images are moved by model, and large models are interrupted within an epoch.
+        alone = last == first + 1
+        at_once = max(int(CALL / per_step), 1) if alone else most
+        for step in range(0, most, at_once):
+            end = min(step + at_once, most)
+            moves = np.empty((1, 0, 7), np.int32)
+            if plan.augments:
+                moves = self._moves(first, last, epoch, step, end)
+            train(
+                first, last, step, end, epoch,
+                sizes, self._table, self._constants, self._settings,
+                plan.label_smoothing.numpy(),
+                self.parameters.numpy(), self._moments[0].numpy(), self._moments[1].numpy(),
+                self.buffers.numpy(), plan.dropout_keys.numpy().view(np.uint32),
+                plan.lr.numpy(), order, moves,
+                self._inputs, self._image, plan.input_mean.numpy(), plan.input_std.numpy(),
+                self._targets, self._classes, plan.target_mean.numpy(), plan.target_std.numpy(),
+            )  # fmt: skip
+            yield
+
+    def _moves(self, first: int, last: int, epoch: int, step: int, end: int) -> np.ndarray:
+        """What is done to the images of these steps, ``(n, most_rows, 7)``."""
+        by_model = []
+        for i in range(first, last):
+            steps, batch = self.plan.steps[i], self.plan.batch_sizes[i]
+            numbers = epoch * steps + np.arange(step, min(end, steps))
+            drawn = self.plan.moves(slice(i, i + 1), numbers, batch)
+            by_model.append(drawn.view(-1, 7))
+        return nn.utils.rnn.pad_sequence(by_model, batch_first=True).numpy()
+
+    def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
+        """What the models say of rows of the data, ``(n_models, n_rows, n_outputs)``.
+
+        Args:
+            rows: ``(n_models, n_rows)``.
+            n_threads: of the processor.
+            on_step: see `hw1.training.threads.run`.
+        """
+        plan = self.plan
+        outputs = self.parameters.new_empty(*rows.shape, plan.dataset.n_outputs)
+        numbers = rows.contiguous().numpy()
+
+        def evaluate_some(first: int, last: int) -> Iterator[None]:
+            evaluate(
+                first, last, EVALUATED,
+                self._sizes, self._table, self._constants, self.parameters.numpy(),
+                self.buffers.numpy(), numbers, self._inputs, self._image,
+                plan.input_mean.numpy(), plan.input_std.numpy(), outputs.numpy(),
+            )  # fmt: skip
+            yield
+
+        operations = 2.0 * self._sizes[:, N_PARAMETERS] * rows.shape[1]
+        tasks = [evaluate_some(first, last) for first, last in self._groups(operations, n_threads)]
+        run(tasks, n_threads, on_step)
+        return outputs

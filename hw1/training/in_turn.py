@@ -1,0 +1,214 @@
+"""Models one after another, an epoch each; on a CPU several at a time, each on a thread."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hw1.errors import InputError
+from hw1.training.configuration import OPTIMIZERS
+from hw1.training.functional import IDLE, RANDOM, random_state
+from hw1.training.fused import fused
+from hw1.training.keys import KeyedDropout, fold_in
+from hw1.training.loading import load
+from hw1.training.metrics import loss_gradients
+from hw1.training.optimizers import Optimizer
+from hw1.training.plan import Plan
+from hw1.training.precision import Precision
+from hw1.training.threads import run
+from hw1.training.update import settings, update
+
+
+class InTurn:
+    """Trains any networks, each by itself.
+
+    The parameters of a network are parts of one vector, so that an optimizer's step is one pass.
+
+    Args:
+        plan: what to train them on.
+        networks: one a model, with their initial weights, on the device of the data.
+        precision: of convolutions and matrix products.
+    """
+
+    def __init__(self, plan: Plan, networks: Sequence[nn.Module], precision: Precision) -> None:
+        self.plan = plan
+        self.precision = precision
+        self._models = [_Model(plan, i, network, precision) for i, network in enumerate(networks)]
+
+    @property
+    def parameters(self) -> Tensor:
+        """A copy of the parameters, ``(n_models, n_parameters)``, where all have as many."""
+        return torch.stack([model.parameters for model in self._models])
+
+    def named(self, i: int) -> dict[str, Tensor]:
+        """The parameters and buffers of model ``i`` by name, sharing their memory."""
+        network = self._models[i].network
+        return dict(network.named_parameters()) | dict(network.named_buffers())
+
+    def n_parameters(self, i: int) -> int:
+        """The number of parameters of model ``i``."""
+        return self._models[i].parameters.numel()
+
+    def keep(self, models: Sequence[int]) -> None:
+        """Go on with these models alone; the plan has forgotten the others already."""
+        self._models = [self._models[i] for i in models]
+        for i, model in enumerate(self._models):
+            model.number = i
+
+    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
+        """Train every model for one epoch."""
+        order = self.plan.order(epoch)
+        tasks = [m.train(epoch, order[i]) for i, m in enumerate(self._models)]
+        run(tasks, self._threads(n_threads), on_step)
+
+    def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
+        """What the models say of rows of the data, ``(n_models, n_rows, n_outputs)``.
+
+        Args:
+            rows: ``(n_models, n_rows)``.
+            n_threads: of the processor.
+            on_step: see `hw1.training.threads.run`.
+        """
+        outputs = self.plan.lr.new_empty(*rows.shape, self.plan.dataset.n_outputs)
+        tasks = [m.evaluate(rows[i], outputs[i]) for i, m in enumerate(self._models)]
+        run(tasks, self._threads(n_threads), on_step)
+        return outputs
+
+    def _threads(self, n_threads: int) -> int:
+        # A GPU does one thing at a time anyway.
+        return n_threads if self.plan.lr.device.type == "cpu" else 1
+
+
+class _Model:
+    """One network and its optimizer."""
+
+    def __init__(self, plan: Plan, number: int, network: nn.Module, precision: Precision) -> None:
+        self.plan, self.number, self.network = plan, number, network
+        self.precision = precision
+        named = sorted(network.named_parameters(), key=lambda item: item[1].dim() <= 1)
+        self._parameters = [parameter for _, parameter in named]
+        self._n_weights = sum(p.numel() for p in self._parameters if p.dim() > 1)
+        self.parameters = plan.lr.new_empty(sum(p.numel() for p in self._parameters))
+        self._grads = torch.zeros_like(self.parameters)
+        self._moments = [torch.zeros_like(self.parameters) for _ in range(2)]
+        with torch.no_grad():
+            views = self._views(self.parameters)
+            for parameter, view in zip(self._parameters, views, strict=True):
+                view.copy_(parameter)
+                parameter.data = view
+        self._of_grads = self._views(self._grads)
+        self._dropouts = [m for m in network.modules() if isinstance(m, KeyedDropout)]
+        self._on_cpu = plan.lr.device.type == "cpu"
+        self._fused = fused(network) if self._on_cpu else network
+        configuration = plan.configurations[number]
+        if self._on_cpu:
+            self._kind = OPTIMIZERS.index(configuration.optimizer)
+            (self._settings,) = settings([configuration], plan.lr.numpy().dtype)
+        else:
+            self._optimizer = Optimizer([configuration], self.parameters[None], self._n_weights)
+        shape = plan.dataset.input_shape
+        self._image = (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
+
+    def _views(self, vector: Tensor) -> list[Tensor]:
+        """What a vector holds for each parameter; for convolutions with the channels last."""
+        views = []
+        flat = vector.split([p.numel() for p in self._parameters])
+        for values, parameter in zip(flat, self._parameters, strict=True):
+            shape = parameter.shape
+            if len(shape) == 4:
+                out, channels, height, width = shape
+                views.append(values.view(out, height, width, channels).permute(0, 3, 1, 2))
+            else:
+                views.append(values.view(shape))
+        return views
+
+    def train(self, epoch: int, order: Tensor) -> Iterator[None]:
+        """Train for an epoch; ``order`` holds its rows."""
+        plan, i = self.plan, self.number
+        steps, batch = plan.steps[i], plan.batch_sizes[i]
+        self._fused.train()
+        for step, rows in enumerate(order[: steps * batch].view(steps, batch)):
+            self._step(rows, epoch * steps + step)
+            yield
+
+    def evaluate(self, rows: Tensor, outputs: Tensor) -> Iterator[None]:
+        """Write what the network says of ``rows`` to ``outputs``."""
+        self._fused.eval()
+        with torch.no_grad():
+            outputs.copy_(self._forward(self._load(rows, None)[0]))
+        yield
+
+    def _load(self, rows: Tensor, step: int | None) -> tuple[Tensor, Tensor]:
+        """Normalised inputs and targets, augmented if they are those of a step."""
+        plan, one = self.plan, slice(self.number, self.number + 1)
+        steps = None if step is None else np.array([step])
+        if not self._on_cpu:
+            inputs, targets = plan.load(one, rows[None, None], steps)
+            return inputs[0, 0], targets[0, 0]
+        inputs = plan.lr.new_empty(len(rows), *plan.dataset.input_shape)
+        moves = np.empty((0, 7), np.int32)
+        if steps is not None and plan.augments:
+            moves = plan.moves(one, steps, len(rows))[0, 0].numpy()
+        load(
+            plan.dataset.inputs.flatten(1).numpy(), rows.numpy(), self._image,
+            plan.input_mean[self.number].numpy(), plan.input_std[self.number].numpy(),
+            moves, inputs.flatten(1).numpy(),
+        )  # fmt: skip
+        targets = plan.dataset.targets[rows]
+        if plan.dataset.task == "regression":
+            targets = (targets - plan.target_mean[self.number]) / plan.target_std[self.number]
+        return inputs, targets
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        inputs = _channels_last(inputs)
+        rounds = self.precision == "bfloat16"
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=rounds):
+            outputs: Tensor = self._fused(inputs)
+        return outputs.to(inputs.dtype)
+
+    def _step(self, rows: Tensor, step: int) -> None:
+        plan, i = self.plan, self.number
+        inputs, targets = self._load(rows, step)
+        step_key = fold_in(plan.dropout_keys[i], step)
+        for number, layer in enumerate(self._dropouts):
+            layer.key, layer.calls = fold_in(step_key, number), 0
+        before = random_state(inputs.device) if step == 0 else None
+        outputs = self._forward(inputs)
+        if before is not None and not torch.equal(before, random_state(inputs.device)):
+            raise InputError(RANDOM.format(type(self.network).__name__))
+        of_outputs = loss_gradients(
+            plan.dataset.task,
+            outputs.detach()[None],
+            targets[None],
+            plan.label_smoothing[i : i + 1],
+        )[0]
+        try:
+            grads = torch.autograd.grad(outputs, self._parameters, of_outputs)
+        except RuntimeError as error:
+            if "not have been used" not in str(error):
+                raise
+            raise InputError(IDLE.format(type(self.network).__name__)) from error
+        with torch.no_grad():
+            torch._foreach_copy_(self._of_grads, grads)
+            self._update(step)
+
+    def _update(self, step: int) -> None:
+        lr = self.plan.lr[self.number, step]
+        if not self._on_cpu:
+            self._optimizer.step(self._grads[None], lr.view(1, 1), step + 1)
+            return
+        first, second = (moment.numpy() for moment in self._moments)
+        update(
+            self._kind, self._settings, self.parameters.numpy(), self._grads.numpy(),
+            first, second, self._n_weights, lr.numpy()[()], step + 1,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+def _channels_last(inputs: Tensor) -> Tensor:
+    if inputs.dim() != 4:
+        return inputs
+    _, channels, height, width = inputs.shape
+    last = inputs.contiguous(memory_format=torch.channels_last)
+    # Of images with one channel the strides alone say so, and convolutions follow them.
+    return last.as_strided(inputs.shape, (height * width * channels, 1, width * channels, channels))

@@ -1,0 +1,243 @@
+"""What a batch of models is trained on, and in which order: the same on every device."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from hw1.datasets import Dataset
+from hw1.errors import ArchitectureError
+from hw1.training.augmentation import augment, draw
+from hw1.training.configuration import Configuration
+from hw1.training.keys import fold_in, keys, permutations
+from hw1.training.schedules import lr_schedule
+
+# What a model's key is folded with before it is used, so that no two uses share numbers.
+ORDER, DROPOUT, AUGMENTATION = range(3)
+ORDERED = 2**18
+"""Places of rows that are drawn at once, for several epochs of small data."""
+
+
+class Plan:
+    """The rows, normalisation, learning rates and random keys of ``n_models`` models.
+
+    Args:
+        configurations: one a model.
+        dataset: the rows, on the device on which to train.
+        rows: the training rows of each model, int64; where one model has more rows than another,
+            each epoch leaves out some of them at random.
+        seeds: one a model.
+        normalises: whether there is batch norm, which needs batches of two rows.
+
+    Attributes:
+        batch_sizes: the rows of each model's batches: an epoch is cut into the fewest batches
+            that the configuration's ``batch_size`` allows, all of one size.
+        steps: of each model in an epoch.
+        lr: ``(n_models, most_steps)``, of all epochs.
+        label_smoothing: ``(n_models,)``.
+        input_mean, input_std: ``(n_models, n_features)``, or ``(n_models, channels)`` of images.
+        target_mean, target_std: ``(n_models, n_outputs)``; zero and one for classes.
+        dropout_keys: ``(n_models, 2)``.
+
+    Raises:
+        ArchitectureError: there is batch norm, and too few rows for it.
+    """
+
+    def __init__(
+        self,
+        configurations: Sequence[Configuration],
+        dataset: Dataset,
+        rows: Sequence[Tensor],
+        seeds: Sequence[int],
+        *,
+        normalises: bool,
+    ) -> None:
+        device, dtype = dataset.inputs.device, torch.get_default_dtype()
+        self.configurations = list(configurations)
+        self.dataset = dataset
+        self._rows = pad_sequence(list(rows), batch_first=True).to(device)
+        self._lengths = torch.tensor([len(r) for r in rows], device=device)
+        n_rows = min(len(r) for r in rows)
+        self.steps = [-(-n_rows // c.batch_size) for c in configurations]
+        self.batch_sizes = [n_rows // steps for steps in self.steps]
+        if normalises and min(self.batch_sizes) < 2:
+            smallest = min(c.batch_size for c in configurations)
+            raise ArchitectureError(
+                f"batch norm needs batches of two rows, and {n_rows} training rows in batches of "
+                f"{smallest} at most give batches of one"
+            )
+        schedules: dict[tuple[Configuration, int] | int, Tensor] = {}
+        for c, steps in zip(configurations, self.steps, strict=True):
+            if id(c) not in schedules:  # the folds of a trial have one
+                schedules[id(c)] = lr_schedule(c, steps)
+        self.lr = pad_sequence([schedules[id(c)] for c in configurations], batch_first=True)
+        self.lr = self.lr.to(device, dtype)
+        smoothing = [c.label_smoothing for c in configurations]
+        self.label_smoothing = torch.tensor(smoothing, dtype=dtype, device=device)
+        model_keys = keys(seeds).to(device)
+        self._order_keys, self.dropout_keys, self._augmentation_keys = (
+            fold_in(model_keys, purpose) for purpose in (ORDER, DROPOUT, AUGMENTATION)
+        )
+        self.input_mean, self.input_std = self._statistics(dataset.inputs)
+        if dataset.task == "regression":
+            self.target_mean, self.target_std = self._statistics(dataset.targets)
+        else:
+            self.target_mean = torch.zeros(len(rows), dataset.n_outputs, dtype=dtype, device=device)
+            self.target_std = torch.ones_like(self.target_mean)
+        self._first_ordered, self._ordered = 0, self._rows.new_empty(0)
+
+    @property
+    def n_models(self) -> int:
+        """The number of models."""
+        return len(self.configurations)
+
+    @property
+    def augments(self) -> bool:
+        """Whether images are changed at random."""
+        are_images = len(self.dataset.input_shape) == 3
+        return are_images and any(c.augments for c in self.configurations)
+
+    def keep(self, models: Sequence[int]) -> None:
+        """Go on with these models alone."""
+        for name in ("configurations", "steps", "batch_sizes"):
+            setattr(self, name, [getattr(self, name)[i] for i in models])
+        chosen = torch.tensor(models, device=self._rows.device)
+        for name in _OF_EACH_MODEL:
+            setattr(self, name, getattr(self, name)[chosen])
+        self._first_ordered, self._ordered = 0, self._rows.new_empty(0)
+
+    def _statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each model's training rows.
+
+        Each is ``(n_models, n_features)`` or, for images, ``(n_models, channels)``. A feature
+        that never varies is only centred.
+        """
+        moments = _moments_of_rows(values)
+        found: dict[bytes, tuple[Tensor, Tensor]] = {}  # each trial has the same folds
+        by_model = []
+        for rows, length in zip(self._rows, self._lengths.tolist(), strict=True):
+            own = rows[:length]
+            digest = own.cpu().numpy().tobytes()
+            if digest not in found:
+                mean, std = _mean_and_std(values, moments, own)
+                found[digest] = (
+                    mean.to(self.lr.dtype),
+                    torch.where(std > 0, std, 1.0).to(self.lr.dtype),
+                )
+            by_model.append(found[digest])
+        means, stds = zip(*by_model, strict=True)
+        return torch.stack(means), torch.stack(stds)
+
+    def order(self, epoch: int) -> Tensor:
+        """A new random order of each model's rows, ``(n_models, n_rows)``.
+
+        Batches are cut from it one after another; the rows that are over, fewer than there are
+        steps, sit this epoch out.
+        """
+        if not 0 <= epoch - self._first_ordered < len(self._ordered):
+            # Of small data the orders of many epochs cost no more launches than that of one.
+            left = max(c.epochs for c in self.configurations) - epoch
+            n_epochs = max(min(ORDERED // self._rows.numel(), left), 1)
+            epochs = torch.arange(epoch, epoch + n_epochs, dtype=torch.int32)
+            epochs = epochs.to(self._rows.device)[:, None]
+            places = permutations(fold_in(self._order_keys, epochs), self._lengths)
+            ordered = self._rows.expand(n_epochs, -1, -1).gather(2, places)
+            self._first_ordered, self._ordered = epoch, ordered
+        return self._ordered[epoch - self._first_ordered]
+
+    def moves(self, models: slice, steps: np.ndarray, batch_size: int) -> Tensor:
+        """What is done to the images of some steps: see `hw1.training.augmentation.draw`.
+
+        Args:
+            models: whose images.
+            steps: their numbers, from 0, over all epochs.
+            batch_size: the models' rows in a batch.
+
+        Returns:
+            ``(n_steps, n, batch_size, 7)``.
+        """
+        numbers = torch.from_numpy(steps.astype(np.int32)).to(self._rows.device)
+        step_keys = fold_in(self._augmentation_keys[models], numbers[:, None])
+        drawn = draw(
+            self.configurations[models] * len(steps),
+            step_keys.flatten(0, 1),
+            batch_size,
+            self.dataset.input_shape[1:],
+        )
+        return drawn.view(len(steps), -1, *drawn.shape[1:])
+
+    def load(
+        self, models: slice, rows: Tensor, steps: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The normalised inputs and targets of some rows.
+
+        Args:
+            models: whose rows these are.
+            rows: ``(n_steps, n, batch)``.
+            steps: the number of each step, over all epochs, for images to be augmented.
+
+        Returns:
+            ``(n_steps, n, batch, *input_shape)``, and targets likewise.
+        """
+        inputs = self.dataset.inputs[rows]
+        if steps is not None and self.augments:
+            inputs = augment(inputs, self.moves(models, steps, rows.shape[2]))
+        rest = [1] * (inputs.dim() - 4)
+        mean, std = (
+            values[models].view(-1, 1, values.shape[1], *rest)
+            for values in (self.input_mean, self.input_std)
+        )
+        inputs = (inputs.to(self.lr.dtype) - mean) / std
+        targets = self.dataset.targets[rows]
+        if self.dataset.task == "regression":
+            targets = (targets - self.target_mean[models, None]) / self.target_std[models, None]
+        return inputs, targets
+
+
+def _moments_of_rows(values: Tensor) -> tuple[Tensor, Tensor] | None:
+    """For uint8 pixels the sum of each row and channel, and that of the squares, as integers.
+
+    They are exact, and serve all folds: to look at every pixel once a fold takes as long as an
+    epoch of a small network.
+    """
+    if values.dtype != torch.uint8:
+        return None
+    flat = values.flatten(2)
+    sums, squares = [], []
+    for chunk in flat.split(256):  # few enough for the cache
+        wide = chunk.to(torch.int32)
+        sums.append(wide.sum(2))
+        squares.append(wide.square_().sum(2))
+    return torch.cat(sums), torch.cat(squares)
+
+
+def _mean_and_std(
+    values: Tensor, moments: tuple[Tensor, Tensor] | None, rows: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of some rows, feature by feature or channel by channel."""
+    if moments is None:
+        dims = (0, *range(2, values.dim()))
+        std, mean = torch.std_mean(values[rows].to(torch.get_default_dtype()), dims, correction=0)
+        return mean, std
+    total, squares = (moment[rows].sum(0) for moment in moments)
+    n = len(rows) * values[0, 0].numel()
+    mean = total.double() / n
+    return mean, (squares.double() / n - mean.square()).clamp_(min=0).sqrt()
+
+
+# The attributes whose first dimension is that of the models.
+_OF_EACH_MODEL = (
+    "lr",
+    "label_smoothing",
+    "input_mean",
+    "input_std",
+    "target_mean",
+    "target_std",
+    "dropout_keys",
+    "_order_keys",
+    "_augmentation_keys",
+    "_rows",
+    "_lengths",
+)

@@ -1,0 +1,216 @@
+"""Models of one architecture as one tensor program over the axis of the models."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hw1.training.dense import Dense, Layers
+from hw1.training.functional import Functional
+from hw1.training.keys import KeyedDropout, dropout_factors, fold_in
+from hw1.training.metrics import loss_gradients
+from hw1.training.optimizers import Optimizer
+from hw1.training.plan import Plan
+from hw1.training.precision import Precision
+from hw1.training.threads import torch_threads
+
+BLOCK = 2**18
+"""Elements of a layer, over all models, that are made ready for coming steps at once."""
+SMALL_STEP = 3e7
+"""Parameters times rows times models in a step below which one thread is used. On an idle
+machine two threads would save a third of so short a step; on a busy one their waiting for each
+other costs a multiple of it."""
+
+
+class Stacked:
+    """Trains models whose networks have one shape, or are dense and have one depth.
+
+    All their parameters are one matrix, weights first; narrower dense networks are padded with
+    zeros, which stay zero.
+
+    Args:
+        plan: what to train them on; the batch sizes of all models are the same.
+        networks: one a model, with their initial weights, on the device of the data.
+        layers: those of the first network, if all are dense; see `dense.dense_layers`.
+        precision: of matrix products in networks that are not dense.
+
+    Attributes:
+        parameters: ``(n_models, n_parameters)``.
+        buffers: by name, each ``(n_models, *size)``.
+    """
+
+    def __init__(
+        self, plan: Plan, networks: Sequence[nn.Module], layers: Layers, precision: Precision
+    ) -> None:
+        self.plan = plan
+        self._layers = layers
+        self.precision: Precision = "float32" if layers else precision
+        self._template = networks[0]
+        self._functional = Functional(self._template, getattr(torch, precision))
+        named = dict(self._template.named_parameters())
+        names = sorted(named, key=lambda name: named[name].dim() <= 1)
+        self._shapes = [{n: p.shape for n, p in model.named_parameters()} for model in networks]
+        self._padded = {
+            name: torch.Size(map(max, zip(*(s[name] for s in self._shapes), strict=True)))
+            for name in names
+        }
+        n_weights = sum(self._padded[n].numel() for n in names if named[n].dim() > 1)
+        n_columns = sum(shape.numel() for shape in self._padded.values())
+        self.parameters = plan.lr.new_zeros(len(networks), n_columns)
+        used = torch.zeros_like(self.parameters)
+        for matrix, fill in ((self.parameters, None), (used, 1.0)):
+            views = self._views(matrix)
+            for i, model in enumerate(networks):
+                for name, parameter in model.named_parameters():
+                    value = parameter.detach() if fill is None else fill
+                    views[name][_part(i, parameter.shape)] = value
+        self._used = used if not bool(used.all()) else None
+        self.buffers: dict[str, Tensor] = {}
+        buffers = [dict(model.named_buffers()) for model in networks]
+        self._buffer_shapes = [{name: b.shape for name, b in own.items()} for own in buffers]
+        for name in buffers[0]:
+            size = torch.Size(map(max, zip(*(b[name].shape for b in buffers), strict=True)))
+            stacked = buffers[0][name].new_zeros(len(networks), *size)
+            for i, own in enumerate(buffers):
+                stacked[_part(i, own[name].shape)] = own[name]
+            self.buffers[name] = stacked
+        self._dropouts = [
+            name for name, m in self._template.named_modules() if isinstance(m, KeyedDropout)
+        ]
+        self._optimizer = Optimizer(plan.configurations, self.parameters, n_weights)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Make what depends on the number of models or on where their parameters are."""
+        self._lr_of_step = self.plan.lr.t()[:, :, None].contiguous()
+        self._grads = torch.zeros_like(self.parameters)
+        views = self._views(self.parameters), self._views(self._grads)
+        self._dense = Dense(self._layers, *views, self.buffers) if self._layers else None
+        self._batch, self._steps = self.plan.batch_sizes[0], self.plan.steps[0]
+        outputs = [shape[0] for shape in self._padded.values()]
+        widest = max(*outputs, self.plan.dataset.inputs[0].numel())
+        of_step = self.plan.n_models * self._batch * widest
+        self._steps_ready = max(BLOCK // of_step, 1) if self._layers else 1
+
+    def _views(self, matrix: Tensor) -> dict[str, Tensor]:
+        """What ``matrix`` holds by name, ``(n_models, *shape)``, sharing its memory."""
+        flat = matrix.split([shape.numel() for shape in self._padded.values()], 1)
+        return {
+            name: values.view(len(matrix), *shape)
+            for (name, shape), values in zip(self._padded.items(), flat, strict=True)
+        }
+
+    def named(self, i: int) -> dict[str, Tensor]:
+        """The parameters and buffers of model ``i`` by name, of padded ones its own part."""
+        views = self._views(self.parameters)
+        own = {name: views[name][_part(i, shape)] for name, shape in self._shapes[i].items()}
+        shapes = self._buffer_shapes[i]
+        return own | {n: buffer[_part(i, shapes[n])] for n, buffer in self.buffers.items()}
+
+    def n_parameters(self, i: int) -> int:
+        """The number of parameters of model ``i``."""
+        return sum(shape.numel() for shape in self._shapes[i].values())
+
+    def keep(self, models: Sequence[int]) -> None:
+        """Go on with these models alone; the plan has forgotten the others already."""
+        chosen = torch.tensor(models, device=self.parameters.device)
+        self._shapes = [self._shapes[i] for i in models]
+        self._buffer_shapes = [self._buffer_shapes[i] for i in models]
+        self.parameters = self.parameters[chosen]
+        self._used = None if self._used is None else self._used[chosen]
+        self.buffers = {name: buffer[chosen] for name, buffer in self.buffers.items()}
+        self._optimizer.keep(self.plan.configurations, self.parameters, chosen)
+        self._bind()
+
+    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
+        """Train every model for one epoch."""
+        with torch_threads(self._threads(n_threads)):
+            self._train(epoch, on_step)
+
+    def _threads(self, n_threads: int) -> int:
+        return n_threads if self._batch * self.parameters.numel() >= SMALL_STEP else 1
+
+    def _train(self, epoch: int, on_step: Callable[[], None]) -> None:
+        n = self._batch * self._steps
+        order = self.plan.order(epoch)[:, :n].view(-1, self._steps, self._batch).transpose(0, 1)
+        numbers = epoch * self._steps + np.arange(self._steps)
+        self._template.train()
+        for first in range(0, self._steps, self._steps_ready):
+            some = slice(first, first + self._steps_ready)
+            inputs, targets = self.plan.load(slice(None), order[some], numbers[some])
+            factors = self._draw_dropout(numbers[some])
+            for i, step in enumerate(numbers[some].tolist()):
+                on_step()
+                if self._dense is not None:
+                    with torch.no_grad():
+                        own_factors = [f[i] for f in factors]
+                        self._dense_gradients(self._dense, inputs[i], targets[i], own_factors)
+                else:
+                    self._gradients(inputs[i], targets[i], step)
+                with torch.no_grad():
+                    self._optimizer.step(self._grads, self._lr_of_step[step], step + 1)
+
+    def _dense_gradients(
+        self, dense: Dense, inputs: Tensor, targets: Tensor, factors: Sequence[Tensor]
+    ) -> None:
+        outputs = dense.forward(inputs.flatten(2), factors)
+        task, smoothing = self.plan.dataset.task, self.plan.label_smoothing
+        dense.backward(loss_gradients(task, outputs, targets, smoothing))
+        if self._used is not None:
+            self._grads.mul_(self._used)
+
+    def _draw_dropout(self, steps: np.ndarray) -> list[Tensor]:
+        """What dropout multiplies with in some steps of dense networks, layer by layer."""
+        if self._dense is None:
+            return []
+        device = self.parameters.device
+        numbers = torch.from_numpy(steps.astype(np.int32)).to(device)[:, None]
+        step_keys = fold_in(self.plan.dropout_keys, numbers)
+        factors, width = [], self.plan.dataset.inputs[0].numel()
+        for name, layer in self._layers:
+            if isinstance(layer, nn.Linear):
+                width = self._padded[f"{name}.weight"][0]
+            elif isinstance(layer, KeyedDropout):
+                key = fold_in(step_keys, self._dropouts.index(name))
+                p = self.buffers[f"{name}.p"].expand(len(steps), -1)
+                factors.append(dropout_factors(key, p, (self._batch, width)))
+        return factors
+
+    def _gradients(self, inputs: Tensor, targets: Tensor, step: int) -> None:
+        if self._dropouts:
+            step_keys = fold_in(self.plan.dropout_keys, step)
+            for layer, name in enumerate(self._dropouts):
+                self.buffers[f"{name}.key"].copy_(fold_in(step_keys, layer))
+        task, smoothing = self.plan.dataset.task, self.plan.label_smoothing
+        grads = self._functional.gradients(
+            self._views(self.parameters),
+            self.buffers,
+            inputs,
+            lambda outputs: loss_gradients(task, outputs, targets, smoothing),
+            check=step == 0,
+        )
+        with torch.no_grad():
+            for view, grad in zip(self._views(self._grads).values(), grads, strict=True):
+                view.copy_(grad)
+
+    def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
+        """What the models say of rows of the data, ``(n_models, n_rows, n_outputs)``.
+
+        Args:
+            rows: ``(n_models, n_rows)``.
+            n_threads: of the processor.
+            on_step: not called: a part of an evaluation takes no longer than a step.
+        """
+        inputs, _ = self.plan.load(slice(None), rows[None])
+        with torch_threads(self._threads(n_threads)):
+            if self._dense is not None:
+                return self._dense.evaluate(inputs[0].flatten(2))
+            self._template.eval()
+            views = self._views(self.parameters)
+            return self._functional.forward(views, self.buffers, inputs[0])
+
+
+def _part(i: int, shape: torch.Size) -> tuple[int | slice, ...]:
+    """Where in a stack that is padded to the largest model ``i`` has its own."""
+    return (i, *(slice(n) for n in shape))
