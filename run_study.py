@@ -231,7 +231,7 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="Of convolutions: float32, bfloat16 or auto, as the hardware has it.",
+            help="Of convolutions and large products: float32, bfloat16 or auto.",
         ),
     ] = "auto",
     seed: Annotated[

@@ -193,7 +193,8 @@ def cross_validate(
         on_step=on_step,
     )
     trials = {
-        n: _Trial(models.n_parameters(i * n_splits), metric.worst) for i, n in enumerate(numbers)
+        n: _Trial(models.n_parameters(i * n_splits), models.precision(i * n_splits), metric.worst)
+        for i, n in enumerate(numbers)
     }
     epoch = 0
     while numbers:
@@ -237,7 +238,7 @@ def cross_validate(
                     n_parameters=trial.n_parameters,
                     n_trials=len(configurations),
                     way=models.way,
-                    precision=models.precision,
+                    precision=trial.precision,
                     state=trial.state,
                 ),
             )
@@ -253,6 +254,7 @@ class _Trial:
     """A trial that is being trained."""
 
     n_parameters: int
+    precision: Precision
     best: float
     best_epoch: int = 0
     seconds: float = 0.0

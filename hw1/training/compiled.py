@@ -21,6 +21,7 @@ from hw1.training.dense_kernels import (
     N_PARAMETERS,
     N_WEIGHTS,
     OPTIMIZER,
+    ROUNDS,
     START,
     STEPS,
     UNITS,
@@ -44,6 +45,8 @@ from hw1.training.layer_kernels import (
 )
 from hw1.training.plan import Plan
 from hw1.training.precision import Precision
+from hw1.training.products import WORTH_ROUNDING
+from hw1.training.products import available as can_round
 from hw1.training.threads import run
 from hw1.training.update import settings
 
@@ -59,7 +62,7 @@ KINDS: dict[type[nn.Module], int] = {
     nn.Tanh: TANH,
     nn.Sigmoid: SIGMOID,
 }
-CALL = 5e8
+CALL = 2e9
 """Floating-point operations in a call of the compiled code, about: some milliseconds, so that
 models can take turns and what waits for an end does not wait for long."""
 WORTH_A_THREAD = 2e7
@@ -80,19 +83,19 @@ class Compiled:
     Args:
         plan: what to train them on.
         networks: the layers of each model, with their initial weights.
+        precision: of matrix products that are large enough to gain from bfloat16.
 
     Attributes:
         parameters: ``(n_models, most_parameters)``, each model's own in front, weights first.
     """
 
-    precision: Precision = "float32"
-
-    def __init__(self, plan: Plan, networks: Sequence[Layers]) -> None:
+    def __init__(self, plan: Plan, networks: Sequence[Layers], precision: Precision) -> None:
         self.plan = plan
         self.layers = list(networks)
         n_models, longest = len(networks), max(map(len, networks))
         dtype = plan.lr.dtype
-        self._table = np.zeros((n_models, longest, 7), np.int64)
+        self._table = np.zeros((n_models, longest, 8), np.int64)
+        self._may_round = precision == "bfloat16" and can_round and dtype == torch.float32
         self._constants = np.zeros((n_models, longest, 2), plan.lr.numpy().dtype)
         self._sizes = np.zeros((n_models, 8), np.int64)
         n_inputs = plan.dataset.inputs[0].numel()
@@ -138,6 +141,8 @@ class Compiled:
                     row[column] = place[is_weight]
                     place[is_weight] += parameter.numel()
             if isinstance(layer, nn.Linear):
+                work = self.plan.batch_sizes[i] * width * layer.out_features
+                row[ROUNDS] = self._may_round and work >= WORTH_ROUNDING
                 width = layer.out_features
             elif isinstance(layer, nn.BatchNorm1d):
                 self._constants[i, k] = layer.eps, layer.momentum
@@ -177,6 +182,10 @@ class Compiled:
             if bias >= 0:
                 found[f"{name}.bias"] = own[bias : bias + n_out]
         return found
+
+    def precision(self, i: int) -> Precision:
+        """In which the large matrix products of model ``i`` are computed."""
+        return "bfloat16" if self._table[i, :, ROUNDS].any() else "float32"
 
     def n_parameters(self, i: int) -> int:
         """The number of parameters of model ``i``."""
@@ -226,13 +235,14 @@ class Compiled:
         plan, sizes = self.plan, self._sizes
         most = int(sizes[first:last, STEPS].max())
         # Images are moved by model, and large models are interrupted within an epoch.
-        alone = last == first + 1
+        alone, batch = last == first + 1, plan.batch_sizes[first]
         at_once = max(int(CALL / per_step), 1) if alone else most
+        all_moves = self._moves(first, last, epoch) if plan.augments else None
         for step in range(0, most, at_once):
             end = min(step + at_once, most)
             moves = np.empty((1, 0, 7), np.int32)
-            if plan.augments:
-                moves = self._moves(first, last, epoch, step, end)
+            if all_moves is not None:
+                moves = all_moves[:, step * batch :] if alone else all_moves
             train(
                 first, last, step, end, epoch,
                 sizes, self._table, self._constants, self._settings,
@@ -245,15 +255,15 @@ class Compiled:
             )  # fmt: skip
             yield
 
-    def _moves(self, first: int, last: int, epoch: int, step: int, end: int) -> np.ndarray:
-        """What is done to the images of these steps, ``(n, most_rows, 7)``."""
+    def _moves(self, first: int, last: int, epoch: int) -> np.ndarray:
+        """What is done to the images of an epoch, ``(n, most_rows, 7)``."""
         by_model = []
         for i in range(first, last):
             steps, batch = self.plan.steps[i], self.plan.batch_sizes[i]
-            numbers = epoch * steps + np.arange(step, min(end, steps))
-            drawn = self.plan.moves(slice(i, i + 1), numbers, batch)
-            by_model.append(drawn.view(-1, 7))
-        return nn.utils.rnn.pad_sequence(by_model, batch_first=True).numpy()
+            numbers = np.arange(epoch * steps, (epoch + 1) * steps)
+            by_model.append(self.plan.moves(slice(i, i + 1), numbers, batch).reshape(-1, 7))
+        moves: np.ndarray = nn.utils.rnn.pad_sequence(by_model, batch_first=True).numpy()
+        return moves
 
     def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
         """What the models say of rows of the data, ``(n_models, n_rows, n_outputs)``.

@@ -27,10 +27,17 @@ from hw1.training.layer_kernels import (
     normalize_backward,
 )
 from hw1.training.loading import load
+from hw1.training.products import (
+    SCRATCH,
+    multiply_for_inputs,
+    multiply_for_weight,
+    multiply_forward,
+    round_all,
+)
 from hw1.training.update import update
 
 # The columns of a layer's table.
-KIND, N_IN, N_OUT, START, WEIGHT, BIAS, BUFFER = range(7)
+KIND, N_IN, N_OUT, START, WEIGHT, BIAS, BUFFER, ROUNDS = range(8)
 # The columns of a model's sizes.
 N_LAYERS, UNITS, WIDEST, N_PARAMETERS, N_WEIGHTS, OPTIMIZER, BATCH, STEPS = range(8)
 N_BATCHES = 0
@@ -49,11 +56,14 @@ def forward(
     values: np.ndarray,
     kept: np.ndarray,
     rstd: np.ndarray,
+    rounded: np.ndarray,
+    rounded_weights: np.ndarray,
+    scratch: np.ndarray,
 ) -> None:
     """Fill ``values`` from the inputs, which stand in front.
 
     Args:
-        layers: ``(n_layers, 7)``.
+        layers: ``(n_layers, 8)``.
         constants: ``(n_layers, 2)`` of the parameters' type.
         parameters: ``(n_parameters,)``; weights of linear layers are ``(n_in, n_out)``.
         buffers: ``(n_buffers,)``; changed by batch norm in training.
@@ -63,6 +73,9 @@ def forward(
         values: ``(n_rows * units,)``.
         kept: the same size; what `backward` needs of a layer stands where its outputs do.
         rstd: ``(units,)``, the same for batch norm.
+        rounded: of the size of ``values``, in bfloat16, for the inputs of layers that round.
+        rounded_weights: ``(n_weights,)``, of `round_weights`.
+        scratch: see `hw1.training.products`.
     """
     n_dropouts = 0
     for layer in range(len(layers)):
@@ -74,7 +87,14 @@ def forward(
         x, y = flat_x.reshape(n_rows, n_in), flat_y.reshape(n_rows, n_out)
         first, of_bias = layers[layer, WEIGHT], layers[layer, BIAS]
         if kind == LINEAR:
-            np.dot(x, parameters[first : first + n_in * n_out].reshape(n_in, n_out), y)
+            weights = slice(first, first + n_in * n_out)
+            if layers[layer, ROUNDS]:
+                x16 = rounded[start:middle]
+                round_all(flat_x, x16)
+                w16 = rounded_weights[weights].reshape(n_in, n_out)
+                multiply_forward(x16.reshape(n_rows, n_in), w16, y, scratch)
+            else:
+                np.dot(x, parameters[weights].reshape(n_in, n_out), y)
             if of_bias >= 0:
                 bias = parameters[of_bias : of_bias + n_out]
                 for b in range(n_rows):
@@ -113,6 +133,16 @@ def forward(
 
 
 @compiled
+def round_weights(layers: np.ndarray, parameters: np.ndarray, rounded: np.ndarray) -> None:
+    """Write the weights of layers that round in bfloat16, ``(n_weights,)``."""
+    for layer in range(len(layers)):
+        if layers[layer, ROUNDS]:
+            n_weights = layers[layer, N_IN] * layers[layer, N_OUT]
+            weights = slice(layers[layer, WEIGHT], layers[layer, WEIGHT] + n_weights)
+            round_all(parameters[weights], rounded[weights])
+
+
+@compiled
 def backward(
     layers: np.ndarray,
     constants: np.ndarray,
@@ -124,6 +154,10 @@ def backward(
     rstd: np.ndarray,
     grad: np.ndarray,
     other: np.ndarray,
+    rounded: np.ndarray,
+    rounded_weights: np.ndarray,
+    rounded_grad: np.ndarray,
+    scratch: np.ndarray,
 ) -> None:
     """Write the gradient of every parameter to ``grads``.
 
@@ -132,6 +166,8 @@ def backward(
         grads: ``(n_parameters,)``.
         grad: ``(n_rows * widest,)``, in front the gradient by the outputs; overwritten.
         other: of the same size, for intermediate results.
+        rounded_grad: of the same size, in bfloat16.
+        rounded, rounded_weights, scratch: as `forward` left them.
     """
     for layer in range(len(layers) - 1, -1, -1):
         kind, n_in, n_out = layers[layer, KIND], layers[layer, N_IN], layers[layer, N_OUT]
@@ -142,9 +178,16 @@ def backward(
         g = flat_g.reshape(n_rows, n_out)
         first, of_bias = layers[layer, WEIGHT], layers[layer, BIAS]
         if kind == LINEAR:
-            x = values[start:middle].reshape(n_rows, n_in)
-            of_weight = grads[first : first + n_in * n_out].reshape(n_in, n_out)
-            np.dot(x.T, g, of_weight)
+            weights = slice(first, first + n_in * n_out)
+            of_weight = grads[weights].reshape(n_in, n_out)
+            g16 = rounded_grad[: n_rows * n_out]
+            if layers[layer, ROUNDS]:
+                round_all(flat_g, g16)
+                x16 = rounded[start:middle].reshape(n_rows, n_in)
+                multiply_for_weight(x16, g16.reshape(n_rows, n_out), of_weight, scratch)
+            else:
+                x = values[start:middle].reshape(n_rows, n_in)
+                np.dot(x.T, g, of_weight)
             if of_bias >= 0:
                 sums = grads[of_bias : of_bias + n_out]
                 sums[:] = grads.dtype.type(0)
@@ -153,8 +196,12 @@ def backward(
                     for j in range(n_out):
                         sums[j] += row[j]
             if layer > 0:  # nothing is learned below the first layer
-                weight = parameters[first : first + n_in * n_out].reshape(n_in, n_out)
-                np.dot(g, weight.T, other[: n_rows * n_in].reshape(n_rows, n_in))
+                of_x = other[: n_rows * n_in].reshape(n_rows, n_in)
+                if layers[layer, ROUNDS]:
+                    w16 = rounded_weights[weights].reshape(n_in, n_out)
+                    multiply_for_inputs(g16.reshape(n_rows, n_out), w16, of_x, scratch)
+                else:
+                    np.dot(g, parameters[weights].reshape(n_in, n_out).T, of_x)
                 grad, other = other, grad
         elif kind == BATCH_NORM:
             units = layers[layer, START] + n_in
@@ -250,7 +297,7 @@ def train(
         first_step, last_step: of the epoch, the last excluded; of each model as many as it has.
         epoch: from 0.
         sizes: ``(n_models, 8)``.
-        layers: ``(n_models, most_layers, 7)``.
+        layers: ``(n_models, most_layers, 8)``.
         constants: ``(n_models, most_layers, 2)``, of the parameters' type as are all floats.
         settings: ``(n_models, 5)``, of `hw1.training.update`.
         label_smoothing: ``(n_models,)``.
@@ -282,6 +329,11 @@ def train(
         grad = np.empty(batch * sizes[m, WIDEST], dtype)
         other = np.empty(batch * sizes[m, WIDEST], dtype)
         grads = np.empty(n_parameters, dtype)
+        rounds = np.any(table[:, ROUNDS])
+        rounded = np.empty(len(values) if rounds else 0, np.uint16)
+        rounded_weights = np.empty(sizes[m, N_WEIGHTS] if rounds else 0, np.uint16)
+        rounded_grad = np.empty(len(grad) if rounds else 0, np.uint16)
+        scratch = SCRATCH.copy()
         outputs = values[batch * (sizes[m, UNITS] - n_outputs) :].reshape(batch, n_outputs)
         of_outputs = grad[: batch * n_outputs].reshape(batch, n_outputs)
         for step in range(first_step, min(last_step, steps)):
@@ -291,14 +343,21 @@ def train(
             load(inputs, rows, image, input_mean[m], input_std[m], changes, x)
             t = epoch * steps + step
             key = fold_in_key(dropout_keys[m], t)
-            forward(table, fixed, own, buffers[m], key, True, batch, values, kept, rstd)
+            round_weights(table, own, rounded_weights)
+            forward(
+                table, fixed, own, buffers[m], key, True, batch, values, kept, rstd,
+                rounded, rounded_weights, scratch,
+            )  # fmt: skip
             if len(targets):
                 _squared_error_gradient(
                     outputs, targets, rows, target_mean[m], target_std[m], of_outputs
                 )
             else:
                 _cross_entropy_gradient(outputs, classes, rows, label_smoothing[m], of_outputs)
-            backward(table, fixed, own, grads, batch, values, kept, rstd, grad, other)
+            backward(
+                table, fixed, own, grads, batch, values, kept, rstd, grad, other,
+                rounded, rounded_weights, rounded_grad, scratch,
+            )  # fmt: skip
             update(
                 sizes[m, OPTIMIZER], settings[m], own, grads, first, second,
                 sizes[m, N_WEIGHTS], lr[m, t], t + 1,
@@ -339,6 +398,11 @@ def evaluate(
         table = layers[m, : sizes[m, N_LAYERS]]
         n_inputs, n_outputs = table[0, N_IN], table[-1, N_OUT]
         values = np.empty(chunk * sizes[m, UNITS], dtype)
+        rounds = np.any(table[:, ROUNDS])
+        rounded = np.empty(len(values) if rounds else 0, np.uint16)
+        rounded_weights = np.empty(sizes[m, N_WEIGHTS] if rounds else 0, np.uint16)
+        scratch = SCRATCH.copy()
+        round_weights(table, parameters[m], rounded_weights)
         for start in range(0, rows.shape[1], chunk):
             n = min(chunk, rows.shape[1] - start)
             x = values[: n * n_inputs].reshape(n, n_inputs)
@@ -346,7 +410,7 @@ def evaluate(
             load(inputs, some, image, input_mean[m], input_std[m], nothing, x)
             forward(
                 table, constants[m], parameters[m], buffers[m], key, False, n,
-                values, values[:0], values[:0],
+                values, values[:0], values[:0], rounded, rounded_weights, scratch,
             )  # fmt: skip
             last = n * (sizes[m, UNITS] - n_outputs)
             outputs[m, start : start + n] = values[last : last + n * n_outputs].reshape(

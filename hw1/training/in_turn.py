@@ -33,7 +33,7 @@ class InTurn:
 
     def __init__(self, plan: Plan, networks: Sequence[nn.Module], precision: Precision) -> None:
         self.plan = plan
-        self.precision = precision
+        self._precision = precision
         self._models = [_Model(plan, i, network, precision) for i, network in enumerate(networks)]
 
     @property
@@ -45,6 +45,10 @@ class InTurn:
         """The parameters and buffers of model ``i`` by name, sharing their memory."""
         network = self._models[i].network
         return dict(network.named_parameters()) | dict(network.named_buffers())
+
+    def precision(self, i: int) -> Precision:
+        """In which convolutions and matrix products are computed."""
+        return self._precision
 
     def n_parameters(self, i: int) -> int:
         """The number of parameters of model ``i``."""

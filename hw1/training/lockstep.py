@@ -54,8 +54,6 @@ def build(
 class Models(Protocol):
     """Networks that are being trained in one of the ways."""
 
-    precision: Precision
-
     @property
     def parameters(self) -> Tensor:
         """``(n_models, n_parameters)``."""
@@ -74,6 +72,9 @@ class Models(Protocol):
 
     def n_parameters(self, i: int) -> int:
         """The number of parameters of model ``i``."""
+
+    def precision(self, i: int) -> Precision:
+        """In which the convolutions and large matrix products of model ``i`` are computed."""
 
 
 class Lockstep:
@@ -95,7 +96,7 @@ class Lockstep:
             another, each epoch leaves out some of them at random.
         seeds: one a model.
         validation_rows: for each model the rows on which `validate` scores it.
-        precision: see `hw1.training.precision`; dense layers compute in that of the parameters.
+        precision: of convolutions and large matrix products; see `hw1.training.precision`.
         way: how to train them; None for the way of their `footprint`.
         on_step: called before every step, or several times a second; what it raises ends the
             training.
@@ -159,14 +160,13 @@ class Lockstep:
         )
         self._models: Models
         if self.way == "compiled":
-            self._models = Compiled(self.plan, layers)
+            self._models = Compiled(self.plan, layers, precision)
         else:
             networks = [network.to(dataset.inputs.device) for network in networks]
             if self.way == "in turn":
                 self._models = InTurn(self.plan, networks, precision)
             else:
                 self._models = Stacked(self.plan, networks, layers[0], precision)
-        self.precision: Precision = self._models.precision
 
     @property
     def configurations(self) -> list[Configuration]:
@@ -191,6 +191,10 @@ class Lockstep:
     def n_parameters(self, i: int) -> int:
         """The number of trained parameters of model ``i``."""
         return self._models.n_parameters(i)
+
+    def precision(self, i: int) -> Precision:
+        """In which the convolutions and large matrix products of model ``i`` are computed."""
+        return self._models.precision(i)
 
     def keep(self, models: Sequence[int]) -> None:
         """Go on with these models alone; the others are forgotten."""

@@ -45,7 +45,7 @@ class Stacked:
     ) -> None:
         self.plan = plan
         self._layers = layers
-        self.precision: Precision = "float32" if layers else precision
+        self._precision: Precision = "float32" if layers else precision
         self._template = networks[0]
         self._functional = Functional(self._template, getattr(torch, precision))
         named = dict(self._template.named_parameters())
@@ -107,6 +107,10 @@ class Stacked:
         own = {name: views[name][_part(i, shape)] for name, shape in self._shapes[i].items()}
         shapes = self._buffer_shapes[i]
         return own | {n: buffer[_part(i, shapes[n])] for n, buffer in self.buffers.items()}
+
+    def precision(self, i: int) -> Precision:
+        """In which matrix products are computed."""
+        return self._precision
 
     def n_parameters(self, i: int) -> int:
         """The number of parameters of model ``i``."""

@@ -12,7 +12,7 @@ from training.alone import DIGITS, REGRESSION, assert_same_networks, folds, trai
 from hw1.datasets import Dataset, digits
 from hw1.models import CNN, MLP
 from hw1.models.activations import ACTIVATIONS
-from hw1.training import Configuration, Lockstep
+from hw1.training import Configuration, Lockstep, products
 from hw1.training.lockstep import Family, Way, footprint
 from hw1.training.precision import choose_precision
 
@@ -392,7 +392,7 @@ def in_both_precisions(family: Family, c: Configuration, epochs: int) -> list[Lo
 def test_convolutions_train_in_bfloat16() -> None:
     c = Configuration(model={"channels": (8,), "activation": "tanh"}, batch_size=50, lr=0.01)
     exact, rounded = in_both_precisions(CNN, c, epochs=1)
-    assert (exact.precision, rounded.precision) == ("float32", "bfloat16")
+    assert (exact.precision(0), rounded.precision(0)) == ("float32", "bfloat16")
     for models in (exact, rounded):
         state = models.model(0).state_dict().values()
         assert {t.dtype for t in state if t.is_floating_point()} == {torch.float32}
@@ -413,11 +413,36 @@ def test_convolutions_learn_in_bfloat16() -> None:
     assert float(rounded.validate().min()) > 0.6
 
 
-def test_dense_layers_stay_in_float32() -> None:
+def test_small_products_stay_in_float32() -> None:
     c = Configuration(model={"widths": (8,), "dropout": 0.2}, batch_size=50)
     exact, rounded = in_both_precisions(MLP, c, epochs=2)
-    assert rounded.precision == "float32"
+    assert rounded.precision(0) == "float32"
     assert torch.equal(exact.parameters, rounded.parameters)
+
+
+@pytest.mark.skipif(not products.available, reason="torch brings no MKL here")
+def test_large_products_are_rounded_to_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hw1.training.compiled.WORTH_ROUNDING", 50 * 60 * 20)
+    c = Configuration(
+        model={"widths": (30, 20), "activation": "tanh", "batch_norm": True, "dropout": 0.2},
+        batch_size=50,
+        optimizer="sgd",
+        lr=0.1,
+        epochs=3,
+    )
+    exact, rounded = in_both_precisions(MLP, c, epochs=3)
+    assert (exact.precision(0), rounded.precision(0)) == ("float32", "bfloat16")
+    # Of 64 pixels the first layer makes 30 numbers; the others are small.
+    difference = (rounded.parameters - exact.parameters).abs()
+    assert 1e-5 < float(difference.max()) < 0.02
+    predictions = [models.predict(torch.arange(50)) for models in (exact, rounded)]
+    assert 1e-5 < float((predictions[0] - predictions[1]).abs().max()) < 0.1
+    again = in_both_precisions(MLP, c, epochs=3)[1]
+    assert torch.equal(again.parameters, rounded.parameters)
+    monkeypatch.setattr("hw1.training.compiled.can_round", False)
+    without = in_both_precisions(MLP, c, epochs=3)[1]
+    assert without.precision(0) == "float32"
+    assert torch.equal(without.parameters, exact.parameters)
 
 
 def test_the_precision_of_a_processor_is_what_it_was_made_for() -> None:
