@@ -271,11 +271,16 @@ def hardware(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
+    cpuinfo, matrix = Path("/proc/cpuinfo"), []
     if cpuinfo.exists():
         models = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
         name = models[0].partition(":")[2].strip() if models else name
-    return f"{name}, {os.cpu_count()} processors, {torch.backends.cpu.get_cpu_capability()}"
+        flags = cpuinfo.read_text().split()
+        matrix = [
+            word for flag, word in (("avx512_bf16", "BF16"), ("amx_bf16", "AMX")) if flag in flags
+        ]
+    units = ", ".join([torch.backends.cpu.get_cpu_capability(), *matrix])
+    return f"{name}, {os.cpu_count()} processors, {units}"
 
 
 def versions() -> str:
