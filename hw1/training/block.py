@@ -72,13 +72,7 @@ class Block(nn.Module):
         """Whether it gives its outputs twice, to two users, so that it adds up their gradients."""
 
     def forward(self, inputs: Tensor, other: Tensor | None = None) -> Tensor | tuple[Tensor, ...]:
-        """``(batch, channels, height, width)``; ``other`` is what is added, of the same shape.
-
-        Rows ``(batch, channels)`` are images of one pixel.
-        """
-        if inputs.dim() == 2 and other is None:
-            of_rows = self(inputs[:, :, None, None])
-            return tuple(x.flatten(1) for x in of_rows) if self.twice else of_rows.flatten(1)
+        """``(batch, channels, height, width)``; ``other`` is what is added, of the same shape."""
         if self._can_compute(inputs, other):
             affine = [p for n in self.norms for p in ((n.weight, n.bias) if n else (None, None))]
             outputs: tuple[Tensor, ...] = Fused.apply(self, inputs, other, *affine)

@@ -107,7 +107,7 @@ def _chain(network: nn.Module, start: fx.Node) -> _Chain | None:
             chain.inputs.append(added)
             chain.nodes.append(node)
             node = _only_user(node)
-    elif not pool_kind(layer) and not isinstance(_layer(network, before), nn.Conv2d | nn.Linear):
+    elif not pool_kind(layer) and not isinstance(_layer(network, before), nn.Conv2d):
         return None
     elif getattr(layer, "inplace", False) and _only_user(before) is not start:
         return None  # nor may an activation
@@ -156,7 +156,7 @@ def _other_term(node: fx.Node, term: fx.Node) -> fx.Node | None:
 
 
 def _is_norm(layer: nn.Module) -> bool:
-    return type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d) and bool(
+    return type(layer) is nn.BatchNorm2d and bool(
         layer.affine and layer.track_running_stats and layer.momentum is not None
     )
 
