@@ -106,6 +106,7 @@ class CurvePruner(BasePruner):
         self.n_startup_trials = n_startup_trials
         self.n_warmup_steps = n_warmup_steps
         self._reports: dict[int, list[float]] = {}  # by step, of all completed trials
+        self._limits: dict[int, float] = {}  # by step, the percentile of these
         self._n_completed = self._n_seen = 0
         self._unfinished: list[int] = []
 
@@ -120,13 +121,16 @@ class CurvePruner(BasePruner):
         reports = np.array(list(trial.intermediate_values.values()), dtype=float)
         if np.isnan(reports).all():
             return True
-        others = np.array(self._reports.get(step, []), dtype=float)
-        if np.isnan(others).all():
-            return False
         maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
+        if step not in self._limits:
+            others = np.array(self._reports.get(step, []), dtype=float)
+            percentile = 100 - self.percentile if maximize else self.percentile
+            nothing = np.isnan(others).all()
+            self._limits[step] = np.nan if nothing else float(np.nanpercentile(others, percentile))
+        # Nothing is beyond what is no number.
         if maximize:
-            return bool(np.nanmax(reports) < np.nanpercentile(others, 100 - self.percentile))
-        return bool(np.nanmin(reports) > np.nanpercentile(others, self.percentile))
+            return bool(np.nanmax(reports) < self._limits[step])
+        return bool(np.nanmin(reports) > self._limits[step])
 
     def _read(self, study: optuna.Study) -> None:
         """Take in the curves of the trials that have completed since."""
@@ -139,5 +143,6 @@ class CurvePruner(BasePruner):
                 self._unfinished.append(number)
             elif other.state == TrialState.COMPLETE:
                 self._n_completed += 1
+                self._limits.clear()
                 for step, value in other.intermediate_values.items():
                     self._reports.setdefault(step, []).append(value)

@@ -65,6 +65,9 @@ KINDS: dict[type[nn.Module], int] = {
 CALL = 2e9
 """Floating-point operations in a call of the compiled code, about: some milliseconds, so that
 models can take turns and what waits for an end does not wait for long."""
+OF_UNIT, OF_STEP = 200.0, 2e5
+"""What a unit costs beside its products, for each row, and what a step costs at least, in
+operations of products."""
 WORTH_A_THREAD = 2e7
 """Operations below which handing them to another thread costs more than it saves."""
 EVALUATED = 128
@@ -215,14 +218,18 @@ class Compiled:
                 total = 0.0
         if total > 0:
             bounds[1:] = [*bounds[1:-1], len(operations)] if bounds[1:] else [len(operations)]
-        return list(pairwise(bounds))
+        sums = np.add.reduceat(operations, bounds[:-1])
+        groups = list(pairwise(bounds))
+        # The longest first: threads then end at about the same time.
+        return [groups[i] for i in np.argsort(-sums, kind="stable")]
 
     def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
         """Train every model for one epoch."""
         plan, sizes = self.plan, self._sizes
         order = plan.order(epoch).numpy()
         # Forward, backward by the inputs and by the weights: two operations a weight and row each.
-        per_step = 6.0 * sizes[:, N_PARAMETERS] * sizes[:, BATCH]
+        of_row = 6.0 * sizes[:, N_PARAMETERS] + OF_UNIT * sizes[:, UNITS]
+        per_step = of_row * sizes[:, BATCH] + OF_STEP
         tasks = [
             self._train(first, last, epoch, order, float(per_step[first]))
             for first, last in self._groups(per_step * sizes[:, STEPS], n_threads)
