@@ -256,6 +256,7 @@ def run(
     from hw1.errors import choose
     from hw1.run import Job, Options, execute, prepare
     from hw1.search import SAMPLERS
+    from hw1.training.kernels import CACHE
 
     quiet_optuna()
     deadline = float("inf") if timeout is None else time.time() + parse_seconds(timeout)
@@ -305,6 +306,8 @@ def run(
         )
         say(f"  storage  {shown}")
         say(f"  device   {job.device}" + (f", {jobs} processes" if jobs > 1 else ""))
+        if not Path(CACHE).exists():
+            say("  compiling the training code for this processor, once: some seconds")
         try:
             with ProgressLine(stored, console) as line:
                 execute(job, stored, dataset, jobs=jobs, deadline=deadline, on_tick=line.update)
