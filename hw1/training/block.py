@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hw1.training.activation_kernels import KINDS, RELU, constant_of
 from hw1.training.fused_kernels import (
     AVERAGE,
     MAX,
@@ -18,17 +19,7 @@ from hw1.training.fused_kernels import (
     through_statistics,
 )
 from hw1.training.keys import KeyedDropout, fold_in
-from hw1.training.pixels import ELU, GELU, IDENTITY, LEAKY_RELU, RELU, SIGMOID, SILU, TANH
 
-KINDS: dict[type[nn.Module], int] = {
-    nn.ReLU: RELU,
-    nn.LeakyReLU: LEAKY_RELU,
-    nn.ELU: ELU,
-    nn.GELU: GELU,
-    nn.SiLU: SILU,
-    nn.Tanh: TANH,
-    nn.Sigmoid: SIGMOID,
-}
 POOLS: dict[type[nn.Module], int] = {nn.MaxPool2d: MAX, nn.AvgPool2d: AVERAGE}
 POOL_SETTINGS = (
     *("kernel_size", "stride", "padding", "dilation"),
@@ -64,9 +55,8 @@ class Block(nn.Module):
         super().__init__()
         self.norms = norm, other_norm
         self.rest = activation, pool, dropout
-        self.kind = KINDS[type(activation)] if activation is not None else IDENTITY
-        constants = (getattr(activation, name, None) for name in ("negative_slope", "alpha"))
-        self.constant = float(next((c for c in constants if c is not None), 0))
+        self.kind = KINDS[type(activation or nn.Identity())]
+        self.constant = constant_of(activation or nn.Identity())
         self.pool = pool_kind(pool)
         self.twice = False
         """Whether it gives its outputs twice, to two users, so that it adds up their gradients."""

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hw1.training.activation_kernels import KINDS as ACTIVATIONS
+from hw1.training.activation_kernels import constant_of, is_known
 from hw1.training.configuration import OPTIMIZERS
 from hw1.training.dense import Layers
 from hw1.training.dense_kernels import (
@@ -27,40 +29,25 @@ from hw1.training.dense_kernels import (
     UNITS,
     WEIGHT,
     WIDEST,
+    Networks,
+    Rows,
+    Training,
     evaluate,
     train,
 )
 from hw1.training.keys import KeyedDropout
-from hw1.training.layer_kernels import (
-    BATCH_NORM,
-    DROPOUT,
-    ELU,
-    GELU,
-    LEAKY_RELU,
-    LINEAR,
-    RELU,
-    SIGMOID,
-    SILU,
-    TANH,
-)
-from hw1.training.plan import Plan
+from hw1.training.layer_kernels import BATCH_NORM, DROPOUT, LINEAR
+from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
 from hw1.training.products import WORTH_ROUNDING
-from hw1.training.products import available as can_round
+from hw1.training.products import fast as can_round
 from hw1.training.threads import run
 from hw1.training.update import settings
 
-KINDS: dict[type[nn.Module], int] = {
+KINDS: dict[type[nn.Module], int] = ACTIVATIONS | {
     nn.Linear: LINEAR,
     nn.BatchNorm1d: BATCH_NORM,
     KeyedDropout: DROPOUT,
-    nn.ReLU: RELU,
-    nn.LeakyReLU: LEAKY_RELU,
-    nn.ELU: ELU,
-    nn.GELU: GELU,
-    nn.SiLU: SILU,
-    nn.Tanh: TANH,
-    nn.Sigmoid: SIGMOID,
 }
 CALL = 2e9
 """Floating-point operations in a call of the compiled code, about: some milliseconds, so that
@@ -70,14 +57,12 @@ OF_UNIT, OF_STEP = 200.0, 2e5
 operations of products."""
 WORTH_A_THREAD = 2e7
 """Operations below which handing them to another thread costs more than it saves."""
-EVALUATED = 128
-"""Rows that are evaluated at a time."""
 
 
 def is_compilable(layers: Layers) -> bool:
-    """Whether the compiled code knows these layers."""
-    exact = all(getattr(layer, "approximate", "none") == "none" for _, layer in layers)
-    return bool(layers) and exact and all(type(layer) in KINDS for _, layer in layers)
+    """Whether the compiled code knows the layers of a dense network, if they are one."""
+    others = (nn.Linear, nn.BatchNorm1d, KeyedDropout)
+    return bool(layers) and all(type(m) in others or is_known(m) for _, m in layers)
 
 
 class Compiled:
@@ -94,22 +79,18 @@ class Compiled:
 
     def __init__(self, plan: Plan, networks: Sequence[Layers], precision: Precision) -> None:
         self.plan = plan
-        self.layers = list(networks)
+        self._layers = list(networks)
         n_models, longest = len(networks), max(map(len, networks))
         dtype = plan.lr.dtype
-        self._table = np.zeros((n_models, longest, 8), np.int64)
         self._may_round = precision == "bfloat16" and can_round and dtype == torch.float32
+        self._table = np.zeros((n_models, longest, 8), np.int64)
         self._constants = np.zeros((n_models, longest, 2), plan.lr.numpy().dtype)
         self._sizes = np.zeros((n_models, 8), np.int64)
         n_inputs = plan.dataset.inputs[0].numel()
         n_buffers = [self._lay_out(i, n_inputs) for i in range(n_models)]
-        self._sizes[:, BATCH] = plan.batch_sizes
-        self._sizes[:, STEPS] = plan.steps
-        self._sizes[:, OPTIMIZER] = [OPTIMIZERS.index(c.optimizer) for c in plan.configurations]
-        self._settings = settings(plan.configurations, self._constants.dtype)
         most = int(self._sizes[:, N_PARAMETERS].max())
         self.parameters = torch.zeros(n_models, most, dtype=dtype)
-        self.buffers = torch.zeros(n_models, max(n_buffers), dtype=dtype)
+        self._buffers = torch.zeros(n_models, max(n_buffers), dtype=dtype)
         self._moments = [torch.zeros_like(self.parameters) for _ in range(2)]
         with torch.no_grad():
             for i, network in enumerate(networks):
@@ -117,21 +98,47 @@ class Compiled:
                 for name, layer in network:
                     for key, value in layer.state_dict().items():
                         own[f"{name}.{key}"].copy_(value)
-        self._inputs = plan.dataset.inputs.flatten(1).numpy()
-        shape = plan.dataset.input_shape
-        self._image = (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
-        classes, numbers = np.empty(0, np.int64), np.empty((0, 1), self._constants.dtype)
-        if plan.dataset.task == "regression":
-            numbers = plan.dataset.targets.to(dtype).numpy()
-        else:
-            classes = plan.dataset.targets.numpy()
-        self._targets, self._classes = numbers, classes
+        self._bind()
+
+    def _bind(self) -> None:
+        """Gather what the compiled code needs, all of it in the memory where it is."""
+        plan, dataset = self.plan, self.plan.dataset
+        self._sizes[:, BATCH], self._sizes[:, STEPS] = plan.batch_sizes, plan.steps
+        kinds = [OPTIMIZERS.index(c.optimizer) for c in plan.configurations]
+        self._sizes[:, OPTIMIZER] = kinds
+        self._networks = Networks(
+            self._sizes,
+            self._table,
+            self._constants,
+            self.parameters.numpy(),
+            self._buffers.numpy(),
+        )
+        self._training = Training(
+            settings(plan.configurations, self._constants.dtype),
+            plan.label_smoothing.numpy(),
+            self._moments[0].numpy(),
+            self._moments[1].numpy(),
+            plan.dropout_keys.numpy().view(np.uint32),
+            plan.lr.numpy(),
+        )
+        shape, numeric = dataset.input_shape, dataset.task == "regression"
+        no_numbers = torch.empty(0, 1, dtype=plan.lr.dtype)
+        self._rows = Rows(
+            dataset.inputs.flatten(1).numpy(),
+            (shape[1], shape[2]) if len(shape) == 3 else (1, 1),
+            plan.input_mean.numpy(),
+            plan.input_std.numpy(),
+            (dataset.targets.to(plan.lr.dtype) if numeric else no_numbers).numpy(),
+            (torch.empty(0, dtype=torch.int64) if numeric else dataset.targets).numpy(),
+            plan.target_mean.numpy(),
+            plan.target_std.numpy(),
+        )
 
     def _lay_out(self, i: int, width: int) -> int:
         """Write the table of model ``i``'s layers; answers with the number of its buffers."""
         place = {True: 0, False: self._n_weights(i)}  # of the next weights, and of the others
         start, n_buffers, widest = 0, 1, width
-        for k, (_, layer) in enumerate(self.layers[i]):
+        for k, (_, layer) in enumerate(self._layers[i]):
             row = self._table[i, k]
             row[KIND] = KINDS[type(layer)]
             row[N_IN], row[START] = width, start
@@ -153,26 +160,24 @@ class Compiled:
                 n_buffers += 2 * width
             elif isinstance(layer, KeyedDropout):
                 self._constants[i, k, 0] = float(layer.p)
-            elif isinstance(layer, nn.LeakyReLU):
-                self._constants[i, k, 0] = layer.negative_slope
-            elif isinstance(layer, nn.ELU):
-                self._constants[i, k, 0] = layer.alpha
+            else:
+                self._constants[i, k, 0] = constant_of(layer)
             row[N_OUT] = width
             widest = max(widest, width)
         columns = [N_LAYERS, UNITS, WIDEST, N_PARAMETERS]
-        self._sizes[i, columns] = len(self.layers[i]), start + width, widest, place[False]
+        self._sizes[i, columns] = len(self._layers[i]), start + width, widest, place[False]
         self._sizes[i, N_WEIGHTS] = place[True]
         return n_buffers
 
     def _n_weights(self, i: int) -> int:
-        parameters = (p for _, layer in self.layers[i] for p in layer.parameters())
+        parameters = (p for _, layer in self._layers[i] for p in layer.parameters())
         return sum(p.numel() for p in parameters if p.dim() > 1)
 
     def named(self, i: int) -> dict[str, Tensor]:
         """The parameters and buffers of model ``i`` by name, sharing their memory."""
         found: dict[str, Tensor] = {}
-        own, buffers = self.parameters[i], self.buffers[i]
-        for row, (name, layer) in zip(self._table[i].tolist(), self.layers[i], strict=False):
+        own, buffers = self.parameters[i], self._buffers[i]
+        for row, (name, layer) in zip(self._table[i].tolist(), self._layers[i], strict=False):
             n_in, n_out = row[N_IN], row[N_OUT]
             weight, bias, buffer = row[WEIGHT], row[BIAS], row[BUFFER]
             if isinstance(layer, nn.Linear):
@@ -197,11 +202,12 @@ class Compiled:
     def keep(self, models: Sequence[int]) -> None:
         """Go on with these models alone; the plan has forgotten the others already."""
         chosen = torch.tensor(models)
-        self.layers = [self.layers[i] for i in models]
-        for name in ("_table", "_constants", "_sizes", "_settings"):
+        self._layers = [self._layers[i] for i in models]
+        for name in ("_table", "_constants", "_sizes"):
             setattr(self, name, getattr(self, name)[models])
-        self.parameters, self.buffers = self.parameters[chosen], self.buffers[chosen]
+        self.parameters, self._buffers = self.parameters[chosen], self._buffers[chosen]
         self._moments = [moment[chosen] for moment in self._moments]
+        self._bind()
 
     def _groups(self, operations: np.ndarray, n_threads: int) -> list[tuple[int, int]]:
         """Neighbouring models that share a call: first, last excluded.
@@ -251,14 +257,8 @@ class Compiled:
             if all_moves is not None:
                 moves = all_moves[:, step * batch :] if alone else all_moves
             train(
-                first, last, step, end, epoch,
-                sizes, self._table, self._constants, self._settings,
-                plan.label_smoothing.numpy(),
-                self.parameters.numpy(), self._moments[0].numpy(), self._moments[1].numpy(),
-                self.buffers.numpy(), plan.dropout_keys.numpy().view(np.uint32),
-                plan.lr.numpy(), order, moves,
-                self._inputs, self._image, plan.input_mean.numpy(), plan.input_std.numpy(),
-                self._targets, self._classes, plan.target_mean.numpy(), plan.target_std.numpy(),
+                (first, last), (step, end), epoch,
+                self._networks, self._training, self._rows, order, moves,
             )  # fmt: skip
             yield
 
@@ -280,17 +280,11 @@ class Compiled:
             n_threads: of the processor.
             on_step: see `hw1.training.threads.run`.
         """
-        plan = self.plan
-        outputs = self.parameters.new_empty(*rows.shape, plan.dataset.n_outputs)
+        outputs = self.parameters.new_empty(*rows.shape, self.plan.dataset.n_outputs)
         numbers = rows.contiguous().numpy()
 
         def evaluate_some(first: int, last: int) -> Iterator[None]:
-            evaluate(
-                first, last, EVALUATED,
-                self._sizes, self._table, self._constants, self.parameters.numpy(),
-                self.buffers.numpy(), numbers, self._inputs, self._image,
-                plan.input_mean.numpy(), plan.input_std.numpy(), outputs.numpy(),
-            )  # fmt: skip
+            evaluate((first, last), EVALUATED, self._networks, self._rows, numbers, outputs.numpy())
             yield
 
         operations = 2.0 * self._sizes[:, N_PARAMETERS] * rows.shape[1]

@@ -11,9 +11,10 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from hw1.training.keys import KeyedDropout
+from hw1.training.tracing import is_hooked, trace
 
 aten = torch.ops.aten
 
@@ -165,7 +166,7 @@ def dense_layers(model: nn.Module, input_shape: Sequence[int]) -> list[tuple[str
     """
     names = _chain(model)
     layers = [(name, model.get_submodule(name)) for name in names]
-    if not layers or any(_is_hooked(layer) for layer in model.modules()):
+    if not layers or any(is_hooked(layer) for layer in model.modules()):
         return []
     kept = [(name, layer) for name, layer in layers if type(layer) not in (nn.Flatten, nn.Identity)]
     flattens = [layer for _, layer in layers if type(layer) is nn.Flatten]
@@ -184,31 +185,15 @@ def dense_layers(model: nn.Module, input_shape: Sequence[int]) -> list[tuple[str
 
 def _chain(model: nn.Module) -> list[str]:
     """The names of a network's layers, each of which takes what the one before gives; else none."""
-    chains = []
-    before = model.training
-    try:
-        for training in (True, False):
-            nodes = list(_Tracer().trace(model.train(training)).nodes)
-            links = [node.args == (previous,) for previous, node in pairwise(nodes)]
-            modules = [n.op == "call_module" and not n.kwargs for n in nodes[1:-1]]
-            chains.append([str(node.target) for node in nodes[1:-1]])
-            if not all(links) or not all(modules) or nodes[-1].op != "output":
-                return []
-    except Exception:  # the network's own code, run on proxies, may raise anything
+    # Without a search of all that the network's modules import for functions to wrap: what calls
+    # them is no chain of layers.
+    graph = trace(model, autowrap_modules=())
+    if graph is None:
         return []
-    finally:
-        model.train(before)
-    return chains[0] if chains[0] == chains[1] else []
-
-
-def _is_hooked(layer: nn.Module) -> bool:
-    # Spectral norm is a hook, too.
-    return bool(
-        layer._forward_hooks
-        or layer._forward_pre_hooks
-        or layer._backward_hooks
-        or layer._backward_pre_hooks
-    )
+    first, *nodes, last = graph.nodes
+    links = all(node.args == (before,) for before, node in pairwise([first, *nodes, last]))
+    modules = all(node.op == "call_module" and not node.kwargs for node in nodes)
+    return [str(node.target) for node in nodes] if links and modules else []
 
 
 def program(layers: Sequence[tuple[str, nn.Module]]) -> Hashable:
@@ -226,16 +211,6 @@ def _settings(layer: nn.Module) -> Hashable:
             return None
         case _:  # an activation, with its constants
             return layer.extra_repr()
-
-
-class _Tracer(fx.Tracer):
-    def __init__(self) -> None:
-        # Without a search of all that the network's modules import for functions to wrap: what
-        # calls them is no chain of layers.
-        super().__init__(autowrap_modules=())  # type: ignore[arg-type]
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, KeyedDropout) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _is_known(layer: nn.Module) -> bool:

@@ -9,17 +9,16 @@ that SciPy brings.
 give stands in one array ``values``, layer after layer, each ``(n_rows, width)``.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from hw1.training.activation_kernels import activate, differentiate
 from hw1.training.kernels import compiled, exp
 from hw1.training.layer_kernels import (
     BATCH_NORM,
     DROPOUT,
     LINEAR,
-    activate,
-    activate_backward,
     draw_dropout,
     evaluate_norm,
     fold_in_key,
@@ -44,8 +43,125 @@ N_BATCHES = 0
 """The column of a model's buffers that counts its batches."""
 
 
+class Networks(NamedTuple):
+    """The networks of all models; all floats are of the parameters' type.
+
+    Attributes:
+        sizes: ``(n_models, 8)``.
+        layers: ``(n_models, most_layers, 8)``.
+        constants: ``(n_models, most_layers, 2)``.
+        parameters: ``(n_models, most_parameters)``; weights of linear layers are ``(n_in, n_out)``.
+        buffers: ``(n_models, most_buffers)``; changed by batch norm in training.
+    """
+
+    sizes: np.ndarray
+    layers: np.ndarray
+    constants: np.ndarray
+    parameters: np.ndarray
+    buffers: np.ndarray
+
+
+class Rows(NamedTuple):
+    """The data, and what each model is normalised by.
+
+    Attributes:
+        inputs: ``(n_rows, channels * height * width)``, of any type.
+        image: height and width; one and one for rows that are no images.
+        input_mean, input_std: ``(n_models, channels)``.
+        targets: ``(n_rows, n_outputs)``; none for classes.
+        classes: ``(n_rows,)`` int64; none for numbers.
+        target_mean, target_std: ``(n_models, n_outputs)``.
+    """
+
+    inputs: np.ndarray
+    image: tuple[int, int]
+    input_mean: np.ndarray
+    input_std: np.ndarray
+    targets: np.ndarray
+    classes: np.ndarray
+    target_mean: np.ndarray
+    target_std: np.ndarray
+
+
+class Training(NamedTuple):
+    """How each model is trained.
+
+    Attributes:
+        settings: ``(n_models, 5)``, of `hw1.training.update`.
+        label_smoothing: ``(n_models,)``.
+        first_moments, second_moments: ``(n_models, most_parameters)``.
+        dropout_keys: ``(n_models, 2)`` uint32.
+        lr: ``(n_models, most_steps)``, of all epochs.
+    """
+
+    settings: np.ndarray
+    label_smoothing: np.ndarray
+    first_moments: np.ndarray
+    second_moments: np.ndarray
+    dropout_keys: np.ndarray
+    lr: np.ndarray
+
+
+class _Work(NamedTuple):
+    """Memory for a batch of one model.
+
+    Attributes:
+        values: ``(n_rows * units,)``.
+        kept: the same size; what the way back needs of a layer stands where its outputs do.
+        rstd: ``(units,)``, the same for batch norm.
+        grad, other: ``(n_rows * widest,)``, gradients by what a layer gave.
+        grads: ``(n_parameters,)``.
+        values16, grad16, weights16: of `values`, `grad` and the weights, in bfloat16; empty where
+            no layer rounds.
+        scratch: see `hw1.training.products`.
+    """
+
+    values: np.ndarray
+    kept: np.ndarray
+    rstd: np.ndarray
+    grad: np.ndarray
+    other: np.ndarray
+    grads: np.ndarray
+    values16: np.ndarray
+    grad16: np.ndarray
+    weights16: np.ndarray
+    scratch: np.ndarray
+
+
 @compiled
-def forward(
+def _allocate(
+    sizes: np.ndarray, layers: np.ndarray, n_rows: int, training: bool, like: np.ndarray
+) -> _Work:
+    """The memory for batches of ``n_rows``; most of it only for training."""
+    dtype = like.dtype
+    n_values, n_grad = n_rows * sizes[UNITS], n_rows * sizes[WIDEST] if training else 0
+    rounds = np.any(layers[:, ROUNDS])
+    return _Work(
+        np.empty(n_values, dtype),
+        np.empty(n_values if training else 0, dtype),
+        np.empty(sizes[UNITS] if training else 0, dtype),
+        np.empty(n_grad, dtype),
+        np.empty(n_grad, dtype),
+        np.empty(sizes[N_PARAMETERS] if training else 0, dtype),
+        np.empty(n_values if rounds else 0, np.uint16),
+        np.empty(n_grad if rounds else 0, np.uint16),
+        np.empty(sizes[N_WEIGHTS] if rounds else 0, np.uint16),
+        SCRATCH.copy(),
+    )
+
+
+@compiled
+def _round_weights(layers: np.ndarray, parameters: np.ndarray, weights16: np.ndarray) -> None:
+    """Write the weights of layers that round in bfloat16."""
+    for layer in range(len(layers)):
+        if layers[layer, ROUNDS]:
+            n_weights = layers[layer, N_IN] * layers[layer, N_OUT]
+            weights = slice(layers[layer, WEIGHT], layers[layer, WEIGHT] + n_weights)
+            round_all(parameters[weights], weights16[weights])
+
+
+@compiled
+def _forward(
     layers: np.ndarray,
     constants: np.ndarray,
     parameters: np.ndarray,
@@ -53,29 +169,16 @@ def forward(
     key: Any,
     training: bool,
     n_rows: int,
-    values: np.ndarray,
-    kept: np.ndarray,
-    rstd: np.ndarray,
-    rounded: np.ndarray,
-    rounded_weights: np.ndarray,
-    scratch: np.ndarray,
+    work: _Work,
 ) -> None:
-    """Fill ``values`` from the inputs, which stand in front.
+    """Fill ``work.values`` from the inputs, which stand in front.
 
     Args:
-        layers: ``(n_layers, 8)``.
-        constants: ``(n_layers, 2)`` of the parameters' type.
-        parameters: ``(n_parameters,)``; weights of linear layers are ``(n_in, n_out)``.
-        buffers: ``(n_buffers,)``; changed by batch norm in training.
+        layers, constants, parameters, buffers: of this model.
         key: of this step, for dropout.
         training: whether batches are normalised by themselves, and values dropped.
         n_rows: in the batch.
-        values: ``(n_rows * units,)``.
-        kept: the same size; what `backward` needs of a layer stands where its outputs do.
-        rstd: ``(units,)``, the same for batch norm.
-        rounded: of the size of ``values``, in bfloat16, for the inputs of layers that round.
-        rounded_weights: ``(n_weights,)``, of `round_weights`.
-        scratch: see `hw1.training.products`.
+        work: its ``weights16`` are set.
     """
     n_dropouts = 0
     for layer in range(len(layers)):
@@ -83,16 +186,16 @@ def forward(
         start = n_rows * layers[layer, START]
         middle = start + n_rows * n_in
         end = middle + n_rows * n_out
-        flat_x, flat_y = values[start:middle], values[middle:end]
+        flat_x, flat_y = work.values[start:middle], work.values[middle:end]
         x, y = flat_x.reshape(n_rows, n_in), flat_y.reshape(n_rows, n_out)
         first, of_bias = layers[layer, WEIGHT], layers[layer, BIAS]
         if kind == LINEAR:
             weights = slice(first, first + n_in * n_out)
             if layers[layer, ROUNDS]:
-                x16 = rounded[start:middle]
+                x16 = work.values16[start:middle]
                 round_all(flat_x, x16)
-                w16 = rounded_weights[weights].reshape(n_in, n_out)
-                multiply_forward(x16.reshape(n_rows, n_in), w16, y, scratch)
+                w16 = work.weights16[weights].reshape(n_in, n_out)
+                multiply_forward(x16.reshape(n_rows, n_in), w16, y, work.scratch)
             else:
                 np.dot(x, parameters[weights].reshape(n_in, n_out), y)
             if of_bias >= 0:
@@ -108,67 +211,39 @@ def forward(
             var = buffers[place + n_in : place + 2 * n_in]
             if training:
                 units = layers[layer, START] + n_in
-                standard = kept[middle:end].reshape(n_rows, n_in)
-                normalize(
-                    x, weight, bias, mean, var, constants[layer], standard,
-                    rstd[units : units + n_in], y,
-                )  # fmt: skip
+                standard = work.kept[middle:end].reshape(n_rows, n_in)
+                rstd = work.rstd[units : units + n_in]
+                normalize(x, weight, bias, mean, var, constants[layer], standard, rstd, y)
             else:
                 evaluate_norm(x, weight, bias, mean, var, constants[layer, 0], y)
-        elif kind == DROPOUT:
-            if training:
-                factors = kept[middle:end]
-                draw_dropout(
-                    fold_in_key(key, n_dropouts),
-                    constants[layer, 0],
-                    factors.reshape(n_rows, n_in),
-                )
-                n_dropouts += 1
-                for i in range(n_rows * n_in):
-                    flat_y[i] = flat_x[i] * factors[i]
-            else:
-                flat_y[:] = flat_x
+        elif kind == DROPOUT and training:
+            factors = work.kept[middle:end]
+            of_layer = fold_in_key(key, n_dropouts)
+            draw_dropout(of_layer, constants[layer, 0], factors.reshape(n_rows, n_in))
+            n_dropouts += 1
+            for i in range(n_rows * n_in):
+                flat_y[i] = flat_x[i] * factors[i]
         else:
-            activate(kind, constants[layer, 0], flat_x, flat_y)
+            flat_y[:] = flat_x
+            if kind != DROPOUT:
+                activate(kind, float(constants[layer, 0]), flat_y, np.uint64(n_rows * n_in))
 
 
 @compiled
-def round_weights(layers: np.ndarray, parameters: np.ndarray, rounded: np.ndarray) -> None:
-    """Write the weights of layers that round in bfloat16, ``(n_weights,)``."""
-    for layer in range(len(layers)):
-        if layers[layer, ROUNDS]:
-            n_weights = layers[layer, N_IN] * layers[layer, N_OUT]
-            weights = slice(layers[layer, WEIGHT], layers[layer, WEIGHT] + n_weights)
-            round_all(parameters[weights], rounded[weights])
-
-
-@compiled
-def backward(
+def _backward(
     layers: np.ndarray,
     constants: np.ndarray,
     parameters: np.ndarray,
-    grads: np.ndarray,
     n_rows: int,
-    values: np.ndarray,
-    kept: np.ndarray,
-    rstd: np.ndarray,
-    grad: np.ndarray,
-    other: np.ndarray,
-    rounded: np.ndarray,
-    rounded_weights: np.ndarray,
-    rounded_grad: np.ndarray,
-    scratch: np.ndarray,
+    work: _Work,
 ) -> None:
-    """Write the gradient of every parameter to ``grads``.
+    """Write the gradient of every parameter to ``work.grads``.
 
     Args:
-        layers, constants, parameters, n_rows, values, kept, rstd: as `forward` left them.
-        grads: ``(n_parameters,)``.
-        grad: ``(n_rows * widest,)``, in front the gradient by the outputs; overwritten.
-        other: of the same size, for intermediate results.
-        rounded_grad: of the same size, in bfloat16.
-        rounded, rounded_weights, scratch: as `forward` left them.
+        layers, constants, parameters, n_rows: as in `_forward`.
+        work: as that left it, and ``work.grad`` with the gradient by the outputs in front.
     """
+    grads, grad, other = work.grads, work.grad, work.other
     for layer in range(len(layers) - 1, -1, -1):
         kind, n_in, n_out = layers[layer, KIND], layers[layer, N_IN], layers[layer, N_OUT]
         start = n_rows * layers[layer, START]
@@ -180,14 +255,13 @@ def backward(
         if kind == LINEAR:
             weights = slice(first, first + n_in * n_out)
             of_weight = grads[weights].reshape(n_in, n_out)
-            g16 = rounded_grad[: n_rows * n_out]
+            g16 = work.grad16[: n_rows * n_out]
             if layers[layer, ROUNDS]:
                 round_all(flat_g, g16)
-                x16 = rounded[start:middle].reshape(n_rows, n_in)
-                multiply_for_weight(x16, g16.reshape(n_rows, n_out), of_weight, scratch)
+                x16 = work.values16[start:middle].reshape(n_rows, n_in)
+                multiply_for_weight(x16, g16.reshape(n_rows, n_out), of_weight, work.scratch)
             else:
-                x = values[start:middle].reshape(n_rows, n_in)
-                np.dot(x.T, g, of_weight)
+                np.dot(work.values[start:middle].reshape(n_rows, n_in).T, g, of_weight)
             if of_bias >= 0:
                 sums = grads[of_bias : of_bias + n_out]
                 sums[:] = grads.dtype.type(0)
@@ -198,29 +272,28 @@ def backward(
             if layer > 0:  # nothing is learned below the first layer
                 of_x = other[: n_rows * n_in].reshape(n_rows, n_in)
                 if layers[layer, ROUNDS]:
-                    w16 = rounded_weights[weights].reshape(n_in, n_out)
-                    multiply_for_inputs(g16.reshape(n_rows, n_out), w16, of_x, scratch)
+                    w16 = work.weights16[weights].reshape(n_in, n_out)
+                    multiply_for_inputs(g16.reshape(n_rows, n_out), w16, of_x, work.scratch)
                 else:
                     np.dot(g, parameters[weights].reshape(n_in, n_out).T, of_x)
                 grad, other = other, grad
         elif kind == BATCH_NORM:
             units = layers[layer, START] + n_in
             normalize_backward(
-                kept[middle:end].reshape(n_rows, n_in),
-                rstd[units : units + n_in],
+                work.kept[middle:end].reshape(n_rows, n_in),
+                work.rstd[units : units + n_in],
                 parameters[first : first + n_in],
                 grads[first : first + n_in],
                 grads[of_bias : of_bias + n_in],
                 g,
             )
         elif kind == DROPOUT:
-            factors = kept[middle:end]
+            factors = work.kept[middle:end]
             for i in range(n_rows * n_in):
                 flat_g[i] *= factors[i]
         else:
-            activate_backward(
-                kind, constants[layer, 0], values[start:middle], values[middle:end], flat_g
-            )
+            x, n = work.values[start:middle], np.uint64(n_rows * n_in)
+            differentiate(kind, float(constants[layer, 0]), x, flat_g, n)
 
 
 @compiled
@@ -263,156 +336,99 @@ def _cross_entropy_gradient(
 
 @compiled
 def train(
-    first_model: int,
-    last_model: int,
-    first_step: int,
-    last_step: int,
+    models: tuple[int, int],
+    steps: tuple[int, int],
     epoch: int,
-    sizes: np.ndarray,
-    layers: np.ndarray,
-    constants: np.ndarray,
-    settings: np.ndarray,
-    label_smoothing: np.ndarray,
-    parameters: np.ndarray,
-    first_moments: np.ndarray,
-    second_moments: np.ndarray,
-    buffers: np.ndarray,
-    dropout_keys: np.ndarray,
-    lr: np.ndarray,
+    networks: Networks,
+    training: Training,
+    data: Rows,
     order: np.ndarray,
     moves: np.ndarray,
-    inputs: np.ndarray,
-    image: tuple[int, int],
-    input_mean: np.ndarray,
-    input_std: np.ndarray,
-    targets: np.ndarray,
-    classes: np.ndarray,
-    target_mean: np.ndarray,
-    target_std: np.ndarray,
 ) -> None:
     """Train some models for some steps of an epoch.
 
     Args:
-        first_model, last_model: which, the last excluded.
-        first_step, last_step: of the epoch, the last excluded; of each model as many as it has.
+        models: the first one and that behind the last.
+        steps: likewise, of the epoch; of each model as many as it has.
         epoch: from 0.
-        sizes: ``(n_models, 8)``.
-        layers: ``(n_models, most_layers, 8)``.
-        constants: ``(n_models, most_layers, 2)``, of the parameters' type as are all floats.
-        settings: ``(n_models, 5)``, of `hw1.training.update`.
-        label_smoothing: ``(n_models,)``.
-        parameters, first_moments, second_moments: ``(n_models, most_parameters)``.
-        buffers: ``(n_models, most_buffers)``.
-        dropout_keys: ``(n_models, 2)`` uint32.
-        lr: ``(n_models, most_steps)``, of all epochs.
+        networks, training, data: of all models.
         order: ``(n_models, most_rows)``, the rows of the epoch's batches.
-        moves: ``(last_model - first_model, n, 7)``, what is done to the images of these steps; or
-            ``(1, 0, 7)`` for nothing.
-        inputs: ``(n_rows, channels * height * width)``, of any type.
-        image: height and width.
-        input_mean, input_std: ``(n_models, channels)``.
-        targets: ``(n_rows, n_outputs)``; none for classes.
-        classes: ``(n_rows,)`` int64; none for numbers.
-        target_mean, target_std: ``(n_models, n_outputs)``.
+        moves: what is done to the images of these steps, ``(n, most_rows, 7)`` for the ``n`` models
+            of the call; or ``(1, 0, 7)`` for nothing.
     """
-    dtype = parameters.dtype
-    moved = moves.shape[1] > 0
-    for m in range(first_model, last_model):
-        batch, steps, n_parameters = sizes[m, BATCH], sizes[m, STEPS], sizes[m, N_PARAMETERS]
-        table, fixed = layers[m, : sizes[m, N_LAYERS]], constants[m]
-        own = parameters[m, :n_parameters]
-        first, second = first_moments[m, :n_parameters], second_moments[m, :n_parameters]
-        n_inputs, n_outputs = table[0, N_IN], table[-1, N_OUT]
-        values = np.empty(batch * sizes[m, UNITS], dtype)
-        kept = np.empty(batch * sizes[m, UNITS], dtype)
-        rstd = np.empty(sizes[m, UNITS], dtype)
-        grad = np.empty(batch * sizes[m, WIDEST], dtype)
-        other = np.empty(batch * sizes[m, WIDEST], dtype)
-        grads = np.empty(n_parameters, dtype)
-        rounds = np.any(table[:, ROUNDS])
-        rounded = np.empty(len(values) if rounds else 0, np.uint16)
-        rounded_weights = np.empty(sizes[m, N_WEIGHTS] if rounds else 0, np.uint16)
-        rounded_grad = np.empty(len(grad) if rounds else 0, np.uint16)
-        scratch = SCRATCH.copy()
-        outputs = values[batch * (sizes[m, UNITS] - n_outputs) :].reshape(batch, n_outputs)
-        of_outputs = grad[: batch * n_outputs].reshape(batch, n_outputs)
-        for step in range(first_step, min(last_step, steps)):
+    first_model, first_step = models[0], steps[0]
+    for m in range(first_model, models[1]):
+        sizes = networks.sizes[m]
+        batch, n_parameters = sizes[BATCH], sizes[N_PARAMETERS]
+        layers, constants = networks.layers[m, : sizes[N_LAYERS]], networks.constants[m]
+        own, buffers = networks.parameters[m, :n_parameters], networks.buffers[m]
+        first = training.first_moments[m, :n_parameters]
+        second = training.second_moments[m, :n_parameters]
+        n_inputs, n_outputs = layers[0, N_IN], layers[-1, N_OUT]
+        work = _allocate(sizes, layers, batch, True, own)
+        x = work.values[: batch * n_inputs].reshape(batch, n_inputs)
+        outputs = work.values[batch * (sizes[UNITS] - n_outputs) :].reshape(batch, n_outputs)
+        of_outputs = work.grad[: batch * n_outputs].reshape(batch, n_outputs)
+        mean, std = data.input_mean[m], data.input_std[m]
+        for step in range(first_step, min(steps[1], sizes[STEPS])):
             rows = order[m, step * batch : (step + 1) * batch]
-            changes = moves[m - first_model, (step - first_step) * batch :] if moved else moves[0]
-            x = values[: batch * n_inputs].reshape(batch, n_inputs)
-            load(inputs, rows, image, input_mean[m], input_std[m], changes, x)
-            t = epoch * steps + step
-            key = fold_in_key(dropout_keys[m], t)
-            round_weights(table, own, rounded_weights)
-            forward(
-                table, fixed, own, buffers[m], key, True, batch, values, kept, rstd,
-                rounded, rounded_weights, scratch,
-            )  # fmt: skip
-            if len(targets):
+            changes = moves[0]
+            if moves.shape[1] > 0:
+                changes = moves[m - first_model, (step - first_step) * batch :]
+            load(data.inputs, rows, data.image, mean, std, changes, x)
+            t = epoch * sizes[STEPS] + step
+            key = fold_in_key(training.dropout_keys[m], t)
+            _round_weights(layers, own, work.weights16)
+            _forward(layers, constants, own, buffers, key, True, batch, work)
+            if len(data.targets):
+                target_mean, target_std = data.target_mean[m], data.target_std[m]
                 _squared_error_gradient(
-                    outputs, targets, rows, target_mean[m], target_std[m], of_outputs
+                    outputs, data.targets, rows, target_mean, target_std, of_outputs
                 )
             else:
-                _cross_entropy_gradient(outputs, classes, rows, label_smoothing[m], of_outputs)
-            backward(
-                table, fixed, own, grads, batch, values, kept, rstd, grad, other,
-                rounded, rounded_weights, rounded_grad, scratch,
-            )  # fmt: skip
+                smoothing = training.label_smoothing[m]
+                _cross_entropy_gradient(outputs, data.classes, rows, smoothing, of_outputs)
+            _backward(layers, constants, own, batch, work)
             update(
-                sizes[m, OPTIMIZER], settings[m], own, grads, first, second,
-                sizes[m, N_WEIGHTS], lr[m, t], t + 1,
+                sizes[OPTIMIZER], training.settings[m], own, work.grads, first, second,
+                sizes[N_WEIGHTS], training.lr[m, t], t + 1,
             )  # fmt: skip
-            buffers[m, N_BATCHES] += 1
+            buffers[N_BATCHES] += 1
 
 
 @compiled
 def evaluate(
-    first_model: int,
-    last_model: int,
+    models: tuple[int, int],
     chunk: int,
-    sizes: np.ndarray,
-    layers: np.ndarray,
-    constants: np.ndarray,
-    parameters: np.ndarray,
-    buffers: np.ndarray,
+    networks: Networks,
+    data: Rows,
     rows: np.ndarray,
-    inputs: np.ndarray,
-    image: tuple[int, int],
-    input_mean: np.ndarray,
-    input_std: np.ndarray,
     outputs: np.ndarray,
 ) -> None:
     """Write what some models say of some rows of the data.
 
     Args:
+        models: the first one and that behind the last.
         chunk: rows at a time.
+        networks, data: of all models.
         rows: ``(n_models, n_rows)``.
         outputs: ``(n_models, n_rows, n_outputs)``.
-
-    The others are those of `train`.
     """
-    dtype = parameters.dtype
-    key = (np.uint32(0), np.uint32(0))
-    nothing = np.empty((0, 7), np.int32)
-    for m in range(first_model, last_model):
-        table = layers[m, : sizes[m, N_LAYERS]]
-        n_inputs, n_outputs = table[0, N_IN], table[-1, N_OUT]
-        values = np.empty(chunk * sizes[m, UNITS], dtype)
-        rounds = np.any(table[:, ROUNDS])
-        rounded = np.empty(len(values) if rounds else 0, np.uint16)
-        rounded_weights = np.empty(sizes[m, N_WEIGHTS] if rounds else 0, np.uint16)
-        scratch = SCRATCH.copy()
-        round_weights(table, parameters[m], rounded_weights)
+    no_key, no_moves = (np.uint32(0), np.uint32(0)), np.empty((0, 7), np.int32)
+    for m in range(models[0], models[1]):
+        sizes = networks.sizes[m]
+        layers, constants = networks.layers[m, : sizes[N_LAYERS]], networks.constants[m]
+        own, buffers = networks.parameters[m], networks.buffers[m]
+        n_inputs, n_outputs = layers[0, N_IN], layers[-1, N_OUT]
+        work = _allocate(sizes, layers, chunk, False, own)
+        _round_weights(layers, own, work.weights16)
+        mean, std = data.input_mean[m], data.input_std[m]
         for start in range(0, rows.shape[1], chunk):
-            n = min(chunk, rows.shape[1] - start)
-            x = values[: n * n_inputs].reshape(n, n_inputs)
-            some = rows[m, start : start + n]
-            load(inputs, some, image, input_mean[m], input_std[m], nothing, x)
-            forward(
-                table, constants[m], parameters[m], buffers[m], key, False, n,
-                values, values[:0], values[:0], rounded, rounded_weights, scratch,
-            )  # fmt: skip
-            last = n * (sizes[m, UNITS] - n_outputs)
-            outputs[m, start : start + n] = values[last : last + n * n_outputs].reshape(
-                n, n_outputs
-            )
+            some = rows[m, start : start + chunk]
+            n = len(some)
+            x = work.values[: n * n_inputs].reshape(n, n_inputs)
+            load(data.inputs, some, data.image, mean, std, no_moves, x)
+            _forward(layers, constants, own, buffers, no_key, False, n, work)
+            last = n * (sizes[UNITS] - n_outputs)
+            found = work.values[last : last + n * n_outputs]
+            outputs[m, start : start + n] = found.reshape(n, n_outputs)

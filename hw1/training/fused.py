@@ -14,9 +14,11 @@ import torch
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
-from hw1.training.block import KINDS, Block, pool_kind
+from hw1.training.activation_kernels import is_known
+from hw1.training.block import Block, pool_kind
 from hw1.training.fused_kernels import MAX, NONE
 from hw1.training.keys import KeyedDropout
+from hw1.training.tracing import is_hooked, trace
 
 
 def fused(model: nn.Module) -> nn.Module:
@@ -27,8 +29,9 @@ def fused(model: nn.Module) -> nn.Module:
     hooks or parametrizations stay as they are, as do those that cannot be traced or are other ones
     in evaluation.
     """
-    graph = None if any(map(_is_special, model.modules())) else _trace(model)
-    if graph is None:
+    graph = None if any(map(_is_special, model.modules())) else trace(model)
+    # A tensor that the network makes by itself, maybe at random, would be made once and for all.
+    if graph is None or any("_tensor_constant" in str(node.target) for node in graph.nodes):
         return model
     network = fx.GraphModule(model, graph)
     # All that the network has, also what the graph does not name.
@@ -48,30 +51,7 @@ def fused(model: nn.Module) -> nn.Module:
 
 
 def _is_special(module: nn.Module) -> bool:
-    return parametrize.is_parametrized(module) or bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-    )
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, KeyedDropout) or super().is_leaf_module(m, module_qualified_name)
-
-
-def _trace(model: nn.Module) -> fx.Graph | None:
-    before = model.training
-    try:
-        graphs = [_Tracer().trace(model.train(training)) for training in (True, False)]
-    except Exception:  # the network's own code, run on proxies, may raise anything
-        return None
-    finally:
-        model.train(before)
-    # A tensor that the network makes by itself, maybe at random, would be made once and for all.
-    makes = any("_tensor_constant" in str(node.target) for node in graphs[0].nodes)
-    return graphs[0] if str(graphs[0]) == str(graphs[1]) and not makes else None
+    return parametrize.is_parametrized(module) or is_hooked(module)
 
 
 @dataclass
@@ -120,7 +100,7 @@ def _chain(network: nn.Module, start: fx.Node) -> _Chain | None:
 
 def _fits(part: str, layer: nn.Module, chain: _Chain) -> bool:
     if part == "activation":
-        return type(layer) in KINDS and getattr(layer, "approximate", "none") == "none"
+        return is_known(layer)
     if part == "dropout":
         return isinstance(layer, KeyedDropout)
     if pool_kind(layer) == MAX:

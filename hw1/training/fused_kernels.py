@@ -13,20 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from hw1.training.activation_kernels import IDENTITY, RELU, activate, differentiate
 from hw1.training.kernels import compiled, inlined
 from hw1.training.pixels import (
-    IDENTITY,
     MEAN,
-    RELU,
     RSTD,
     SCALE,
     SHIFT,
-    activate,
     add_moments,
     add_normalized,
     add_products,
     clear,
-    differentiate,
     drop,
     load,
     load_gradient,

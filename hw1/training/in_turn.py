@@ -14,7 +14,7 @@ from hw1.training.keys import KeyedDropout, fold_in
 from hw1.training.loading import load
 from hw1.training.metrics import loss_gradients
 from hw1.training.optimizers import Optimizer
-from hw1.training.plan import Plan
+from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
 from hw1.training.threads import run
 from hw1.training.update import settings, update
@@ -81,7 +81,11 @@ class InTurn:
 
     def _threads(self, n_threads: int) -> int:
         # A GPU does one thing at a time anyway.
-        return n_threads if self.plan.lr.device.type == "cpu" else 1
+        return n_threads if _on_cpu(self.plan) else 1
+
+
+def _on_cpu(plan: Plan) -> bool:
+    return plan.lr.device.type == "cpu"
 
 
 class _Model:
@@ -103,7 +107,7 @@ class _Model:
                 parameter.data = view
         self._of_grads = self._views(self._grads)
         self._dropouts = [m for m in network.modules() if isinstance(m, KeyedDropout)]
-        self._on_cpu = plan.lr.device.type == "cpu"
+        self._on_cpu = _on_cpu(plan)
         self._fused = fused(network) if self._on_cpu else network
         configuration = plan.configurations[number]
         if self._on_cpu:
@@ -139,9 +143,10 @@ class _Model:
     def evaluate(self, rows: Tensor, outputs: Tensor) -> Iterator[None]:
         """Write what the network says of ``rows`` to ``outputs``."""
         self._fused.eval()
-        with torch.no_grad():
-            outputs.copy_(self._forward(self._load(rows, None)[0]))
-        yield
+        for some, of_some in zip(rows.split(EVALUATED), outputs.split(EVALUATED), strict=True):
+            with torch.no_grad():
+                of_some.copy_(self._forward(self._load(some, None)[0]))
+            yield
 
     def _load(self, rows: Tensor, step: int | None) -> tuple[Tensor, Tensor]:
         """Normalised inputs and targets, augmented if they are those of a step."""

@@ -14,7 +14,13 @@ import numba
 import numba.extending
 import numpy as np
 
+from hw1.training.keys import GOLDEN as SIGNED_GOLDEN
+
 Function = TypeVar("Function", bound=Callable[..., Any])
+Index = Any
+"""An ``np.uint64``: negative indices would count from an array's end, which keeps a loop from
+being vectorised."""
+GOLDEN = np.uint32(SIGNED_GOLDEN % 2**32)
 
 # Sums may be reordered, but what is not finite has to stay so: it tells that a network diverged.
 OPTIONS: dict[str, Any] = {
@@ -43,6 +49,8 @@ def compiled(function: Function) -> Function:
     config.CACHE_DIR = CACHE  # where it cannot be written, Numba takes another one
     try:
         result: Function = numba.njit(cache=True, nogil=True, **OPTIONS)(function)
+    except RuntimeError:  # there is none: it is compiled in every process
+        result = numba.njit(nogil=True, **OPTIONS)(function)
     finally:
         config.CACHE_DIR = before
     return result
@@ -72,10 +80,11 @@ def from_bfloat16(bits: Any) -> Any:
 
 @inlined
 def to_bfloat16(value: Any) -> Any:
-    """A float32 as the bits (uint16) of the nearest bfloat16, of two the even one; not for NaN."""
+    """A float32 as the bits (uint16) of the nearest bfloat16, of two the even one."""
     bits = np.float32(value).view(np.uint32)
     odd = np.uint32((bits >> np.uint32(16)) & np.uint32(1))
-    return np.uint16(np.uint32(bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+    rounded = np.uint16(np.uint32(bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+    return rounded if value == value else np.uint16(0x7FC0)
 
 
 def exp(x: Any) -> Any:

@@ -1,79 +1,14 @@
-"""Activations, batch norm and dropout in compiled code, forward and backward."""
+"""Batch norm and dropout of dense layers in compiled code, forward and backward."""
 
 from typing import Any
 
 import numpy as np
 
-from hw1.training.kernels import compiled, erf, exp, inlined, mix
+from hw1.training.activation_kernels import KINDS
+from hw1.training.kernels import GOLDEN, compiled, inlined, mix
 
-# The kinds of layers.
-LINEAR, BATCH_NORM, DROPOUT, RELU, LEAKY_RELU, ELU, GELU, SILU, TANH, SIGMOID = range(10)
-
-GOLDEN = np.uint32(0x9E3779B1)
-"""That of `hw1.training.keys`."""
-
-
-@compiled
-def activate(kind: int, constant: float, x: np.ndarray, y: np.ndarray) -> None:
-    one = x.dtype.type(1)
-    zero = x.dtype.type(0)
-    # Comparisons are such that what is no number stays so.
-    if kind == RELU:
-        for i in range(len(x)):
-            y[i] = zero if x[i] <= zero else x[i]
-    elif kind == LEAKY_RELU:
-        for i in range(len(x)):
-            y[i] = constant * x[i] if x[i] <= zero else x[i]
-    elif kind == ELU:
-        for i in range(len(x)):
-            y[i] = constant * (exp(x[i]) - one) if x[i] <= zero else x[i]
-    elif kind == GELU:
-        for i in range(len(x)):
-            y[i] = x[i] * x.dtype.type(0.5) * (one + erf(x[i] * x.dtype.type(0.5**0.5)))
-    elif kind == SILU:
-        for i in range(len(x)):
-            y[i] = x[i] / (one + exp(-x[i]))
-    elif kind == TANH:
-        two = x.dtype.type(2)
-        for i in range(len(x)):
-            y[i] = one - two / (exp(two * x[i]) + one)
-    else:
-        for i in range(len(x)):
-            y[i] = one / (one + exp(-x[i]))
-
-
-@compiled
-def activate_backward(
-    kind: int, constant: float, x: np.ndarray, y: np.ndarray, grad: np.ndarray
-) -> None:
-    """Turn the gradient by the outputs ``y`` into that by the inputs ``x``."""
-    one = x.dtype.type(1)
-    zero = x.dtype.type(0)
-    if kind == RELU:
-        for i in range(len(x)):
-            grad[i] = zero if y[i] <= zero else grad[i]
-    elif kind == LEAKY_RELU:
-        for i in range(len(x)):
-            grad[i] = constant * grad[i] if x[i] <= zero else grad[i]
-    elif kind == ELU:
-        for i in range(len(x)):
-            grad[i] = constant * exp(x[i]) * grad[i] if x[i] <= zero else grad[i]
-    elif kind == GELU:
-        # The normal distribution and x times its density.
-        half, density = x.dtype.type(0.5), x.dtype.type((2 * np.pi) ** -0.5)
-        for i in range(len(x)):
-            below = half * (one + erf(x[i] * x.dtype.type(0.5**0.5)))
-            grad[i] *= below + x[i] * density * exp(-half * x[i] * x[i])
-    elif kind == SILU:
-        for i in range(len(x)):
-            s = one / (one + exp(-x[i]))
-            grad[i] *= s + y[i] * (one - s)
-    elif kind == TANH:
-        for i in range(len(x)):
-            grad[i] *= one - y[i] * y[i]
-    else:
-        for i in range(len(x)):
-            grad[i] *= y[i] * (one - y[i])
+LINEAR, BATCH_NORM, DROPOUT = range(len(KINDS), len(KINDS) + 3)
+"""The kinds of layers beside the activations."""
 
 
 @inlined

@@ -33,8 +33,6 @@ all of them; or one after another."""
 State = list[dict[str, Tensor]]
 """The parameters and buffers of each model by name, as a plain network of its family has them."""
 
-EVALUATION_ROWS = 256
-
 
 def build(
     family: Family, configuration: Configuration, dataset: Dataset, model_seed: int
@@ -229,11 +227,7 @@ class Lockstep:
             Predictions in the target's own units, or logits.
         """
         rows = rows.to(self.plan.lr.device).expand(self.n_models, -1)
-        by_chunk = [
-            self._models.outputs(chunk, self._n_threads, self._on_step)
-            for chunk in rows.split(EVALUATION_ROWS, 1)
-        ]
-        outputs = torch.cat(by_chunk, 1)
+        outputs = self._models.outputs(rows, self._n_threads, self._on_step)
         if self.dataset.task == "regression":
             outputs = outputs * self.plan.target_std[:, None] + self.plan.target_mean[:, None]
         return outputs

@@ -1,4 +1,4 @@
-"""Loops over the elements of images, such as those of an activation or of pooling.
+"""Loops over the elements of images, such as those of pooling.
 
 Images are flat arrays, channels last, of floats, or of bfloat16 as uint16; all is computed in the
 type of the results ``z`` or ``g``, which hold ``n`` elements of a few rows. Those of the images
@@ -14,18 +14,20 @@ import numba
 import numba.extending
 import numpy as np
 
-from hw1.training.kernels import compiled, erf, exp, from_bfloat16, inlined, mix, to_bfloat16
+from hw1.training.kernels import (
+    GOLDEN,
+    Index,
+    compiled,
+    from_bfloat16,
+    inlined,
+    mix,
+    to_bfloat16,
+)
 
-Index = Any
-"""A ``np.uint64``."""
-
-IDENTITY, RELU, LEAKY_RELU, ELU, GELU, SILU, TANH, SIGMOID = range(8)
 MEAN, RSTD, SCALE, SHIFT = range(4)
 """The rows of a batch norm's constants ``norm``; it is empty where there is none."""
 STOPPED = 4
-"""Added to the place of a maximum where no gradient goes on, for dropout or `RELU`."""
-
-GOLDEN = np.uint32(0x9E3779B1)
+"""Added to the place of a maximum where no gradient goes on, for dropout or ReLU."""
 
 
 def load(value: Any) -> Any:
@@ -38,11 +40,6 @@ def store(value: Any, stored: Any) -> Any:
     raise NotImplementedError
 
 
-@inlined
-def _to_bfloat16(value: Any) -> Any:
-    return to_bfloat16(value) if value == value else np.uint16(0x7FC0)
-
-
 @numba.extending.overload(load, inline="always")
 def _load(value):  # type: ignore[no-untyped-def]  # Numba compares it with the lambda
     if isinstance(value, numba.types.Integer):
@@ -53,88 +50,18 @@ def _load(value):  # type: ignore[no-untyped-def]  # Numba compares it with the 
 @numba.extending.overload(store, inline="always")
 def _store(value, stored):  # type: ignore[no-untyped-def]
     if isinstance(stored, numba.types.Integer):
-        return lambda value, stored: _to_bfloat16(value)
+        return lambda value, stored: to_bfloat16(value)
     return lambda value, stored: value
 
 
 @compiled
-def activate(kind: int, constant: float, z: np.ndarray, n: Index) -> None:
-    """Comparisons are such that what is no number stays so."""
-    one, zero = z.dtype.type(1), z.dtype.type(0)
-    slope = z.dtype.type(constant)
-    if kind == RELU:
-        for i in range(n):
-            z[i] = zero if z[i] <= zero else z[i]
-    elif kind == LEAKY_RELU:
-        for i in range(n):
-            z[i] = slope * z[i] if z[i] <= zero else z[i]
-    elif kind == ELU:
-        for i in range(n):
-            below = slope * (exp(z[i]) - one)
-            z[i] = below if z[i] <= zero else z[i]
-    elif kind == GELU:
-        half, root = z.dtype.type(0.5), z.dtype.type(0.5**0.5)
-        for i in range(n):
-            z[i] = z[i] * half * (one + erf(z[i] * root))
-    elif kind == SILU:
-        for i in range(n):
-            z[i] = z[i] / (one + exp(-z[i]))
-    elif kind == TANH:
-        two = z.dtype.type(2)
-        for i in range(n):
-            z[i] = one - two / (exp(two * z[i]) + one)
-    elif kind == SIGMOID:
-        for i in range(n):
-            z[i] = one / (one + exp(-z[i]))
-
-
-@compiled
 def rectify(z: np.ndarray, code: np.ndarray, start: Index, n: Index) -> None:
-    """`RELU`, which marks what it stops in ``code``."""
+    """ReLU, which marks what it stops in ``code``."""
     zero = z.dtype.type(0)
     for i in range(n):
         value, flag = z[i], code[start + i]
         z[i] = zero if value <= zero else value
         code[start + i] = np.uint8(flag | np.uint8(STOPPED)) if value <= zero else flag
-
-
-@compiled
-def differentiate(kind: int, constant: float, z: np.ndarray, grad: np.ndarray, n: Index) -> None:
-    """Turn the gradient by the activation of ``z`` into that by ``z``."""
-    one, zero = z.dtype.type(1), z.dtype.type(0)
-    slope = z.dtype.type(constant)
-    if kind == RELU:
-        for i in range(n):
-            # Read in any case: a loop with a choice what to read is not vectorised.
-            g = grad[i]
-            grad[i] = zero if z[i] <= zero else g
-    elif kind == LEAKY_RELU:
-        for i in range(n):
-            grad[i] *= slope if z[i] <= zero else one
-    elif kind == ELU:
-        for i in range(n):
-            below = slope * exp(z[i])
-            grad[i] *= below if z[i] <= zero else one
-    elif kind == GELU:
-        # The normal distribution and z times its density.
-        half, root = z.dtype.type(0.5), z.dtype.type(0.5**0.5)
-        density = z.dtype.type((2 * np.pi) ** -0.5)
-        for i in range(n):
-            below = half * (one + erf(z[i] * root))
-            grad[i] *= below + z[i] * density * exp(-half * z[i] * z[i])
-    elif kind == SILU:
-        for i in range(n):
-            s = one / (one + exp(-z[i]))
-            grad[i] *= s * (one + z[i] * (one - s))
-    elif kind == TANH:
-        two = z.dtype.type(2)
-        for i in range(n):
-            y = one - two / (exp(two * z[i]) + one)
-            grad[i] *= one - y * y
-    elif kind == SIGMOID:
-        for i in range(n):
-            s = one / (one + exp(-z[i]))
-            grad[i] *= s * (one - s)
 
 
 @compiled

@@ -16,6 +16,8 @@ from hw1.training.schedules import lr_schedule
 
 # What a model's key is folded with before it is used, so that no two uses share numbers.
 ORDER, DROPOUT, AUGMENTATION = range(3)
+EVALUATED = 256
+"""Rows of each model that are evaluated at a time."""
 ORDERED = 2**18
 """Places of rows that are drawn at once, for several epochs of small data."""
 
@@ -68,7 +70,7 @@ class Plan:
                 f"batch norm needs batches of two rows, and {n_rows} training rows in batches of "
                 f"{smallest} at most give batches of one"
             )
-        schedules: dict[tuple[Configuration, int] | int, Tensor] = {}
+        schedules: dict[int, Tensor] = {}
         for c, steps in zip(configurations, self.steps, strict=True):
             if id(c) not in schedules:  # the folds of a trial have one
                 schedules[id(c)] = lr_schedule(c, steps)
@@ -80,9 +82,9 @@ class Plan:
         self._order_keys, self.dropout_keys, self._augmentation_keys = (
             fold_in(model_keys, purpose) for purpose in (ORDER, DROPOUT, AUGMENTATION)
         )
-        self.input_mean, self.input_std = self._statistics(dataset.inputs)
+        self.input_mean, self.input_std = self._statistics(dataset.inputs, dataset.pixel_moments)
         if dataset.task == "regression":
-            self.target_mean, self.target_std = self._statistics(dataset.targets)
+            self.target_mean, self.target_std = self._statistics(dataset.targets, None)
         else:
             self.target_mean = torch.zeros(len(rows), dataset.n_outputs, dtype=dtype, device=device)
             self.target_std = torch.ones_like(self.target_mean)
@@ -108,13 +110,14 @@ class Plan:
             setattr(self, name, getattr(self, name)[chosen])
         self._first_ordered, self._ordered = 0, self._rows.new_empty(0)
 
-    def _statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _statistics(
+        self, values: Tensor, moments: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each model's training rows.
 
         Each is ``(n_models, n_features)`` or, for images, ``(n_models, channels)``. A feature
         that never varies is only centred.
         """
-        moments = _moments_of_rows(values)
         found: dict[bytes, tuple[Tensor, Tensor]] = {}  # each trial has the same folds
         by_model = []
         for rows, length in zip(self._rows, self._lengths.tolist(), strict=True):
@@ -122,10 +125,8 @@ class Plan:
             digest = own.cpu().numpy().tobytes()
             if digest not in found:
                 mean, std = _mean_and_std(values, moments, own)
-                found[digest] = (
-                    mean.to(self.lr.dtype),
-                    torch.where(std > 0, std, 1.0).to(self.lr.dtype),
-                )
+                std = torch.where(std > 0, std, 1.0)
+                found[digest] = mean.to(self.lr.dtype), std.to(self.lr.dtype)
             by_model.append(found[digest])
         means, stds = zip(*by_model, strict=True)
         return torch.stack(means), torch.stack(stds)
@@ -194,23 +195,6 @@ class Plan:
         if self.dataset.task == "regression":
             targets = (targets - self.target_mean[models, None]) / self.target_std[models, None]
         return inputs, targets
-
-
-def _moments_of_rows(values: Tensor) -> tuple[Tensor, Tensor] | None:
-    """For uint8 pixels the sum of each row and channel, and that of the squares, as integers.
-
-    They are exact, and serve all folds: to look at every pixel once a fold takes as long as an
-    epoch of a small network.
-    """
-    if values.dtype != torch.uint8:
-        return None
-    flat = values.flatten(2)
-    sums, squares = [], []
-    for chunk in flat.split(256):  # few enough for the cache
-        wide = chunk.to(torch.int32)
-        sums.append(wide.sum(2))
-        squares.append(wide.square_().sum(2))
-    return torch.cat(sums), torch.cat(squares)
 
 
 def _mean_and_std(

@@ -16,8 +16,12 @@ def choose_precision(device: torch.device) -> Precision:
     """
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if {"avx512_bf16", "amx_bf16"} & processor_flags() else "float32"
+
+
+def processor_flags() -> set[str]:
+    """What the processor can do, in Linux's words; nothing on other systems."""
     try:
-        flags = Path("/proc/cpuinfo").read_text().split()
+        return set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
-        return "float32"
-    return "bfloat16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "float32"
+        return set()

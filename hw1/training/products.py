@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from hw1.training.kernels import compiled, to_bfloat16
+from hw1.training.precision import processor_flags
 
 SYMBOL = "hw1_gemm_bf16bf16f32"
 WORTH_ROUNDING = 2**21
@@ -38,6 +39,8 @@ def _find() -> Callable[..., Any] | None:
 _function: Any = _find()
 available = _function is not None
 """Whether `multiply_forward` and its fellows may be called."""
+fast = available and "amx_bf16" in processor_flags()
+"""Whether that is faster than float32; not measured without AMX."""
 # Compiled code finds it by its name, so that it can be kept on disk; a name has to stand for
 # something even where it is never called.
 llvmlite.binding.add_symbol(
@@ -50,8 +53,7 @@ _gemm: Any = numba.types.ExternalFunction(SYMBOL, numba.void(*[numba.uintp] * 13
 def round_all(values: np.ndarray, rounded: np.ndarray) -> None:
     """Write ``values`` as the bits of bfloat16, uint16."""
     for i in range(len(values)):
-        nothing = np.uint16(0x7FC0)
-        rounded[i] = to_bfloat16(values[i]) if values[i] == values[i] else nothing
+        rounded[i] = to_bfloat16(values[i])
 
 
 @compiled

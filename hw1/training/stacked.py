@@ -11,7 +11,7 @@ from hw1.training.functional import Functional
 from hw1.training.keys import KeyedDropout, dropout_factors, fold_in
 from hw1.training.metrics import loss_gradients
 from hw1.training.optimizers import Optimizer
-from hw1.training.plan import Plan
+from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
 from hw1.training.threads import torch_threads
 
@@ -204,15 +204,20 @@ class Stacked:
         Args:
             rows: ``(n_models, n_rows)``.
             n_threads: of the processor.
-            on_step: not called: a part of an evaluation takes no longer than a step.
+            on_step: called now and then.
         """
-        inputs, _ = self.plan.load(slice(None), rows[None])
+        self._template.eval()
+        by_chunk = []
         with torch_threads(self._threads(n_threads)):
-            if self._dense is not None:
-                return self._dense.evaluate(inputs[0].flatten(2))
-            self._template.eval()
-            views = self._views(self.parameters)
-            return self._functional.forward(views, self.buffers, inputs[0])
+            for chunk in rows.split(EVALUATED, 1):
+                on_step()
+                (inputs,), _ = self.plan.load(slice(None), chunk[None])
+                if self._dense is not None:
+                    by_chunk.append(self._dense.evaluate(inputs.flatten(2)))
+                else:
+                    views = self._views(self.parameters)
+                    by_chunk.append(self._functional.forward(views, self.buffers, inputs))
+        return torch.cat(by_chunk, 1)
 
 
 def _part(i: int, shape: torch.Size) -> tuple[int | slice, ...]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import scipy.linalg  # noqa: F401 -- brings the BLAS that compiled code calls
 import torch
 from threadpoolctl import ThreadpoolController
 

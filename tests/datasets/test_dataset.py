@@ -196,3 +196,19 @@ def test_the_named_bounds_themselves_can_be_drawn(n_rows: int) -> None:
 def test_a_class_with_a_single_row_cannot_be_drawn_from_evenly() -> None:
     with pytest.raises(InputError, match="cannot draw a stratified part of toy"):
         classes([1, 9]).sample(5, seed=0)
+
+
+def test_the_moments_of_pixels_are_exact_and_those_of_torch() -> None:
+    pixels = torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (300, 2, 5, 7), dtype=np.uint8)
+    )
+    data = Dataset("toy", "regression", pixels, torch.zeros(300, 1))
+    assert data.pixel_moments is not None
+    sums, squares = data.pixel_moments
+    wide = pixels.long().flatten(2)
+    assert torch.equal(sums, wide.sum(2))
+    assert torch.equal(squares, (wide**2).sum(2))
+
+
+def test_features_that_are_floats_have_no_pixel_moments() -> None:
+    assert numbers(4).pixel_moments is None

@@ -233,6 +233,11 @@ def test_everything_differs_in_a_batch_in_turn() -> None:
     check(CNN, DIGITS, [changed(IN_TURN, **without(d, "widths")) for d in ALL], "in turn")
 
 
+def test_in_turn_without_compiled_code_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hw1.training.in_turn._on_cpu", lambda plan: False)
+    check(CNN, DIGITS, [changed(IN_TURN, **without(d, "widths")) for d in ALL], "in turn")
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 100, 2**20])
 def test_the_blocks_of_an_update_change_nothing(
     chunk: int, monkeypatch: pytest.MonkeyPatch
@@ -423,6 +428,7 @@ def test_small_products_stay_in_float32() -> None:
 @pytest.mark.skipif(not products.available, reason="torch brings no MKL here")
 def test_large_products_are_rounded_to_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hw1.training.compiled.WORTH_ROUNDING", 50 * 60 * 20)
+    monkeypatch.setattr("hw1.training.compiled.can_round", True)  # also where it is slow
     c = Configuration(
         model={"widths": (30, 20), "activation": "tanh", "batch_norm": True, "dropout": 0.2},
         batch_size=50,

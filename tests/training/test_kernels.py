@@ -1,6 +1,8 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,21 @@ def test_numbers_are_rounded_to_bfloat16_as_torch_rounds(values: list[float]) ->
     rounded(x, y)
     expected = torch.from_numpy(x).to(torch.bfloat16).float().numpy()
     assert np.array_equal(y, expected)
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # No folder is to be had in a file that is none.
+    monkeypatch.setattr(kernels, "CACHE", "/dev/null/cache")
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "/dev/null/home")
+    namespace: dict[str, Any] = {}
+    exec(compile("def double(x):\n    return 2 * x\n", "/dev/null/code.py", "exec"), namespace)
+    double = namespace["double"]
+    with pytest.raises(RuntimeError, match="no locator"):
+        numba.njit(cache=True)(double)
+    assert compiled(double)(21) == 42
 
 
 def test_what_was_compiled_of_other_sources_is_not_used(

@@ -1,51 +1,13 @@
 """The layers of compiled networks by themselves; together they are in test_batches.py."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from hw1.training import layer_kernels
 from hw1.training.keys import dropout_factors, fold_in, keys
-from hw1.training.layer_kernels import activate, activate_backward, draw_dropout
-
-LAYERS: dict[str, tuple[nn.Module, float]] = {
-    "RELU": (nn.ReLU(), 0.0),
-    "LEAKY_RELU": (nn.LeakyReLU(0.2), 0.2),
-    "ELU": (nn.ELU(0.7), 0.7),
-    "GELU": (nn.GELU(), 0.0),
-    "SILU": (nn.SiLU(), 0.0),
-    "TANH": (nn.Tanh(), 0.0),
-    "SIGMOID": (nn.Sigmoid(), 0.0),
-}
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_activations_in_single_precision_are_torchs(name: str) -> None:
-    layer, constant = LAYERS[name]
-    kind = getattr(layer_kernels, name)
-    x = np.random.default_rng(0).normal(size=5000, scale=4).astype(np.float32)
-    y, grad = np.empty_like(x), np.ones_like(x)
-    activate(kind, np.float32(constant), x, y)
-    activate_backward(kind, np.float32(constant), x, y, grad)
-    exact = torch.from_numpy(x).double().requires_grad_()
-    outputs = layer(exact)
-    (gradient,) = torch.autograd.grad(outputs.sum(), exact)
-    np.testing.assert_allclose(y, outputs.detach(), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(grad, gradient, rtol=1e-5, atol=2e-6)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_what_is_no_number_stays_none(name: str) -> None:
-    kind, constant = getattr(layer_kernels, name), np.float32(LAYERS[name][1])
-    x = np.array([np.nan, 1.0, -1.0, 0.0] * 9, np.float32)
-    y, grad = np.empty_like(x), np.full_like(x, np.nan)
-    activate(kind, constant, x, y)
-    assert np.array_equal(np.isnan(y), np.isnan(x))
-    activate_backward(kind, constant, x, y, grad)
-    assert np.isnan(grad[x > 0]).all()
+from hw1.training.layer_kernels import draw_dropout
 
 
 @settings(deadline=None)
