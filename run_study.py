@@ -20,6 +20,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Everything that takes long to import is imported inside the commands, so that --help is quick.
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hw1.analysis.results import StudyResults
+    from hw1.analysis.training import Watcher
     from hw1.study import Study
 
 ROOT = Path(__file__).resolve().parent
@@ -58,6 +62,27 @@ StorageOption = Annotated[
 ]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A study that `list` shows.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="FOLDER",
+        envvar="HW1_DATA",
+        help="Where data sets are, or are downloaded to. [default: data]",
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="Of convolutions and large products: float32, bfloat16 or auto.",
+    ),
+]
+TrialOption = Annotated[
+    int | None, typer.Option("--trial", min=0, metavar="N", help="A trial. [default: the best]")
+]
 
 
 def example(text: str) -> dict[str, str]:
@@ -89,6 +114,42 @@ def open_study(url: str | None, name: str) -> "Study":
 
     quiet_optuna()
     return Study(Storage(storage_url(url), create=False), name)
+
+
+def open_results(
+    url: str | None, name: str, data_dir: Path | None, device: str, precision: str
+) -> "StudyResults":
+    from hw1.analysis.results import open_study
+
+    quiet_optuna()
+    return open_study(
+        name,
+        storage=storage_url(url),
+        data_dir=data_dir or ROOT / "data",
+        studies=STUDIES,
+        device=device,
+        precision=precision,
+    )
+
+
+@contextlib.contextmanager
+def watched(lost: str) -> "Iterator[Watcher]":
+    """Shows what an analysis is doing, on stderr, and ends it on Ctrl-C, which loses ``lost``."""
+    from rich.console import Console
+
+    from hw1.analysis.training import Watcher
+    from hw1.console import TaskLine
+    from hw1.interruption import Interruption
+
+    try:
+        with (
+            Interruption() as interruption,
+            TaskLine(Console(stderr=True, highlight=False, markup=False)) as line,
+        ):
+            yield Watcher(line.say, interruption.check)
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted; {lost}", err=True)
+        raise typer.Exit(130) from None
 
 
 def print_json(value: Any) -> None:
@@ -135,6 +196,8 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
         table.add_row(name, description)
     console.print(table)
     console.print()
+    parts = [study for study in stored if study["part_of_nested"]]
+    stored = [study for study in stored if not study["part_of_nested"]]
     if stored:
         columns = ("study", "state", "trials", "pruned", "failed", "best")
         table = Table(*columns, box=None, pad_edge=False)
@@ -153,6 +216,8 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
         typer.echo(
             f"No study is stored in {shown(url)} yet: python run_study.py run regression_mlp"
         )
+    if parts:
+        typer.echo(f"And {len(parts)} searches within nested cross-validations, NAME-outer...")
     if foreign:
         typer.echo(f"Not made by this hw1, and left alone: {', '.join(foreign)}")
 
@@ -210,16 +275,9 @@ def run(
             help="The target in --train-csv. [default: label, else the last column]",
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            envvar="HW1_DATA",
-            help="Where data sets are, or are downloaded to. [default: data]",
-        ),
-    ] = None,
+    data_dir: DataDirOption = None,
     storage: StorageOption = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
     trials_per_batch: Annotated[
         str,
@@ -227,13 +285,7 @@ def run(
             metavar="N", help="Trials asked for at a time, to be trained together; 1: none are."
         ),
     ] = "auto",
-    precision: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Of convolutions and large products: float32, bfloat16 or auto.",
-        ),
-    ] = "auto",
+    precision: PrecisionOption = "auto",
     seed: Annotated[
         int | None,
         typer.Option(
@@ -423,6 +475,273 @@ def trials(
     Console(highlight=False, markup=False).print(table)
 
 
+@app.command(**example("evaluate regression_mlp-tpe --repeats 10"))
+def evaluate(
+    name: NameArgument,
+    trial: TrialOption = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="R", help="Repeats of the cross-validation.")
+    ] = 5,
+    folds: Annotated[
+        int | None, typer.Option(min=2, metavar="K", help="Its folds. [default: the study's]")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="S", help="Networks trained on all rows and tested.")
+    ] = 5,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Decides the fresh folds.")
+    ] = 0,
+    nested: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OUTERxINNER",
+            help="Repeat the whole search outside each of OUTER folds, with INNER folds: 5x3.",
+        ),
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test/--no-test", help="Whether the test rows are scored.")
+    ] = True,
+    again: Annotated[
+        bool, typer.Option("--again", help="Do again what is stored already.")
+    ] = False,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Say how good the best configuration really is.
+
+    It is cross-validated on fresh folds, then trained on all rows from several seeds and scored
+    on the test rows. Results are stored with the study; the same command again shows them.
+    """
+    from hw1.analysis.evaluation import evaluate as evaluate_study
+    from hw1.analysis.text import evaluation_lines
+
+    results = open_results(storage, name, data_dir, device, precision)
+    with watched("what is finished is stored; the same command goes on from there.") as watcher:
+        found = evaluate_study(
+            results,
+            trial,
+            n_repeats=repeats,
+            n_splits=folds,
+            n_seeds=seeds,
+            seed=seed,
+            nested=parse_nested(nested),
+            test=test,
+            again=again,
+            watcher=watcher,
+        )
+    if as_json:
+        print_json(found.to_json())
+    else:
+        typer.echo("\n".join(evaluation_lines(found)))
+
+
+def parse_nested(text: str | None) -> tuple[int, int] | None:
+    """Outer and inner folds from "5x3"."""
+    if text is None:
+        return None
+    outer, _, inner = text.lower().partition("x")
+    if not (outer.isdecimal() and inner.isdecimal() and min(int(outer), int(inner)) >= 2):
+        raise InputError(f"{text!r} is no --nested: give outer and inner folds as 5x3")
+    return int(outer), int(inner)
+
+
+@app.command(**example("compare regression_mlp-tpe regression_mlp-random"))
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME NAME...", help="Studies of the same rows.")
+    ],
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="R", help="Repeats of the cross-validation.")
+    ] = 5,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="K", help="Its folds. [default: the first study's]"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Decides the folds.")
+    ] = 0,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether the best configuration of one study beats that of another.
+
+    All are cross-validated on the same fresh folds, and each two compared by the corrected
+    resampled t-test (Nadeau and Bengio), which allows for the rows that folds share.
+    """
+    from hw1.analysis.comparison import compare as compare_studies
+    from hw1.analysis.text import comparison_lines
+
+    studies = [open_results(storage, name, data_dir, device, precision) for name in names]
+    with watched("what is finished is stored; the same command goes on from there.") as watcher:
+        found = compare_studies(
+            studies, n_repeats=repeats, n_splits=folds, seed=seed, watcher=watcher
+        )
+    if as_json:
+        print_json(found.to_json())
+    else:
+        typer.echo("\n".join(comparison_lines(found)))
+
+
+@app.command(**example("replay regression_mlp-tpe 12"))
+def replay(
+    name: NameArgument,
+    trial: Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="The trial's number.")],
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train a stored trial again and compare its scores with the stored ones.
+
+    On the same machine and versions they are the same, bit for bit; what differs in machine,
+    versions or code is named.
+    """
+    from hw1.analysis.replay import replay as replay_trial
+    from hw1.analysis.text import replay_lines
+
+    results = open_results(storage, name, data_dir, device, "auto")
+    with watched("nothing is stored.") as watcher:
+        found = replay_trial(results, trial, watcher=watcher)
+    if as_json:
+        print_json({"study": name, "metric": results.metric.name, **found.to_json()})
+    else:
+        typer.echo("\n".join(replay_lines(name, results.metric.name, found)))
+
+
+@app.command(**example("analyze regression_mlp-tpe --output figures"))
+def analyze(
+    name: NameArgument,
+    trial: TrialOption = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="The best K trials, not one alone.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to write. [default: storage/figures/NAME]"),
+    ] = None,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the search, and train the best trial again to draw what its network has learnt.
+
+    Writes index.html, which shows all figures, and each of them as interactive HTML and as SVG.
+    """
+    if trial is not None and top is not None:
+        raise InputError("give one of --trial and --top, not both")
+    from hw1.analysis.analyze import analyze as analyze_study
+
+    results = open_results(storage, name, data_dir, device, precision)
+    trials = [results.trial(trial)] if top is None else results.top(top)
+    with watched("nothing is written.") as watcher:
+        page = analyze_study(results, trials, output, watcher=watcher)
+    if as_json:
+        files = sorted(str(path) for path in page.parent.glob("*") if path.is_file())
+        print_json({"study": name, "trials": [t.number for t in trials], "files": files})
+    else:
+        typer.echo(f"The figures are in {relative(page.parent)}: open {relative(page)}")
+
+
+def relative(path: Path) -> Path:
+    """A path as it is shortest from here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+@app.command(**example("export regression_mlp-tpe --output network.onnx"))
+def export(
+    name: NameArgument,
+    trial: TrialOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Ends in .safetensors, .pt2 (torch.export) or .onnx. "
+            "[default: storage/models/NAME-trialN.safetensors]",
+        ),
+    ] = None,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train the best configuration on all rows and write the network to a file.
+
+    It is the network of the first seed that `evaluate` scores. The file holds its normalisation,
+    configuration and provenance, and is checked by predictions before it is kept.
+    """
+    from hw1.analysis.export import export as export_network
+    from hw1.analysis.model_files import check_suffix
+
+    if output is not None:
+        check_suffix(output)  # before the training
+    results = open_results(storage, name, data_dir, device, precision)
+    with watched("nothing is written.") as watcher:
+        path, difference = export_network(results, trial, output, watcher=watcher)
+    if as_json:
+        print_json({"study": name, "file": str(path), "largest_difference": difference})
+        return
+    same = "exactly" if difference == 0 else f"to within {difference:.1g}"
+    typer.echo(f"Wrote {relative(path)}, which predicts the same {same}.")
+    typer.echo(
+        "  " + shlex.join(["python", "run_study.py", "predict", str(relative(path)), "INPUT"])
+    )
+
+
+@app.command(**example("predict storage/models/fashion_cnn-tpe-trial7.safetensors images/"))
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A file that `export` wrote.")],
+    input: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A CSV file, an image or a folder of images.")
+    ],
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Print the predictions of an exported network.
+
+    A CSV file has a header row with the network's columns, in any order and among others.
+    """
+    import csv
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from hw1.analysis.model_files import load
+    from hw1.analysis.prediction import predict as predict_rows
+    from hw1.analysis.prediction import read_inputs, to_csv
+    from hw1.console import format_score
+
+    if as_json and as_csv:
+        raise InputError("give one of --json and --csv, not both")
+    loaded = load(model, studies=STUDIES)
+    inputs = read_inputs(input, loaded.description)
+    found = predict_rows(loaded, inputs)
+    if inputs.skipped:
+        typer.echo(f"Skipped, as they are no images: {', '.join(inputs.skipped)}", err=True)
+    if as_json:
+        print_json([row.to_json() for row in found])
+        return
+    rows = list(to_csv(found))
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        return
+    # The probabilities of all classes are for --csv and --json.
+    width = 3 if loaded.description.class_names else len(rows[0])
+    table = Table(*map(str, rows[0][:width]), box=None, pad_edge=False)
+    for row in rows[1:]:
+        table.add_row(*(format_score(x) if isinstance(x, float) else str(x) for x in row[:width]))
+    Console(highlight=False, markup=False).print(table)
+
+
 @app.command(**example("delete regression_mlp-random"))
 def delete(
     name: NameArgument,
@@ -433,15 +752,18 @@ def delete(
     import optuna
 
     from hw1.storage import Storage
-    from hw1.study import require_study
+    from hw1.study import require_study, searches_within
 
     quiet_optuna()
     opened = Storage(storage_url(storage), create=False)
     require_study(opened, name)
     count = len(optuna.load_study(study_name=name, storage=opened).get_trials(deepcopy=False))
+    parts = searches_within(opened, name)
     if not yes:
-        typer.confirm(f"Delete {name} with its {count} trials?", abort=True)
-    optuna.delete_study(study_name=name, storage=opened)
+        of_parts = f" and the {len(parts)} searches of its nested cross-validation" if parts else ""
+        typer.confirm(f"Delete {name} with its {count} trials{of_parts}?", abort=True)
+    for one in (*parts, name):
+        optuna.delete_study(study_name=one, storage=opened)
     typer.echo(f"Deleted {name}.")
 
 

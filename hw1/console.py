@@ -78,6 +78,46 @@ class ProgressLine:
         return "  ".join(parts)
 
 
+class TaskLine:
+    """A line that says what is being done; use it as a context manager and call `say`.
+
+    In a terminal it stays in place and is gone at the end; elsewhere it is printed now and then.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._start = self._shown = time.monotonic()
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True)
+            if console.is_terminal
+            else None
+        )
+
+    def __enter__(self) -> "TaskLine":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, what: str) -> None:
+        """Show what is being done, and since when, unless something was shown a moment ago."""
+        interval = SECONDS_BETWEEN_LINES if self._live is None else SECONDS_BETWEEN_UPDATES / 5
+        now = time.monotonic()
+        if now - self._shown < interval:
+            return
+        self._shown = now
+        line = Text(
+            f"{format_seconds(now - self._start)}  {what}", no_wrap=True, overflow="ellipsis"
+        )
+        if self._live is not None:
+            self._live.update(line, refresh=True)
+        else:
+            self.console.print(line, soft_wrap=True)
+
+
 def format_score(value: float | None) -> str:
     """A score in four significant digits; a dash for none."""
     return "–" if value is None else f"{value:.4g}"
@@ -130,6 +170,7 @@ def study_as_dict(study: Study) -> dict[str, Any]:
     return {
         "name": study.name,
         "definition": settings.definition,
+        "part_of_nested": settings.outer_fold is not None,
         "sampler": settings.sampler,
         "metric": settings.metric,
         "state": progress.state,

@@ -26,6 +26,8 @@ Report = Callable[[int, Mapping[int, float]], Collection[int]]
 """Is told the epoch (from 1) and the fold mean of each trial by its number; answers with the
 numbers of those to prune."""
 Stopped = Literal["epochs", "patience", "pruned", "diverged"]
+# The last of the numbers that a seed is derived from, so that no two uses draw alike.
+FRESH, OUTER = 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,16 @@ class Splits:
         for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(y)), y)):
             folds[validation] = fold
         return cls(folds)
+
+    @classmethod
+    def draw_fresh(cls, dataset: Dataset, n_splits: int, seed: int, repeat: int) -> "Splits":
+        """Folds other than those of any study, for a repeat (from 0) of an evaluation."""
+        return cls.draw(dataset, n_splits, derive_seed(seed, repeat, 0, FRESH) % 2**32)
+
+    @classmethod
+    def draw_outer(cls, dataset: Dataset, n_splits: int, seed: int) -> "Splits":
+        """The outer folds of a nested cross-validation."""
+        return cls.draw(dataset, n_splits, derive_seed(seed, 0, 0, OUTER) % 2**32)
 
     @property
     def n_splits(self) -> int:

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from hw1.cross_validation import Splits, cross_validate
 from hw1.datasets import Dataset, Loader, Task
 from hw1.errors import ArchitectureError, InputError
+from hw1.provenance import provenance
 from hw1.training import Configuration
 from hw1.training.lockstep import Family, Footprint, footprint
 from hw1.training.precision import Precision
@@ -187,9 +188,10 @@ class Objective:
 
     Reports the fold mean after every epoch, prunes by the study's pruner, and keeps with the
     trial the user attributes ``configuration``, ``fold_scores``, ``std``, ``best_epoch``,
-    ``epochs``, ``stopped``, ``seconds``, ``n_parameters``, ``device``, ``way``, ``precision``
-    and ``trials_per_batch``. A configuration whose network cannot exist gets ``refused`` with
-    the reason.
+    ``epochs``, ``stopped``, ``seconds``, ``n_parameters``, ``device``, ``way``, ``precision``,
+    ``trials_per_batch``, ``batch`` (the numbers of the trials that it was trained with, its own
+    too) and ``provenance``. A configuration whose network cannot exist gets ``refused`` with the
+    reason.
 
     Args:
         definition: the study.
@@ -298,6 +300,8 @@ class Objective:
                 "way": result.way,
                 "precision": result.precision,
                 "trials_per_batch": result.n_trials,
+                "batch": sorted(configurations),
+                "provenance": provenance(self.dataset.inputs.device),
             }
             if result.best_epoch:
                 attributes |= {"fold_scores": result.fold_scores.tolist(), "std": result.std}

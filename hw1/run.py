@@ -19,7 +19,7 @@ from optuna.exceptions import ExperimentalWarning
 
 import hw1
 from hw1.cross_validation import Splits
-from hw1.datasets import Dataset, tabular
+from hw1.datasets import Dataset, Loader, tabular
 from hw1.definitions import load_definition
 from hw1.errors import InputError, choose
 from hw1.interruption import Interruption, deaf_to
@@ -46,6 +46,7 @@ class Options:
     train_csv: str | None = None
     test_csv: str | None = None
     target: str | None = None
+    outer_fold: tuple[int, int] | None = None
 
 
 # The command line's words for options whose names differ there.
@@ -81,20 +82,43 @@ class Job:
         """The study's definition."""
         return load_definition(self.definition_path)
 
+    def loader(self, settings: Options | Settings) -> Loader:
+        """The definition's loader, or that of the CSV files that replace its data."""
+        if settings.train_csv is None:
+            return self.definition.dataset
+        return tabular.loader(
+            settings.train_csv,
+            settings.test_csv,
+            target=settings.target,
+            task=self.definition.task,
+        )
+
     def load_data(self, settings: Options | Settings, seed: int) -> Dataset:
-        """The training rows: the definition's, or those of the CSV files that replace them."""
-        loader = self.definition.dataset
-        if settings.train_csv is not None:
-            loader = tabular.loader(
-                settings.train_csv,
-                settings.test_csv,
-                target=settings.target,
-                task=self.definition.task,
+        """The training rows of a study with these settings."""
+        dataset = self.loader(settings)("train", self.data_dir)
+        if settings.train_size is not None:
+            dataset = dataset.sample(settings.train_size, seed)
+        if settings.outer_fold is not None:
+            n_splits, fold = settings.outer_fold
+            outside = Splits.draw_outer(dataset, n_splits, seed).training_rows()[fold]
+            dataset = dataset.take(outside)
+        return dataset
+
+    def load_unchanged(self, study: Study) -> Dataset:
+        """The training rows of a stored study.
+
+        Raises:
+            InputError: they are no longer those that it was made with.
+        """
+        settings = study.settings
+        dataset = self.load_data(settings, settings.seed)
+        if dataset.fingerprint != settings.fingerprint:
+            raise InputError(
+                f"the training rows of {study.name!r} have changed since the study was made "
+                f"(fingerprint {settings.fingerprint}, now {dataset.fingerprint}): undo that, or "
+                "give the new study another --name"
             )
-        dataset = loader("train", self.data_dir)
-        if settings.train_size is None:
-            return dataset
-        return dataset.sample(settings.train_size, seed)
+        return dataset
 
     def objective(self, study: Study, dataset: Dataset, on_step: Callable[[], None]) -> Objective:
         """The objective of the study over its folds of ``dataset``."""
@@ -181,14 +205,7 @@ def _check(job: Job, study: Study, options: Options) -> Dataset:
             f"the search space of {name!r} has changed since the study was made "
             f"({'; '.join(changes)}): undo that, or give the new study another --name"
         )
-    dataset = job.load_data(settings, settings.seed)
-    if dataset.fingerprint != settings.fingerprint:
-        raise InputError(
-            f"the training rows of {name!r} have changed since the study was made (fingerprint "
-            f"{settings.fingerprint}, now {dataset.fingerprint}): undo that, or give the new study "
-            "another --name"
-        )
-    return dataset
+    return job.load_unchanged(study)
 
 
 def _changes(stored: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -230,6 +247,7 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
         train_csv=options.train_csv,
         test_csv=options.test_csv,
         target=options.target,
+        outer_fold=options.outer_fold,
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         n_rows=len(dataset),

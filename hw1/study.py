@@ -1,6 +1,7 @@
 """Studies in storage: their settings, their progress, their next trial."""
 
 import os
+import re
 import socket
 import warnings
 from collections.abc import Sequence
@@ -48,6 +49,8 @@ class Settings:
         search_space: each parameter's distribution as JSON.
         grid: the cells of a grid study, in the order in which they are visited.
         version: of hw1 when the study was made.
+        outer_fold: ``(n_splits, fold)`` for a study that is part of a nested cross-validation and
+            searches on the rows outside this outer fold alone.
     """
 
     definition: str
@@ -68,6 +71,11 @@ class Settings:
     search_space: dict[str, str]
     grid: list[dict[str, Any]] | None
     version: str
+    outer_fold: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.outer_fold is not None:  # JSON has no tuples
+            object.__setattr__(self, "outer_fold", tuple(self.outer_fold))
 
 
 @dataclass(frozen=True)
@@ -216,6 +224,17 @@ def require_study(storage: Storage, name: str) -> None:
     if not names:
         raise InputError(f"there is no study {name!r}: the storage holds none yet, run one first")
     choose("study", name, sorted(names))
+
+
+def outer_name(name: str, fold: int, n_outer: int, n_inner: int) -> str:
+    """The name of the search outside a fold of a nested cross-validation of study ``name``."""
+    return f"{name}-outer{fold + 1}of{n_outer}x{n_inner}"
+
+
+def searches_within(storage: Storage, name: str) -> list[str]:
+    """The names of the searches within nested cross-validations of a study."""
+    pattern = re.compile(re.escape(name) + r"-outer\d+of\d+x\d+")
+    return [other for other in optuna.get_all_study_names(storage) if pattern.fullmatch(other)]
 
 
 def next_cell(grid: Sequence[dict[str, Any]], trials: Sequence[FrozenTrial]) -> int | None:

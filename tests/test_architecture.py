@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "hw1").rglob("*.py"))
 # From the ground up: a room imports from rooms below it alone.
 FLOORS = [
-    ["errors", "interruption"],
+    ["errors", "interruption", "provenance"],
     ["datasets"],
     ["models"],
     ["training"],
@@ -19,6 +19,7 @@ FLOORS = [
     ["study", "definitions"],
     ["worker"],
     ["run", "console"],
+    ["analysis"],
 ]
 OPTUNA_STARTS_AT = FLOORS.index(["objective", "search", "storage"])
 

@@ -22,7 +22,19 @@ import run_study
 from hw1.errors import InputError
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["list", "run", "best", "trials", "delete"]
+COMMANDS = [
+    "list",
+    "run",
+    "best",
+    "trials",
+    "evaluate",
+    "compare",
+    "replay",
+    "analyze",
+    "export",
+    "predict",
+    "delete",
+]
 
 
 @pytest.fixture

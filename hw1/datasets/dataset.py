@@ -111,8 +111,11 @@ class Dataset:
             )
         except ValueError as error:  # a class with a single row
             raise InputError(f"cannot draw a stratified part of {self.name}: {error}") from error
-        chosen = torch.from_numpy(np.sort(rows))
-        return replace(self, inputs=self.inputs[chosen], targets=self.targets[chosen])
+        return self.take(torch.from_numpy(np.sort(rows)))
+
+    def take(self, rows: Tensor) -> "Dataset":
+        """The rows with these numbers, int64."""
+        return replace(self, inputs=self.inputs[rows], targets=self.targets[rows])
 
 
 Loader = Callable[[Part, Path], Dataset]

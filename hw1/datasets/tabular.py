@@ -117,7 +117,27 @@ def load(
     )
 
 
-def _read(path: Path) -> Table:
+def read_features(path: Path, features: Sequence[str]) -> tuple[list[int], np.ndarray]:
+    """Read columns of a CSV file by their names; the other columns may be anything.
+
+    Args:
+        path: the file, with a header row whose columns may be in any order.
+        features: the columns to read.
+
+    Returns:
+        The line of each row in the file, from 1, and the cells, ``(n_rows, len(features))``
+        float32.
+
+    Raises:
+        InputError: as `load`; a column that is missing is named together with those that are
+            there.
+    """
+    table = _read(path, features)
+    return [line for line, _ in table.rows], _numbers(table, features)
+
+
+def _read(path: Path, features: Sequence[str] = ()) -> Table:
+    """The whole file; of its header all columns are checked, or ``features`` if there are any."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
@@ -132,15 +152,7 @@ def _read(path: Path) -> Table:
         raise InputError(f"{path} is empty: a header row and at least one row of data are needed")
     columns = [cell.strip() for cell in lines[0][1]]
     rows = lines[1:]
-    if all(_is_number(column) for column in columns):
-        raise InputError(
-            f"the first row of {path} holds numbers only: give the columns' names in a header row"
-        )
-    if "" in columns:
-        raise InputError(f"column {columns.index('') + 1} of {path} has no name: give it one")
-    repeated = [column for column in columns if columns.count(column) > 1]
-    if repeated:
-        raise InputError(f"{path} has two columns named {repeated[0]!r}: rename one")
+    _check_header(path, columns, features)
     if not rows:
         raise InputError(f"{path} has a header but no rows of data")
     for line, row in rows:
@@ -149,6 +161,23 @@ def _read(path: Path) -> Table:
                 f"line {line} of {path} has {len(row)} cells where the header has {len(columns)}"
             )
     return Table(path, columns, rows)
+
+
+def _check_header(path: Path, columns: list[str], features: Sequence[str]) -> None:
+    missing = [feature for feature in features if feature not in columns]
+    if all(_is_number(column) for column in columns) and (missing or not features):
+        raise InputError(
+            f"the first row of {path} holds numbers only: give the columns' names in a header row"
+        )
+    if missing:
+        raise InputError(
+            f"{path} has no column {missing[0]!r}, which is needed: it has {', '.join(columns)}"
+        )
+    if not features and "" in columns:
+        raise InputError(f"column {columns.index('') + 1} of {path} has no name: give it one")
+    repeated = [column for column in features or columns if columns.count(column) > 1]
+    if repeated:
+        raise InputError(f"{path} has two columns named {repeated[0]!r}: rename one")
 
 
 def _target_column(table: Table, target: str | None) -> str:

@@ -448,3 +448,44 @@ def test_columns_need_names_and_tasks_are_known(tmp_path: Path) -> None:
         tabular.loader(write(tmp_path, ",x,label\n0,1,2\n"))("train", tmp_path)
     with pytest.raises(InputError, match="unknown task"):
         tabular.loader(write(tmp_path, "x,label\n0,1\n"), task="ranking")("train", tmp_path)  # type: ignore[arg-type]
+
+
+# Features by their names.
+
+
+def test_features_are_read_by_name_with_the_lines_of_their_rows(tmp_path: Path) -> None:
+    # Beside a column without a name, two of one name, text, an empty cell and a cell of two lines.
+    rows = ["0,1,red,2,x", '0,3,"two\nlines",4,y', "", "0,5,,6,z"]
+    path = write(tmp_path, "\n".join([",b,kind, a ,kind", *rows]))
+    lines, values = tabular.read_features(path, ["a", "b"])
+    assert lines == [2, 4, 6]
+    assert values.tolist() == [[2, 1], [4, 3], [6, 5]]
+    assert values.dtype == np.float32
+
+
+def test_features_that_are_named_with_numbers_are_no_missing_header(tmp_path: Path) -> None:
+    path = write(tmp_path, "2022,2021\n1,2\n")
+    assert tabular.read_features(path, ["2021", "2022"])[1].tolist() == [[2, 1]]
+    with pytest.raises(InputError, match="holds numbers only: give the columns' names"):
+        tabular.read_features(path, ["2021", "2023"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,c\n1,2\n", "has no column 'b', which is needed: it has a, c"),
+        ("b,a,b\n1,2,3\n", "has two columns named 'b'"),
+        ("a,b\n1,2\n3,x\n", "column 'b' holds 'x' in line 3"),
+        ("a,b\n1,\n", "column 'b' is empty in line 2"),
+        ("a,b\n1,2,3\n", "line 2 of .* has 3 cells where the header has 2"),
+        ("a,b\n", "has a header but no rows"),
+        ("", "is empty"),
+    ],
+)
+def test_features_that_cannot_be_read_are_an_input_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(InputError, match=message) as caught:
+        tabular.read_features(path, ["a", "b"])
+    assert str(path) in str(caught.value)

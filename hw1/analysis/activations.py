@@ -1,0 +1,185 @@
+"""What training did to the weights, and what the units of each layer answer to."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hw1.analysis.layers import activations_in_chunks
+from hw1.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class WeightHistogram:
+    """How often weights of each size occur in a layer, before training and after it.
+
+    Attributes:
+        edges: ``(n_bins + 1,)``, of the bins of both.
+        initial, trained: ``(n_bins,)`` counts.
+        initial_outside, trained_outside: how many weights are outliers beyond the edges, or no
+            finite numbers.
+    """
+
+    edges: np.ndarray
+    initial: np.ndarray
+    trained: np.ndarray
+    initial_outside: int
+    trained_outside: int
+
+
+def weight_histograms(
+    initial: nn.Module, trained: nn.Module, layers: Collection[str], n_bins: int = 50
+) -> dict[str, WeightHistogram]:
+    """Histograms of the weights of layers, without their biases.
+
+    The bins cover all weights but for outliers: those that are further from the central 99 % of
+    a network's weights than half the width of these.
+
+    Args:
+        initial, trained: two networks of the same architecture.
+        layers: names of modules with a ``weight``; see `hw1.analysis.layers.weight_layers`.
+        n_bins: the number of bins.
+    """
+    histograms = {}
+    for name in layers:
+        both = [_weights(model, name) for model in (initial, trained)]
+        finite = [weights[np.isfinite(weights)] for weights in both]
+        ranges = [_range(weights) for weights in finite if len(weights)]
+        low = min((low for low, _ in ranges), default=0.0)
+        high = max((high for _, high in ranges), default=0.0)
+        # Weights that are all the same have bins, too.
+        least = 1e-6 * n_bins * max(abs(low), abs(high)) or 1.0
+        margin = max(least - (high - low), 0) / 2
+        edges = np.linspace(low - margin, high + margin, n_bins + 1)
+        before, after = (np.histogram(weights, edges)[0] for weights in finite)
+        outside = [len(w) - int(c.sum()) for w, c in zip(both, (before, after), strict=True)]
+        histograms[name] = WeightHistogram(edges, before, after, *outside)
+    return histograms
+
+
+def _weights(model: nn.Module, layer: str) -> np.ndarray:
+    weight = getattr(model.get_submodule(layer), "weight", None)
+    if not isinstance(weight, Tensor):
+        raise InputError(f"layer {layer!r} has no weight: choose a linear or convolutional one")
+    weights: np.ndarray = weight.detach().cpu().double().flatten().numpy()
+    return weights
+
+
+def _range(weights: np.ndarray) -> tuple[float, float]:
+    # With these methods 200 weights or fewer are covered as a whole.
+    low = np.quantile(weights, 0.005, method="lower")
+    high = np.quantile(weights, 0.995, method="higher")
+    margin = (high - low) / 2
+    inside = weights[(weights >= low - margin) & (weights <= high + margin)]
+    return float(inside.min()), float(inside.max())
+
+
+def activation_profiles(
+    model: nn.Module,
+    inputs: Tensor,
+    groups: Tensor,
+    layers: Collection[str],
+    n_groups: int = 0,
+) -> dict[str, Tensor]:
+    """The mean activation of each unit over the rows of each group.
+
+    Args:
+        model: any network; it is run in evaluation mode.
+        inputs: ``(n_rows, *input_shape)``.
+        groups: ``(n_rows,)`` integers from 0, such as classes, or bins of the target.
+        layers: names; see `hw1.analysis.layers.hidden_layers`. The units of a layer of maps are
+            its channels, each averaged over its positions.
+        n_groups: the number of groups, where the last ones may have no rows.
+
+    Returns:
+        ``(n_groups, n_units)`` float64 by name; not a number for a group without rows.
+
+    Raises:
+        InputError: there is not one group number from 0 for each row, or no such layer.
+    """
+    if groups.shape != inputs.shape[:1] or not len(groups) or groups.min() < 0:
+        raise InputError(
+            f"give one group number from 0 for each of the {len(inputs)} rows, and one row at least"
+        )
+    groups = groups.cpu().long()
+    counts = torch.bincount(groups, minlength=n_groups)
+    sums: dict[str, Tensor] = {}
+    start = 0
+    for outputs in activations_in_chunks(model, inputs, layers):
+        for name, output in outputs.items():
+            means = _by_position(output).mean(2)
+            if start == 0:
+                sums[name] = means.new_zeros(len(counts), means.shape[1])
+            sums[name].index_add_(0, groups[start : start + len(means)], means)
+        start += len(means)
+    return {name: total / counts[:, None] for name, total in sums.items()}
+
+
+def _by_position(output: Tensor) -> Tensor:
+    """``(n_rows, n_units, ...)`` as ``(n_rows, n_units, n_positions)`` float64 on the CPU."""
+    return output.cpu().double().reshape(*output.shape[:2], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitStatistics:
+    """How the units of a layer are used.
+
+    Attributes:
+        dead: ``(n_units,)`` bool: whether a unit's output is the same for all rows.
+        zeros: ``(n_units,)`` float64: the share of a unit's activations that are exactly zero.
+    """
+
+    dead: Tensor
+    zeros: Tensor
+
+    @property
+    def dead_share(self) -> float:
+        """The share of dead units."""
+        return float(self.dead.double().mean())
+
+    @property
+    def sparsity(self) -> float:
+        """The share of activations that are exactly zero."""
+        return float(self.zeros.mean())
+
+
+def unit_statistics(
+    model: nn.Module, inputs: Tensor, layers: Collection[str], eps: float = 1e-6
+) -> dict[str, UnitStatistics]:
+    """Which units are dead, and how sparse the activations are.
+
+    A unit (of maps: a channel) is dead if at none of its positions the output varies over the
+    rows by more than ``eps`` times the largest absolute activation of its layer. So a ReLU that
+    is zero for all rows is dead, but also a sigmoid that is saturated for all of them: neither
+    tells anything about the input. That positions differ from each other does not count: at the
+    border of a dead map zero padding makes a difference, which is the same for all rows.
+
+    Args:
+        model: any network; it is run in evaluation mode.
+        inputs: ``(n_rows, *input_shape)``, two rows at least.
+        layers: names; see `hw1.analysis.layers.hidden_layers`.
+        eps: what rounding may make of equal outputs.
+
+    Raises:
+        InputError: fewer than two rows, or no such layer.
+    """
+    if len(inputs) < 2:
+        raise InputError("give two rows at least: a unit is dead if its output does not vary")
+    lowest: dict[str, Tensor] = {}
+    highest: dict[str, Tensor] = {}
+    zeros: dict[str, Tensor] = {}
+    for outputs in activations_in_chunks(model, inputs, layers):
+        for name, output in outputs.items():
+            values = _by_position(output)
+            low, high, zero = values.amin(0), values.amax(0), (values == 0).double().mean(2).sum(0)
+            lowest[name] = torch.minimum(low, lowest.get(name, low))
+            highest[name] = torch.maximum(high, highest.get(name, high))
+            zeros[name] = zero + zeros.get(name, 0)
+    statistics = {}
+    for name in layers:
+        scale = torch.maximum(-lowest[name], highest[name]).max()
+        varies = highest[name] - lowest[name] > eps * scale
+        statistics[name] = UnitStatistics(~varies.any(1), zeros[name] / len(inputs))
+    return statistics

@@ -1,0 +1,147 @@
+"""All figures of a study and of its best networks, in a folder."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+
+from hw1.analysis.figures.gallery import write
+from hw1.analysis.figures.inside import inside_figures
+from hw1.analysis.figures import search
+from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.training import (
+    confident_mistakes,
+    confusion_matrix,
+    fitted_function,
+    fold_scores,
+    learning_curves,
+    out_of_fold,
+    predictions_and_targets,
+)
+from hw1.analysis.results import PROJECT, StudyResults
+from hw1.analysis.training import (
+    UNWATCHED,
+    Watcher,
+    cross_validate_again,
+    fold_networks,
+    retrain,
+)
+from hw1.console import format_score
+
+COMPARED_TRIALS = 10
+"""Whose scores by fold are shown together."""
+
+
+def default_folder(results: StudyResults) -> Path:
+    """Where the figures of a study are written to unless a folder is named."""
+    return PROJECT / "storage" / "figures" / results.file_stem
+
+
+def analyze(
+    results: StudyResults,
+    trials: Sequence[FrozenTrial],
+    folder: Path | None = None,
+    *,
+    watcher: Watcher = UNWATCHED,
+) -> Path:
+    """Draw the search, and how trials train and what their networks have learnt.
+
+    Each trial is trained again on the study's folds, and on all rows.
+
+    Args:
+        results: the study.
+        trials: completed ones.
+        folder: where to write; None for `default_folder`.
+        watcher: hears of the progress.
+
+    Returns:
+        The page that shows all figures.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    watcher.say("drawing the search")
+    sections = {"The search": search_figures(results)}
+    for trial in trials:
+        of_trial = {
+            "Training": training_figures(results, trial, watcher=watcher),
+            "Inside the network": network_figures(results, trial, watcher=watcher),
+        }
+        for heading, figures in of_trial.items():
+            if len(trials) > 1:
+                heading = f"Trial {trial.number}: {heading[0].lower()}{heading[1:]}"
+                figures = [replace(f, name=f"trial{trial.number}_{f.name}") for f in figures]
+            sections[heading] = figures
+    watcher.say("writing the figures")
+    return write(
+        sections,
+        folder or default_folder(results),
+        f"{results.name}: {'trial' if len(trials) == 1 else 'trials'} "
+        + ", ".join(str(trial.number) for trial in trials),
+        introduction(results, trials),
+    )
+
+
+def introduction(results: StudyResults, trials: Sequence[FrozenTrial]) -> list[str]:
+    """What the figures are about."""
+    settings, progress = results.settings, results.study.progress()
+    metric = results.metric
+    better = "higher" if metric.maximize else "lower"
+    lines = [
+        f"{settings.dataset}: {settings.n_rows} training rows in {settings.n_splits} folds. "
+        f"{progress.done} trials by {settings.sampler}, {progress.pruned} of them pruned; the "
+        f"value of a trial is its {metric.name.replace('_', ' ')}, the mean over the folds at the "
+        f"best epoch ({better} is better).",
+    ]
+    for trial in trials:
+        params = ", ".join(
+            f"{name} {format_score(value) if isinstance(value, float) else value}"
+            for name, value in sorted(trial.params.items())
+        )
+        lines.append(f"Trial {trial.number}, {format_score(trial.values[0])}: {params}.")
+    return lines
+
+
+def search_figures(results: StudyResults) -> list[Figure]:
+    """How the search went, as far as the study is large enough for a figure."""
+    return search.search_figures(results.study)
+
+
+def training_figures(
+    results: StudyResults, trial: FrozenTrial, *, watcher: Watcher = UNWATCHED
+) -> list[Figure]:
+    """How a completed trial trains, and where the networks of its folds are right and wrong."""
+    found = cross_validate_again(results, [trial], keep_models=True, watcher=watcher)[trial.number]
+    assert found.state is not None, "a completed trial has a best epoch"
+    networks = fold_networks(results, trial, found.state)
+    dataset, metric = results.dataset, results.metric
+    others = [t for t in results.top(COMPARED_TRIALS) if t.number != trial.number]
+    compared = sorted([trial, *others], key=lambda t: t.values[0], reverse=metric.maximize)
+    figures: list[Figure | None] = [
+        learning_curves(found.curves, found.best_epoch, metric),
+        fold_scores([(t.number, t.user_attrs["fold_scores"]) for t in compared], metric),
+    ]
+    watcher.say("predicting each row by the fold that has not seen it")
+    outputs = out_of_fold(networks, dataset, results.study.splits())
+    if dataset.task == "classification":
+        figures += [confusion_matrix(outputs, dataset), confident_mistakes(outputs, dataset)]
+    else:
+        if dataset.input_shape == (1,):
+            figures.append(fitted_function(networks, dataset, results.test_rows()))
+        figures.append(predictions_and_targets(outputs, dataset))
+    return [figure for figure in figures if figure is not None]
+
+
+def network_figures(
+    results: StudyResults, trial: FrozenTrial, *, watcher: Watcher = UNWATCHED
+) -> list[Figure]:
+    """What the network of a completed trial, trained on all rows, has learnt."""
+    retrained = retrain(results, trial, watcher=watcher)
+    return inside_figures(
+        retrained.networks[0],
+        retrained.initial[0],
+        results.dataset,
+        seed=results.settings.seed,
+        say=watcher.say,
+    )

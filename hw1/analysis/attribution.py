@@ -1,0 +1,125 @@
+"""Which parts of an input a prediction rests on."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hw1.analysis.layers import evaluating
+from hw1.errors import InputError
+
+CHUNK = 64
+"""How many rows are computed at once with their gradients."""
+
+
+def smooth_grad(
+    model: nn.Module,
+    inputs: Tensor,
+    outputs: Sequence[int] | Tensor,
+    *,
+    seed: int,
+    noise: float = 0.15,
+    n_samples: int = 50,
+) -> Tensor:
+    """SmoothGrad: the mean gradient of an output over noisy copies of the input.
+
+    Smilkov et al. (2017, https://arxiv.org/abs/1706.03825). The sign is kept; take the absolute
+    value for a map of sensitivity. All rows get the same noise, each in its own scale.
+
+    Args:
+        model: any network; it is run in evaluation mode.
+        inputs: ``(n_rows, *input_shape)``, normalised.
+        outputs: ``(n_rows,)``, for each row the number of a class or output.
+        seed: of the noise.
+        noise: its standard deviation, as a share of a row's range from lowest to highest value.
+        n_samples: how many noisy copies.
+
+    Returns:
+        ``(n_rows, *input_shape)``, output per unit of the normalised input.
+
+    Raises:
+        InputError: there is not one output for each row, or the network has no such output.
+    """
+
+    def attribute(rows: Tensor, numbers: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        flat = rows.flatten(1)
+        scale = (noise * (flat.amax(1) - flat.amin(1))).view(-1, *[1] * (rows.dim() - 1))
+        total = torch.zeros_like(rows)
+        for _ in range(n_samples):
+            draw = torch.randn(rows.shape[1:], generator=generator).to(rows)
+            total += _gradient(model, rows + scale * draw, numbers)
+        return total / n_samples
+
+    return _in_chunks(attribute, model, inputs, outputs)
+
+
+def integrated_gradients(
+    model: nn.Module,
+    inputs: Tensor,
+    outputs: Sequence[int] | Tensor,
+    *,
+    baseline: Tensor | float = 0.0,
+    n_steps: int = 128,
+) -> Tensor:
+    """Integrated gradients: what each part of an input adds to an output.
+
+    Sundararajan et al. (2017, https://arxiv.org/abs/1703.01365). The attributions of a row add up
+    to the difference of its output from that of the baseline (completeness). The integral is a
+    sum over the middles of ``n_steps`` equal steps: its error falls with their number, and is the
+    difference from that total.
+
+    Args:
+        model: any network; it is run in evaluation mode.
+        inputs: ``(n_rows, *input_shape)``, normalised.
+        outputs: ``(n_rows,)``, for each row the number of a class or output.
+        baseline: the input from which the path starts, normalised; a number, or a tensor that
+            broadcasts with one row. Zero is the mean of the training rows.
+        n_steps: of the path from the baseline to the input.
+
+    Returns:
+        ``(n_rows, *input_shape)``, in units of the output.
+
+    Raises:
+        InputError: there is not one output for each row, or the network has no such output.
+    """
+
+    def attribute(rows: Tensor, numbers: Tensor) -> Tensor:
+        start = torch.as_tensor(baseline).to(rows)
+        total = torch.zeros_like(rows)
+        for step in range(n_steps):
+            share = (step + 0.5) / n_steps
+            total += _gradient(model, start + share * (rows - start), numbers)
+        return (rows - start) * total / n_steps
+
+    return _in_chunks(attribute, model, inputs, outputs)
+
+
+def _in_chunks(
+    attribute: Callable[[Tensor, Tensor], Tensor],
+    model: nn.Module,
+    inputs: Tensor,
+    outputs: Sequence[int] | Tensor,
+) -> Tensor:
+    """``attribute`` of `CHUNK` rows at a time."""
+    numbers = torch.as_tensor(outputs, device=inputs.device).long()
+    if numbers.shape != inputs.shape[:1]:
+        raise InputError(f"give one output for each of the {len(inputs)} rows")
+    rows = inputs.detach()
+    with evaluating(model):
+        chunks = zip(rows.split(CHUNK), numbers.split(CHUNK), strict=True)
+        return torch.cat([attribute(*chunk) for chunk in chunks])
+
+
+def _gradient(model: nn.Module, rows: Tensor, numbers: Tensor) -> Tensor:
+    """The gradient of each row's output with respect to that row."""
+    rows = rows.detach().requires_grad_()
+    with torch.enable_grad():
+        outputs = model(rows.clone())  # a network may work in place, which a leaf does not allow
+        if outputs.dim() != 2:
+            raise InputError("the network's output must be one tensor (n_rows, n_outputs)")
+        if not ((numbers >= 0) & (numbers < outputs.shape[1])).all():
+            raise InputError(f"choose outputs from 0 to {outputs.shape[1] - 1}")
+        (gradient,) = torch.autograd.grad(outputs.gather(1, numbers[:, None]).sum(), rows)
+    found: Tensor = gradient
+    return found

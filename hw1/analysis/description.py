@@ -1,0 +1,152 @@
+"""What a model file says of its network."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from hw1.datasets import Task
+from hw1.errors import InputError
+from hw1.training.lockstep import Family
+
+METADATA_KEY = "hw1"
+"""Under which the metadata of a file hold the description."""
+VERSION = 1
+"""Of the JSON that describes a network; a change of the fields below raises it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    """Where a network comes from, what it takes, and what it gives.
+
+    Attributes:
+        family: the import path of its family, such as ``hw1.models.mlp.MLP``.
+        definition: the study's, as `hw1.definitions.find_definition` takes it.
+        task: ``"regression"`` or ``"classification"``.
+        input_shape: of one row, ``(n_features,)`` or ``(channels, height, width)``.
+        n_outputs: the number of outputs.
+        class_names: the classes in the order of the outputs; empty for regression.
+        feature_names: the columns of tabular inputs; empty for images.
+        target_name: what the target is called.
+        pixels: whether the inputs are images of 8-bit pixels, 0 to 255.
+        configuration: the trial's, as `hw1.training.Configuration.to_json` has it;
+            ``configuration["model"]`` are the keyword arguments of the family.
+        study: the study's name.
+        trial: the trial's number.
+        metric: what the value is, as scikit-learn calls it.
+        value: the trial's cross-validated value.
+        seed: the study's seed.
+        epochs: how many the network was trained.
+        provenance: versions, commit, data: whatever else was recorded; JSON can hold it.
+
+    Raises:
+        InputError: a field is of another type or contradicts the others.
+    """
+
+    family: str
+    definition: str
+    task: Task
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    target_name: str
+    pixels: bool
+    configuration: dict[str, Any]
+    study: str
+    trial: int
+    metric: str
+    value: float
+    seed: int
+    epochs: int
+    provenance: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        shape = self.input_shape if _all(self.input_shape, _is_count) else ()
+        n_classes = self.n_outputs if self.task == "classification" else 0
+        fits = {
+            name: isinstance(getattr(self, name), str)
+            for name in ("family", "definition", "target_name", "study", "metric")
+        }
+        fits |= {
+            "task": self.task in get_args(Task),
+            "input_shape": len(shape) > 0,
+            "n_outputs": _is_count(self.n_outputs),
+            "class_names": _all(self.class_names, _is_str) and len(self.class_names) == n_classes,
+            "feature_names": _all(self.feature_names, _is_str)
+            and (not self.feature_names or (len(self.feature_names),) == shape),
+            "pixels": isinstance(self.pixels, bool) and (not self.pixels or len(shape) == 3),
+            "configuration": isinstance(self.configuration, dict)
+            and isinstance(self.configuration.get("model"), dict),
+            "trial": _is_count(self.trial, least=0),
+            "value": isinstance(self.value, int | float) and abs(self.value) <= sys.float_info.max,
+            "seed": _is_count(self.seed, least=0),
+            "epochs": _is_count(self.epochs),
+            "provenance": isinstance(self.provenance, dict),
+        }
+        for name, ok in fits.items():
+            if not ok:
+                raise InputError(
+                    f"{name} = {getattr(self, name)!r:.60} does not describe a network"
+                )
+
+    def to_json(self) -> str:
+        """The description as text, with the version of its form."""
+        return json.dumps({"version": VERSION} | asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes | None, path: Path) -> "ModelDescription":
+        """The description that `to_json` wrote.
+
+        Args:
+            text: the JSON; None where the file has none.
+            path: the file it comes from, for the messages.
+
+        Raises:
+            InputError: the text is no such description, or of another version.
+        """
+        try:
+            values = json.loads("{}" if text is None else text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"the description in {path} is no JSON: save the model anew"
+            ) from error
+        if not isinstance(values, dict) or "version" not in values:
+            raise InputError(f"{path} does not describe its network: save the model with hw1")
+        version = values.pop("version")
+        if version != VERSION:
+            raise InputError(
+                f"{path} is of version {version!r:.20}, where this hw1 reads version {VERSION}: "
+                "save the model anew"
+            )
+        names = [field.name for field in fields(cls)]
+        for name in sorted(values.keys() ^ set(names)):
+            what = "lacks" if name in names else "has an unknown field"
+            raise InputError(f"the description in {path} {what} {name!r:.60}: save the model anew")
+        for name in ("input_shape", "class_names", "feature_names"):
+            if isinstance(values[name], list):
+                values[name] = tuple(values[name])
+        try:
+            return cls(**values)
+        except InputError as error:
+            raise InputError(f"the description in {path} is damaged: {error}") from error
+
+
+def import_path(family: Family) -> str:
+    """Module and name of a family: how `ModelDescription.family` calls it."""
+    name = getattr(family, "__qualname__", type(family).__qualname__)
+    return f"{family.__module__}.{name}"
+
+
+def _is_str(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _all(values: object, check: Callable[[object], bool]) -> bool:
+    return isinstance(values, tuple) and all(map(check, values))

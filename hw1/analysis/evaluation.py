@@ -1,0 +1,264 @@
+"""How good a study's network really is: repeated and nested cross-validation, the test set once."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+import torch
+from optuna.trial import FrozenTrial
+
+from hw1.analysis.nested import NESTED, Nested, nested_cross_validation
+from hw1.analysis.network import predict
+from hw1.analysis.results import StudyResults, configuration
+from hw1.analysis.scores import finite, numbers, score_rows
+from hw1.analysis.statistics import Estimate, cross_validated, over_seeds
+from hw1.analysis.training import UNWATCHED, Watcher, retrain, score_folds
+from hw1.cross_validation import Splits
+from hw1.errors import InputError
+from hw1.provenance import provenance
+from hw1.training.lockstep import footprint
+
+CROSS_VALIDATIONS = "evaluation:cross_validation"
+TESTS = "evaluation:test"
+REPEATS = 5
+SEEDS = 5
+MOST_NETWORKS = 200
+"""Trained at a time; the scores of what is finished are stored."""
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """A configuration under repeated K-fold cross-validation with fresh folds and seeds.
+
+    Every network is trained to the trial's best epoch, so no fold has a say in its own score.
+    The hyperparameters were chosen on the same rows, which flatters them; `Nested` does not.
+
+    Attributes:
+        trial: whose configuration it is.
+        n_splits: folds of a repeat.
+        seed: of folds and networks.
+        scores: ``(n_repeats, n_splits)``; None for a network that diverged.
+        provenance: see `hw1.provenance`.
+    """
+
+    trial: int
+    n_splits: int
+    seed: int
+    scores: list[list[float | None]]
+    provenance: dict[str, Any]
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean with its 95 % interval."""
+        return cross_validated(numbers(self.scores))
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Networks trained on all training rows, scored on the test rows.
+
+    Attributes:
+        trial: whose configuration it is.
+        epochs: to which they were trained.
+        seeds: one a network.
+        scores: one a network; None for one that diverged.
+        ensemble: the score of the mean of their predictions: of the outputs in a regression, of
+            the probabilities of classes.
+        n_rows: test rows.
+        fingerprint: of these rows.
+        date: when they were scored, in UTC.
+        provenance: see `hw1.provenance`.
+    """
+
+    trial: int
+    epochs: int
+    seeds: list[int]
+    scores: list[float | None]
+    ensemble: float | None
+    n_rows: int
+    fingerprint: str
+    date: str
+    provenance: dict[str, Any]
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean over the seeds with its 95 % interval."""
+        return over_seeds(numbers([self.scores])[0])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of a trial's configuration.
+
+    Attributes:
+        study: its name.
+        metric: what is measured.
+        maximize: whether higher is better.
+        trial: whose configuration it is.
+        value: its value in the study, which the search has picked for being good.
+        cross_validation: on fresh folds.
+        test: on the test rows; None if there are none.
+        nested: of the procedure; None if it was never asked for.
+        n_tests: how often the test rows of this study were scored, with any trial.
+    """
+
+    study: str
+    metric: str
+    maximize: bool
+    trial: int
+    value: float
+    cross_validation: CrossValidated
+    test: Tested | None
+    nested: Nested | None
+    n_tests: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold."""
+        found: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("study", "metric", "maximize", "trial", "value", "n_tests")
+        }
+        for name in ("cross_validation", "test", "nested"):
+            part = getattr(self, name)
+            found[name] = part and vars(part) | {"estimate": part.estimate.to_json()}
+        return found
+
+
+def evaluate(
+    results: StudyResults,
+    trial: int | None = None,
+    *,
+    n_repeats: int = REPEATS,
+    n_splits: int | None = None,
+    n_seeds: int = SEEDS,
+    seed: int = 0,
+    nested: tuple[int, int] | None = None,
+    test: bool = True,
+    again: bool = False,
+    watcher: Watcher = UNWATCHED,
+) -> Evaluation:
+    """Evaluate the best configuration, or that of a trial; what is stored is not done again.
+
+    Args:
+        results: the study.
+        trial: its number; None for the best.
+        n_repeats: of the cross-validation; more than are stored are added to them.
+        n_splits: its folds; None for as many as the study has.
+        n_seeds: networks that are trained on all rows and scored on the test rows.
+        seed: of the fresh folds and their networks.
+        nested: outer and inner folds of a nested cross-validation, which repeats the search.
+        test: whether the test rows are scored.
+        again: whether the work is done again although it is stored.
+        watcher: hears of the progress.
+
+    Raises:
+        InputError: no trial has completed, or a number is out of its range.
+    """
+    if n_repeats < 1 or n_seeds < 1:
+        raise InputError("an evaluation needs at least one repeat and one seed")
+    chosen = results.trial(trial)
+    part = repeated_cross_validation(
+        results, chosen, n_repeats, n_splits, seed, again=again, watcher=watcher
+    )
+    tested = _test(results, chosen, n_seeds, again, watcher) if test else None
+    if nested is not None:
+        nested_cross_validation(results, *nested, again=again, watcher=watcher)
+    return _evaluation(results, chosen, part, tested)
+
+
+def stored_evaluation(results: StudyResults, trial: int | None = None) -> Evaluation | None:
+    """The last evaluation of a trial, from storage; None if its cross-validation is not stored."""
+    chosen = results.trial(trial)
+    parts = results.stored(CROSS_VALIDATIONS, trial=chosen.number)
+    if not parts:
+        return None
+    tests = results.stored(TESTS, trial=chosen.number)
+    tested = Tested(**tests[-1]) if tests else None
+    return _evaluation(results, chosen, CrossValidated(**parts[-1]), tested)
+
+
+def _evaluation(
+    results: StudyResults, trial: FrozenTrial, part: CrossValidated, tested: Tested | None
+) -> Evaluation:
+    nested = results.stored(NESTED)
+    return Evaluation(
+        study=results.name,
+        metric=results.metric.name,
+        maximize=results.metric.maximize,
+        trial=trial.number,
+        value=float(trial.values[0]),
+        cross_validation=part,
+        test=tested,
+        nested=Nested(**nested[-1]) if nested else None,
+        n_tests=len(results.stored(TESTS)),
+    )
+
+
+def repeated_cross_validation(
+    results: StudyResults,
+    trial: FrozenTrial,
+    n_repeats: int = REPEATS,
+    n_splits: int | None = None,
+    seed: int = 0,
+    *,
+    again: bool = False,
+    watcher: Watcher = UNWATCHED,
+) -> CrossValidated:
+    """A trial's configuration on fresh folds, from storage as far as it is there.
+
+    The folds depend on the rows, their number and the seed alone, so that studies of the same
+    rows are scored on the same folds.
+
+    Raises:
+        InputError: the rows cannot be split into so many folds.
+    """
+    n_splits = n_splits or results.settings.n_splits
+    same = {"trial": trial.number, "n_splits": n_splits, "seed": seed}
+    found = [] if again else results.stored(CROSS_VALIDATIONS, **same)
+    scores: list[list[float | None]] = found[0]["scores"] if found else []
+    part = CrossValidated(scores=scores, provenance=provenance(results.job.device), **same)
+    # Networks that share no step are as quick a repeat at a time, and then less can be lost.
+    way = footprint(results.definition.model, configuration(trial), results.dataset).way
+    at_once = 1 if way == "in turn" else max(MOST_NETWORKS // n_splits, 1)
+    while len(part.scores) < n_repeats:
+        done = len(part.scores)
+        repeats = [
+            (r, Splits.draw_fresh(results.dataset, n_splits, seed, r))
+            for r in range(done, min(done + at_once, n_repeats))
+        ]
+        new = score_folds(results, trial, repeats, seed, watcher=watcher)
+        part = replace(part, scores=[*part.scores, *map(finite, new)])
+        results.store(CROSS_VALIDATIONS, vars(part), **same)
+    return replace(part, scores=part.scores[:n_repeats])
+
+
+def _test(
+    results: StudyResults, trial: FrozenTrial, n_seeds: int, again: bool, watcher: Watcher
+) -> Tested | None:
+    """The score on the test rows; every one that was ever made stays in storage."""
+    stored = results.stored(TESTS, trial=trial.number)
+    same = [record for record in stored if len(record["seeds"]) == n_seeds]
+    if same and not again:
+        return Tested(**same[-1])
+    rows = results.test_rows()
+    if rows is None:
+        return None
+    retrained = retrain(results, trial, n_seeds, watcher=watcher)
+    watcher.say(f"scoring {len(rows)} test rows")
+    outputs = torch.stack([predict(network, rows.inputs) for network in retrained.networks])
+    combined = outputs.mean(0) if rows.task == "regression" else outputs.softmax(2).mean(0)
+    # A network that has diverged says nothing, and the ensemble with it neither.
+    every = score_rows(rows.task, torch.cat([outputs, combined[None]]), rows)
+    tested = Tested(
+        trial=trial.number,
+        epochs=retrained.epochs,
+        seeds=retrained.seeds,
+        scores=finite(every[:-1]),
+        ensemble=finite(every[-1:])[0],
+        n_rows=len(rows),
+        fingerprint=rows.fingerprint,
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        provenance=provenance(results.job.device),
+    )
+    results.store(TESTS, vars(tested))
+    return tested

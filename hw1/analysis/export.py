@@ -1,0 +1,129 @@
+"""A trial's network, trained on all rows, with all that is known of it: in memory or in a file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from hw1.analysis.description import ModelDescription, import_path
+from hw1.analysis.model_files import save
+from hw1.analysis.network import Network
+from hw1.analysis.results import PROJECT, StudyResults, configuration
+from hw1.analysis.training import UNWATCHED, Retrained, Watcher, retrain
+from hw1.provenance import provenance
+from hw1.training import Configuration
+
+COMPARED = 64
+"""Training rows on which a file's predictions are compared with the network's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Best:
+    """A trained network.
+
+    Attributes:
+        model: takes raw inputs, ``model(results.dataset.inputs)``.
+        configuration: what it was trained with.
+        provenance: study, trial, seeds, versions, machine, data.
+        initial: the same network before training.
+    """
+
+    model: Network
+    configuration: Configuration
+    provenance: dict[str, Any]
+    initial: Network
+
+
+def load_best(
+    results: StudyResults, trial: int | None = None, *, watcher: Watcher = UNWATCHED
+) -> Best:
+    """The network of the best trial, or of another: trained on all rows, as `evaluate` does it.
+
+    It is the network of the first seed, which `evaluate` scores first and `export` writes.
+
+    Example:
+        >>> best = load_best(open_study("regression_mlp-tpe"))  # doctest: +SKIP
+        >>> best.model(torch.tensor([[0.5]]))  # doctest: +SKIP
+
+    Raises:
+        InputError: no trial has completed, or that one has not.
+    """
+    chosen = results.trial(trial)
+    retrained = retrain(results, chosen, watcher=watcher)
+    return Best(
+        model=retrained.networks[0],
+        configuration=configuration(chosen),
+        provenance=_provenance(results, chosen, retrained),
+        initial=retrained.initial[0],
+    )
+
+
+def default_path(results: StudyResults, trial: FrozenTrial) -> Path:
+    """Where a network is exported to unless a file is named."""
+    name = f"{results.file_stem}-trial{trial.number}.safetensors"
+    return PROJECT / "storage" / "models" / name
+
+
+def export(
+    results: StudyResults,
+    trial: int | None = None,
+    output: Path | None = None,
+    *,
+    watcher: Watcher = UNWATCHED,
+) -> tuple[Path, float]:
+    """Write the network of the best trial, or of another, to a file, and check that file.
+
+    Args:
+        results: the study.
+        trial: its number; None for the best.
+        output: ends in ``.safetensors``, ``.pt2`` or ``.onnx``; None for `default_path`.
+        watcher: hears of the progress.
+
+    Returns:
+        The file, and the largest difference of a prediction by it from one by the network.
+
+    Raises:
+        InputError: see `hw1.analysis.model_files.save`.
+    """
+    chosen = results.trial(trial)
+    path = output or default_path(results, chosen)
+    retrained = retrain(results, chosen, watcher=watcher)
+    dataset = results.dataset
+    description = ModelDescription(
+        family=import_path(results.definition.model),
+        definition=results.settings.definition,
+        task=dataset.task,
+        input_shape=dataset.input_shape,
+        n_outputs=dataset.n_outputs,
+        class_names=dataset.class_names,
+        feature_names=dataset.feature_names,
+        target_name=dataset.target_name,
+        pixels=not dataset.inputs.is_floating_point(),
+        configuration=configuration(chosen).to_json(),
+        study=results.name,
+        trial=chosen.number,
+        metric=results.metric.name,
+        value=float(chosen.values[0]),
+        seed=results.settings.seed,
+        epochs=retrained.epochs,
+        provenance=_provenance(results, chosen, retrained),
+    )
+    watcher.say(f"writing and checking {path.name}")
+    difference = save(retrained.networks[0], description, path, dataset.inputs[:COMPARED])
+    return path, difference
+
+
+def _provenance(results: StudyResults, trial: FrozenTrial, retrained: Retrained) -> dict[str, Any]:
+    settings = results.settings
+    return provenance(results.job.device) | {
+        "study": results.name,
+        "trial": trial.number,
+        "study_seed": settings.seed,
+        "network_seed": retrained.seeds[0],
+        "epochs": retrained.epochs,
+        "dataset": settings.dataset,
+        "fingerprint": settings.fingerprint,
+        "n_rows": settings.n_rows,
+        "device": str(results.job.device),
+    }

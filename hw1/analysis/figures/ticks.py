@@ -1,0 +1,74 @@
+"""Where the ticks of logarithmic axes lie, and how numbers on axes are written."""
+
+import math
+from typing import Any
+
+SUPERSCRIPTS = str.maketrans("0123456789-−+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻⁺")
+
+
+def linear_ticks(low: float, high: float, wanted: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten: as many as wanted at most, but two at least."""
+    if not high > low:
+        return [low]
+    power = 10.0 ** math.floor(math.log10((high - low) / wanted))
+    slack = 1e-9 * (high - low)
+    ticks: list[float] = []
+    for step in sorted((factor * power for factor in (1, 2, 5, 10, 20)), reverse=True):
+        first, last = math.ceil((low - slack) / step), math.floor((high + slack) / step)
+        finer = [step * i for i in range(first, last + 1)]
+        if len(finer) > wanted and len(ticks) > 1:
+            break
+        ticks = finer
+    return ticks
+
+
+def log_ticks(low: float, high: float, wanted: int) -> list[float]:
+    """Powers of ten; between them 2 and 5 where there is room, or only some where there isn't."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    n_decades = math.log10(high / low)
+    factors = (1, 2, 5) if 3 * n_decades <= wanted else (1, 3) if n_decades < 2 else (1,)
+    every = max(1, math.ceil(n_decades / wanted))
+    powers = range(math.ceil(first / every) * every, last + 1, every)
+    ticks = [factor * 10.0**power for power in powers for factor in factors]
+    return [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+
+
+def format_tick(value: float, step: float | None = None) -> str:
+    """A number with as many decimals as ticks that far apart need; powers of ten where it is short.
+
+    Args:
+        value: the number.
+        step: the distance between ticks; None for those of a log axis.
+    """
+    size = max(abs(value), step or 0.0)
+    if value == 0:
+        return "0"
+    if size >= 1e6 or size < 1e-3:
+        factor, _, exponent = f"{value:.2e}".partition("e")
+        power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+        factor = factor.rstrip("0").rstrip(".")
+        text = power if factor == "1" else f"{factor}×{power}"
+    elif step is None:
+        text = f"{value:,.6f}".rstrip("0").rstrip(".")
+    else:
+        # The step may be 0.1 + 2e-17.
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+        while decimals < 12 and abs(round(step, decimals) - step) > 1e-6 * step:
+            decimals += 1
+        text = f"{value:,.{decimals}f}"
+    return text.replace("-", "−")
+
+
+def log_axis(low: float, high: float, n_ticks: int = 6) -> dict[str, Any]:
+    """Plotly's properties of a logarithmic axis from ``low`` to ``high``, with some space beside.
+
+    Plotly's own labels of such axes are large powers with small digits between.
+    """
+    space = 0.04 * math.log10(high / low) or 0.1
+    ticks = log_ticks(low * 10**-space, high * 10**space, n_ticks)
+    return {
+        "type": "log",
+        "range": [math.log10(low) - space, math.log10(high) + space],
+        "tickvals": ticks,
+        "ticktext": [format_tick(tick) for tick in ticks],
+    }

@@ -1,0 +1,299 @@
+"""The layers of a network that are worth looking at, and what they put out.
+
+A layer has the name of its module in ``model.named_modules()``. Where a module is called again,
+the later calls are ``"name:2"``, ``"name:3"``. An activation that is called as a function, such
+as ``torch.relu``, has the name of the module that calls it before its own: ``"block.relu()"``.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from hw1.errors import InputError, choose
+from hw1.models.activations import ACTIVATIONS
+from hw1.models.resnet import ResidualBlock
+
+ACTIVATION_FUNCTIONS = frozenset(
+    [
+        "relu6",
+        "prelu",
+        "rrelu",
+        "selu",
+        "celu",
+        "mish",
+        "glu",
+        "hardtanh",
+        "hardswish",
+        "hardsigmoid",
+        "hardshrink",
+        "softshrink",
+        "tanhshrink",
+        "softplus",
+        "softsign",
+        "log_sigmoid",
+        "threshold",
+    ]
+) | frozenset(ACTIVATIONS)
+"""The names of the activations in ``torch.nn.functional``, which all activation layers call."""
+SHORTCUTS = frozenset({"shortcut", "downsample", "skip"})
+"""What modules beside the main path of a network are called."""
+CHUNK = 256
+"""How many rows are computed at once."""
+
+
+class Call(NamedTuple):
+    """One call of a module or of an activation function.
+
+    Attributes:
+        name: as described at the top of this file.
+        module: the module; None for a function.
+        is_activation: whether it is an activation function or a module that only wraps one.
+        within: the modules that are running.
+        output: what was returned.
+    """
+
+    name: str
+    module: nn.Module | None
+    is_activation: bool
+    within: tuple[nn.Module, ...]
+    output: Any
+
+
+def is_weight_layer(module: nn.Module | None) -> bool:
+    """Whether a module is a linear or convolutional layer."""
+    return isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
+
+
+class _Observer(TorchFunctionMode):
+    """Tells of each call when it ends; hooks alone would not see functions."""
+
+    def __init__(self, model: nn.Module, tell: Callable[[Call], None]) -> None:
+        super().__init__()
+        self.names = {module: name for name, module in model.named_modules()}
+        self.tell = tell
+        self.counts: Counter[str] = Counter()
+        self.running: list[nn.Module] = []
+        self.wrappers: set[nn.Module] = set()
+
+    def begin(self, module: nn.Module, inputs: Any) -> None:
+        self.running.append(module)
+
+    def end(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.running.pop()
+        self.report(self.names[module], module, module in self.wrappers, output)
+        self.wrappers.discard(module)
+
+    def report(self, name: str, module: nn.Module | None, activates: bool, output: Any) -> None:
+        self.counts[name] += 1
+        if self.counts[name] > 1:
+            name = f"{name}:{self.counts[name]}"
+        self.tell(Call(name, module, activates, tuple(self.running), output))
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Collection[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        function = getattr(func, "__name__", "").strip("_")
+        if function in ACTIVATION_FUNCTIONS and self.running:
+            module = self.running[-1]
+            has_children = any(True for _ in module.children())
+            if len(self.running) > 1 and not has_children and not is_weight_layer(module):
+                # Not the function alone: the module may do more, as x * sigmoid(x) does.
+                self.wrappers.add(module)
+            else:
+                prefix = f"{self.names[module]}." if self.names[module] else ""
+                self.report(f"{prefix}{function}()", None, True, output)
+        return output
+
+
+@contextmanager
+def _observing(model: nn.Module, tell: Callable[[Call], None]) -> Iterator[None]:
+    observer = _Observer(model, tell)
+    handles = [module.register_forward_pre_hook(observer.begin) for module in observer.names]
+    handles += [module.register_forward_hook(observer.end) for module in observer.names]
+    try:
+        with observer:
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode for a while.
+
+    After that each of its modules has its own mode again, and torch's global generator on the
+    CPU its state, whatever the network drew from it.
+    """
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _calls(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
+    """All calls in the order in which they end, and the network's output."""
+    calls: list[Call] = []
+    # Two rows: some networks drop a dimension of size one.
+    with torch.no_grad(), evaluating(model), _observing(model, calls.append):
+        output = model(inputs[:2])
+    return calls, output
+
+
+def _is_shortcut(name: str) -> bool:
+    return not SHORTCUTS.isdisjoint(name.split("."))
+
+
+def _weight_titles(model: nn.Module, calls: Sequence[Call]) -> dict[str, str]:
+    names = {module: name for name, module in model.named_modules() if is_weight_layer(module)}
+    # Layers whose weights are used without a call, as attention does, come last.
+    used = dict.fromkeys(call.module for call in calls if call.module in names)
+    titles = {}
+    n_layers = n_shortcuts = 0
+    for module in [*used, *(module for module in names if module not in used)]:
+        assert module is not None
+        if _is_shortcut(names[module]):
+            n_shortcuts += 1
+            title = f"shortcut {n_shortcuts}"
+        else:
+            n_layers += 1
+            title = f"{'linear' if isinstance(module, nn.Linear) else 'conv'} {n_layers}"
+        titles[names[module]] = title
+    return titles
+
+
+def weight_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
+    """The linear and convolutional layers of a network, in the order of their first use.
+
+    Args:
+        model: any network.
+        inputs: ``(n_rows, *input_shape)``, of which two rows are used.
+
+    Returns:
+        Titles by name, such as ``{"features.0": "conv 1", "head.1": "linear 2"}``. One count
+        runs through all layers of the main path, a second one through the shortcuts beside it
+        (``"shortcut 1"``). The module is ``model.get_submodule(name)``.
+    """
+    calls, _ = _calls(model, inputs)
+    return _weight_titles(model, calls)
+
+
+def hidden_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
+    """The layers whose outputs are a network's hidden representations.
+
+    These are the activations that follow a linear or convolutional layer, whether they are
+    modules or functions; of hw1's residual blocks the outputs alone. An activation that is the
+    network's output is not hidden.
+
+    Args:
+        model: any network.
+        inputs: ``(n_rows, *input_shape)``, of which two rows are used.
+
+    Returns:
+        Titles by name, in the order of use: those of the layers that the activations follow (see
+        `weight_layers`), or ``"block 1"``.
+    """
+    calls, output = _calls(model, inputs)
+    weights = _weight_titles(model, calls)
+    names = {module: name for name, module in model.named_modules()}
+    titles: dict[str, str] = {}
+    n_blocks = 0
+    follows: str | None = None  # the weight layer since the last activation
+    for call in calls:
+        name = names[call.module] if call.module is not None else ""
+        in_block = any(isinstance(module, ResidualBlock) for module in call.within)
+        if name in weights and not _is_shortcut(name):
+            follows = weights[name]
+        elif isinstance(call.module, ResidualBlock) and not in_block:
+            n_blocks += 1
+            titles[call.name] = f"block {n_blocks}"
+            follows = None
+        elif call.is_activation and follows is not None and not in_block:
+            if not _same_memory(call.output, output):
+                uses = 1 + sum(title.split(",")[0] == follows for title in titles.values())
+                titles[call.name] = follows if uses == 1 else f"{follows}, use {uses}"
+            follows = None
+    return titles
+
+
+def _same_memory(a: Any, b: Any) -> bool:
+    return isinstance(a, Tensor) and isinstance(b, Tensor) and a.data_ptr() == b.data_ptr()
+
+
+def layer_outputs(model: nn.Module, inputs: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+    """What layers put out, still part of autograd's graph.
+
+    Args:
+        model: any network; it is run in evaluation mode.
+        inputs: ``(n_rows, *input_shape)``, all computed at once.
+        layers: names as above.
+
+    Returns:
+        Outputs ``(n_rows, ...)`` by name, in the order of ``layers``.
+
+    Raises:
+        InputError: there is no such layer, or it puts out something else than one tensor.
+    """
+    found: dict[str, Any] = {}
+    seen: list[str] = []
+
+    def keep(call: Call) -> None:
+        seen.append(call.name)
+        if call.name in layers:
+            # A copy: what comes next may work in place.
+            is_tensor = isinstance(call.output, Tensor)
+            found[call.name] = call.output.clone() if is_tensor else None
+
+    with evaluating(model), _observing(model, keep):
+        model(inputs)
+    for name in layers:
+        if found.get(choose("layer", name, seen)) is None:
+            raise InputError(
+                f"layer {name!r} puts out no single tensor: choose a layer within or after it"
+            )
+    return {name: found[name] for name in layers}
+
+
+def activations_in_chunks(
+    model: nn.Module, inputs: Tensor, layers: Collection[str]
+) -> Iterator[dict[str, Tensor]]:
+    """Yield what `layer_outputs` gives for `CHUNK` rows at a time, without a graph."""
+    for chunk in inputs.split(CHUNK):
+        with torch.no_grad():
+            outputs = layer_outputs(model, chunk, layers)
+        yield outputs
+
+
+def activations(model: nn.Module, inputs: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+    """What layers put out for all rows, computed `CHUNK` rows at a time.
+
+    Args:
+        model: any network; it is run in evaluation mode.
+        inputs: ``(n_rows, *input_shape)``.
+        layers: names as above.
+
+    Returns:
+        ``(n_rows, n_units)`` or ``(n_rows, channels, height, width)`` by name, on the CPU.
+
+    Raises:
+        InputError: as `layer_outputs`.
+    """
+    chunks = [
+        {name: output.cpu() for name, output in outputs.items()}
+        for outputs in activations_in_chunks(model, inputs, layers)
+    ]
+    return {name: torch.cat([chunk[name] for chunk in chunks]) for name in layers}

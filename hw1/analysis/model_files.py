@@ -1,0 +1,260 @@
+"""Networks in files: write them, read them, and see to it that a file predicts the same.
+
+Three formats, told apart by their suffix:
+
+- ``.safetensors``: the weights (https://huggingface.co/docs/safetensors). The network is built
+  anew from its family and its configuration.
+- ``.pt2``: an exported program (https://docs.pytorch.org/docs/stable/export.html), which needs
+  torch but no code of the family.
+- ``.onnx``: a graph for other runtimes (https://onnx.ai).
+
+Each holds a `ModelDescription` as JSON among its metadata.
+"""
+
+import copy
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+import hw1.models
+from hw1.analysis import programs
+from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
+from hw1.analysis.network import Network
+from hw1.definitions import find_definition, load_definition
+from hw1.errors import InputError
+from hw1.training.lockstep import Family
+
+SUFFIXES = (".safetensors", ".pt2", ".onnx")
+CHUNK = 256
+"""Rows that are predicted at a time, which bounds the memory."""
+TOLERANCE = 1e-4
+"""By how much a file may predict differently, as a part of the predictions' scale.
+
+A runtime may sum in another order. With the 6e-8 of single precision a sum of a thousand terms is
+then off by 2e-6 or so (the root of their number), and a few layers add that up. A real mistake,
+such as dropout that is left on or inputs that are normalised twice, shows in the first digits.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network that was read from a file.
+
+    Attributes:
+        description: what the file says of it.
+        run: predicts one batch.
+    """
+
+    description: ModelDescription
+    run: programs.Run
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Predictions in the target's own units, or logits.
+
+        Args:
+            inputs: ``(n_rows, *input_shape)``, features or pixels as the data has them.
+
+        Returns:
+            ``(n_rows, n_outputs)``.
+        """
+        with torch.no_grad():
+            return torch.cat([self.run(chunk.float()) for chunk in inputs.split(CHUNK)])
+
+
+def save(network: Network, description: ModelDescription, path: Path, inputs: Tensor) -> float:
+    """Write a network to a file, having compared the predictions of both.
+
+    The file appears as a whole or not at all.
+
+    Args:
+        network: the trained network; left as it is.
+        description: what the file is to say of it.
+        path: its suffix decides the format; folders that are missing are made.
+        inputs: ``(n_rows, *input_shape)``, some raw inputs on which to compare.
+
+    Returns:
+        The largest absolute difference of a prediction, in the target's own units or of a logit.
+
+    Raises:
+        InputError: the suffix is another, packages are missing, the predictions are not finite,
+            or the file cannot be written.
+        RuntimeError: the file would predict something else; see `TOLERANCE`.
+    """
+    suffix = check_suffix(path)
+    network = copy.deepcopy(network).cpu().eval()
+    inputs = inputs.cpu()
+    if suffix == ".safetensors":
+        content = _to_safetensors(network, description)
+        # The study file of a family that is not public is not at hand: a copy stands in for it.
+        family = _public_families().get(
+            description.family, lambda *_, **__: copy.deepcopy(network.network)
+        )
+        model = _from_safetensors(content, path, lambda _: family)
+    else:
+        # Traced with another number of rows than those it is compared on.
+        program = programs.export(network, 3 if len(inputs) == 2 else 2, description.input_shape)
+        if suffix == ".pt2":
+            content = programs.to_pt2(program, description)
+            model = LoadedModel(*programs.from_pt2(content, path))
+        else:
+            content = programs.to_onnx(program, description)
+            model = LoadedModel(*programs.from_onnx(content, path))
+    difference = _compare(model, network, inputs, path)
+    _write(content, path)
+    return difference
+
+
+def load(path: Path, *, studies: Path | None) -> LoadedModel:
+    """Read a network from a file that `save` wrote.
+
+    Args:
+        path: the file; its suffix decides the format.
+        studies: the folder of the project's own studies, where the family of a ``.safetensors``
+            file may be defined if it is none of `hw1.models`.
+
+    Raises:
+        InputError: the file is missing, damaged, of another kind or not written by `save`; its
+            family cannot be found; its weights don't fit its configuration; or packages are
+            missing.
+    """
+    suffix = check_suffix(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}: check its path") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if suffix == ".safetensors":
+        return _from_safetensors(content, path, lambda d: _find_family(d, studies, path))
+    read = programs.from_pt2 if suffix == ".pt2" else programs.from_onnx
+    return LoadedModel(*read(content, path))
+
+
+def check_suffix(path: Path) -> str:
+    """The suffix of a model file.
+
+    Raises:
+        InputError: it is none of `SUFFIXES`.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path} is no name of a model file: end it in {', '.join(SUFFIXES)}")
+    return path.suffix
+
+
+def _compare(model: LoadedModel, network: Network, inputs: Tensor, path: Path) -> float:
+    """The largest absolute difference, of all rows together and of the first by itself."""
+    found, expected = (
+        torch.cat([each.predict(inputs), each.predict(inputs[:1])])
+        for each in (model, LoadedModel(model.description, network))
+    )
+    if not expected.isfinite().all():
+        raise InputError(
+            f"the network for {path} predicts numbers that are not finite: choose another trial"
+        )
+    differences = (found - expected).abs()
+    # Of each output: predictions near zero, too, are sums of numbers of the target's scale.
+    scale = torch.maximum(expected.abs().amax(0), network.target_std)
+    if not (differences <= TOLERANCE * scale).all():
+        raise RuntimeError(
+            f"{path} would predict something else than its network, by {float(differences.max())}"
+        )
+    return float(differences.max())
+
+
+def _write(content: bytes, path: Path) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _to_safetensors(network: Network, description: ModelDescription) -> bytes:
+    # Copies, since safetensors refuses weights that share memory.
+    state = {name: value.clone().contiguous() for name, value in network.state_dict().items()}
+    return safetensors.torch.save(state, {METADATA_KEY: description.to_json()})
+
+
+def _from_safetensors(
+    content: bytes, path: Path, find: Callable[[ModelDescription], Family]
+) -> LoadedModel:
+    try:
+        state = safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise InputError(
+            f"{path} is damaged or no .safetensors file: save the model anew"
+        ) from error
+    # The header: its length in 8 bytes, then JSON.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    text = (header.get("__metadata__") or {}).get(METADATA_KEY)
+    description = ModelDescription.from_json(text, path)
+    return LoadedModel(description, _build(find(description), description, state, path))
+
+
+def _public_families() -> dict[str, Family]:
+    families: list[Family] = [getattr(hw1.models, name) for name in hw1.models.__all__]
+    return {import_path(family): family for family in families}
+
+
+def _find_family(description: ModelDescription, studies: Path | None, path: Path) -> Family:
+    """The family, which is never imported by the path that a file gives."""
+    families = _public_families()
+    if description.family in families:
+        return families[description.family]
+    if studies is None:
+        raise InputError(
+            f"{path} needs {description.family}, which is no family of hw1: load it where its "
+            "study file is, or save it as .pt2 or .onnx"
+        )
+    _, file = find_definition(description.definition, studies)
+    family = load_definition(file).model
+    if import_path(family) != description.family:
+        raise InputError(
+            f"{path} needs {description.family}, but the family of {file} is "
+            f"{import_path(family)}: restore the study file with which it was trained"
+        )
+    return family
+
+
+def _build(
+    family: Family, description: ModelDescription, state: dict[str, Tensor], path: Path
+) -> Network:
+    """The network of a description with the weights of a file, in evaluation mode."""
+    shape, n_outputs = description.input_shape, description.n_outputs
+    try:
+        plain = family(shape, n_outputs, **description.configuration["model"])
+    except Exception as error:  # a configuration may be anything, and so may what a family raises
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"the configuration in {path} builds no {description.family}: {reason}"
+        ) from error
+    of_inputs = torch.zeros(shape[0], *[1] * (len(shape) - 1))
+    of_targets = torch.zeros(n_outputs)
+    network = Network(plain, of_inputs, of_inputs.clone(), of_targets, of_targets.clone())
+    needed = {name: _form(value) for name, value in network.state_dict().items()}
+    found = {name: _form(value) for name, value in state.items()}
+    for name in sorted(needed.keys() | found.keys()):
+        if needed.get(name) != found.get(name):
+            raise InputError(
+                f"the weights in {path} do not fit its configuration: {name} is "
+                f"{found.get(name, 'missing')} and should be {needed.get(name, 'missing')}; save "
+                "the model anew"
+            )
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

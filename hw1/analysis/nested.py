@@ -1,0 +1,136 @@
+"""Nested cross-validation: the whole search, scored on rows that it has not seen."""
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from hw1.analysis.network import predict
+from hw1.analysis.results import StudyResults
+from hw1.analysis.scores import finite, numbers, score_rows
+from hw1.analysis.statistics import Estimate, cross_validated
+from hw1.analysis.training import UNWATCHED, Watcher, retrain
+from hw1.cross_validation import Splits
+from hw1.errors import InputError
+from hw1.provenance import provenance
+from hw1.run import Options, execute, prepare
+from hw1.study import outer_name
+
+NESTED = "evaluation:nested"
+SECONDS_BETWEEN_READINGS = 1.0
+
+
+@dataclass(frozen=True)
+class Nested:
+    """The whole procedure, search included, scored on rows that it has not seen.
+
+    Attributes:
+        n_outer: outer folds, each searched by a study of its own on the rows outside it.
+        n_inner: folds of these studies.
+        n_trials: of each of them.
+        trials: the best trial of each.
+        scores: of each one's network, trained on all rows outside the fold; None if it diverged.
+        provenance: see `hw1.provenance`.
+    """
+
+    n_outer: int
+    n_inner: int
+    n_trials: int
+    trials: list[int]
+    scores: list[float | None]
+    provenance: dict[str, Any]
+
+    @property
+    def estimate(self) -> Estimate:
+        """The mean over the outer folds with its 95 % interval."""
+        return cross_validated(numbers([self.scores]))
+
+
+def nested_cross_validation(
+    results: StudyResults,
+    n_outer: int,
+    n_inner: int,
+    *,
+    again: bool = False,
+    watcher: Watcher = UNWATCHED,
+) -> Nested:
+    """Repeat the whole search outside each of ``n_outer`` folds, and score what it finds in it.
+
+    Each search is a study of its own in the same storage, ``NAME-outer1of5x3`` and so on, with
+    the settings of the study. An interrupted call goes on where it stopped.
+
+    Args:
+        results: the study.
+        n_outer: outer folds.
+        n_inner: folds of each search.
+        again: whether finished outer folds are scored again; the searches are kept.
+        watcher: hears of the progress.
+
+    Raises:
+        InputError: the rows cannot be split like that, or a search found nothing.
+    """
+    settings = results.settings
+    if settings.outer_fold is not None:
+        raise InputError(f"{results.name!r} is itself part of a nested cross-validation")
+    n_trials = results.study.n_trials
+    same = {"n_outer": n_outer, "n_inner": n_inner, "n_trials": n_trials}
+    nested = Nested(**same, trials=[], scores=[], provenance=provenance(results.job.device))
+    found = [] if again else results.stored(NESTED, **same)
+    if found:
+        nested = Nested(**found[0])
+    outer = Splits.draw_outer(results.dataset, n_outer, settings.seed)
+    for fold in range(len(nested.scores), n_outer):
+        part = _search_outside(results, fold, n_outer, n_inner, watcher)
+        trial = part.study.best_trial()
+        retrained = retrain(part, trial, watcher=watcher)
+        rows = results.dataset.take(outer.validation_rows()[fold].to(results.job.device))
+        outputs = predict(retrained.networks[0], rows.inputs.cpu())
+        score = score_rows(rows.task, outputs[None], rows.to(torch.device("cpu")))
+        nested = replace(
+            nested,
+            trials=[*nested.trials, trial.number],
+            scores=[*nested.scores, *finite(score)],
+        )
+        results.store(NESTED, vars(nested), **same)
+    return nested
+
+
+def _search_outside(
+    results: StudyResults, fold: int, n_outer: int, n_inner: int, watcher: Watcher
+) -> StudyResults:
+    """The study of the rows outside an outer fold, run to its end."""
+    settings = results.settings
+    job = replace(results.job, name=outer_name(results.name, fold, n_outer, n_inner))
+    options = Options(
+        sampler=settings.sampler,
+        pruner=settings.pruner,
+        n_trials=results.study.n_trials,
+        n_splits=n_inner,
+        epochs=settings.epochs,
+        seed=settings.seed,
+        train_size=settings.train_size,
+        train_csv=settings.train_csv,
+        test_csv=settings.test_csv,
+        target=settings.target,
+        outer_fold=(n_outer, fold),
+    )
+    study, dataset = prepare(job, options)
+    part = StudyResults(study, job)
+
+    said = -math.inf
+
+    def on_step() -> None:
+        nonlocal said
+        if time.monotonic() - said >= SECONDS_BETWEEN_READINGS:
+            progress = study.progress()
+            watcher.say(
+                f"search outside fold {fold + 1} of {n_outer}: "
+                f"{progress.done} of {progress.n_trials} trials"
+            )
+            said = time.monotonic()
+        watcher.on_step()
+
+    execute(job, study, dataset, on_tick=on_step)
+    return part

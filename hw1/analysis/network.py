@@ -1,0 +1,68 @@
+"""A trained network together with its normalisation: raw inputs in, predictions out."""
+
+import torch
+from torch import Tensor, nn
+
+from hw1.training.lockstep import Lockstep
+
+
+class Network(nn.Module):
+    """A network that takes inputs as the data has them.
+
+    Attributes:
+        network: the plain network of its family, which takes normalised inputs.
+        input_mean, input_std: ``(n_features,)``, or ``(channels, 1, 1)`` for images.
+        target_mean, target_std: ``(n_outputs,)``; zero and one for classes.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        input_mean: Tensor,
+        input_std: Tensor,
+        target_mean: Tensor,
+        target_std: Tensor,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("input_mean", input_mean)
+        self.register_buffer("input_std", input_std)
+        self.register_buffer("target_mean", target_mean)
+        self.register_buffer("target_std", target_std)
+
+    @classmethod
+    def of(cls, models: Lockstep, i: int) -> "Network":
+        """Model ``i`` of a batch, on the CPU and in evaluation mode."""
+        plan = models.plan
+        n_dims = len(models.dataset.input_shape)
+        shape = (-1, *[1] * (n_dims - 1))
+        buffers = (
+            plan.input_mean[i].view(shape),
+            plan.input_std[i].view(shape),
+            plan.target_mean[i],
+            plan.target_std[i],
+        )
+        return cls(models.model(i), *(b.detach().clone() for b in buffers)).cpu().eval()
+
+    def normalise(self, inputs: Tensor) -> Tensor:
+        """Inputs ``(batch, *input_shape)``, pixels or features, as `network` takes them."""
+        return (inputs.to(self.input_mean.dtype) - self.input_mean) / self.input_std
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """``(batch, *input_shape)`` to ``(batch, n_outputs)``.
+
+        Predictions are in the target's own units, or logits.
+        """
+        outputs: Tensor = self.network(self.normalise(inputs))
+        return outputs * self.target_std + self.target_mean
+
+
+@torch.no_grad()
+def predict(network: nn.Module, inputs: Tensor, chunk: int = 512) -> Tensor:
+    """What a network says of many rows, ``(n_rows, n_outputs)``, a chunk of them at a time."""
+    return torch.cat([network(rows) for rows in inputs.split(chunk)])

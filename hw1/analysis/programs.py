@@ -1,0 +1,214 @@
+"""Networks as programs that need none of their code: torch's .pt2 archives and ONNX graphs.
+
+They take raw inputs as float32, pixels as 0 to 255, in batches of any size.
+"""
+
+import io
+import json
+import logging
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+
+from hw1.analysis.description import METADATA_KEY, ModelDescription
+from hw1.analysis.network import Network
+from hw1.errors import InputError
+
+Run = Callable[[Tensor], Tensor]
+"""Takes a batch of raw inputs as float32, ``(batch, *input_shape)``, to predictions in the
+target's own units or logits, ``(batch, n_outputs)``."""
+DESCRIPTION_FILE = f"{METADATA_KEY}.json"
+"""In a .pt2 archive."""
+
+# What a .pt2 archive of a network is made of.
+RAW_PART = re.compile(r"(weight|tensor)_\d+")
+PART = re.compile(
+    rf"{RAW_PART.pattern}|.*\.(json|pt)|archive_(format|version)|byteorder|version|serialization_id"
+)
+OPERATION = re.compile(r"torch\.ops\.aten\.\w+\.\w+|_operator\.(add|sub|mul|floordiv|mod|getitem)")
+EXPRESSION = re.compile(r"(\b(Symbol|Integer|Add|Mul)\(|\.size\(\)|\w|[\s,)<>=!+*/%\[\]'-])*")
+"""Sizes and conditions on them, which call nothing else."""
+
+
+def export(network: Network, n_rows: int, input_shape: tuple[int, ...]) -> ExportedProgram:
+    """Trace a network in evaluation mode on the CPU, with ``n_rows`` rows of zeros."""
+    example = torch.zeros(n_rows, *input_shape)
+    with _quiet():
+        program = torch.export.export(network, (example,), dynamic_shapes=({0: Dim("batch")},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names the folders of this machine
+    return program
+
+
+def to_pt2(program: ExportedProgram, description: ModelDescription) -> bytes:
+    """The content of a .pt2 file."""
+    buffer = io.BytesIO()
+    with _quiet():
+        torch.export.save(program, buffer, extra_files={DESCRIPTION_FILE: description.to_json()})
+    return buffer.getvalue()
+
+
+def from_pt2(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
+    """Read the content of a .pt2 file.
+
+    Raises:
+        InputError: it is damaged, not written by `to_pt2`, or holds anything but a network.
+    """
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    except Exception as error:  # zipfile lets through whatever its decompressors raise
+        raise InputError(f"{path} is damaged or no .pt2 file: save the model anew") from error
+    texts = [part for name, part in parts.items() if name.endswith(f"/{DESCRIPTION_FILE}")]
+    description = ModelDescription.from_json(texts[0] if texts else None, path)
+    if len(parts) < len(archive.namelist()) or not _is_harmless(parts):
+        raise InputError(
+            f"{path} holds code beside the operations of a network, which hw1 does not run: use "
+            "a .safetensors file"
+        )
+    try:
+        with _quiet():
+            run = torch.export.load(io.BytesIO(content)).module()
+            _try(run, description)
+    except Exception as error:  # torch raises anything for a program that is not in order
+        raise InputError(
+            f"{path} holds no program that torch {torch.__version__} can run on the inputs it "
+            "describes: save the model anew"
+        ) from error
+    return description, run
+
+
+def _is_harmless(parts: dict[str, bytes]) -> bool:
+    """Whether ``torch.export.load`` would run nothing but the operations of a network.
+
+    By itself it unpickles parts that say so, evaluates the expressions of sizes and guards as
+    Python, looks up functions by their paths under ``torch``, and loads compiled libraries. A
+    network needs none of this.
+    """
+
+    def check(values: dict[str, Any]) -> dict[str, Any]:
+        expressions = [values.get("expr_str") or "", *(values.get("guards_code") or [])]
+        harmless = (
+            not values.get("use_pickle")
+            and ("path_name" not in values or RAW_PART.fullmatch(values["path_name"]))
+            and ("target" not in values or OPERATION.fullmatch(values["target"]))
+            and all(map(EXPRESSION.fullmatch, expressions))
+        )
+        if not harmless:
+            raise ValueError
+        return values
+
+    try:
+        for name, part in parts.items():
+            file = name.rpartition("/")[2]
+            if not PART.fullmatch(file):
+                return False
+            if file.endswith(".pt"):
+                torch.load(io.BytesIO(part), weights_only=True)
+            elif file.endswith(".json"):
+                json.loads(part, object_hook=check)
+    except Exception:  # what has an unknown form may be anything
+        return False
+    return True
+
+
+def to_onnx(program: ExportedProgram, description: ModelDescription) -> bytes:
+    """The content of an .onnx file.
+
+    Raises:
+        InputError: packages are missing.
+    """
+    with _onnx_packages():
+        import onnx
+        import onnxscript  # noqa: F401  (torch needs it)
+
+    assert program.example_inputs is not None
+    with _quiet():
+        exported = torch.onnx.export(
+            program,
+            program.example_inputs[0],
+            dynamo=True,
+            verbose=False,
+            input_names=["inputs"],
+            output_names=["predictions"],
+            dynamic_shapes=({0: "batch"},),
+        )
+    assert exported is not None
+    model = exported.model_proto
+    onnx.helper.set_model_props(model, {METADATA_KEY: description.to_json()})
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def from_onnx(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
+    """Read the content of an .onnx file.
+
+    Raises:
+        InputError: it is damaged or not written by `to_onnx`, or packages are missing.
+    """
+    with _onnx_packages():
+        import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors alone
+    try:
+        session = onnxruntime.InferenceSession(
+            content,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it prints
+        )
+        metadata = session.get_modelmeta().custom_metadata_map
+    except Exception as error:  # its exceptions have no class in common
+        raise InputError(f"{path} is damaged or no .onnx file: save the model anew") from error
+    description = ModelDescription.from_json(metadata.get(METADATA_KEY), path)
+
+    def run(inputs: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
+
+    try:
+        _try(run, description)
+    except Exception as error:
+        raise InputError(
+            f"{path} holds no graph that can be run on the inputs it describes: save the model anew"
+        ) from error
+    return description, run
+
+
+def _try(run: Run, description: ModelDescription) -> None:
+    outputs = run(torch.zeros(1, *description.input_shape))
+    if outputs.shape != (1, description.n_outputs):
+        raise ValueError(f"outputs of shape {tuple(outputs.shape)}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings, which here are about the insides of torch's exporters; errors are shown."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def _onnx_packages() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(
+            "the .onnx format needs more packages: run pip install onnx onnxscript onnxruntime, "
+            "or use .safetensors or .pt2"
+        ) from error

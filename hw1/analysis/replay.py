@@ -1,0 +1,109 @@
+"""Training a stored trial again, to see whether the same comes out."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from hw1.analysis.results import StudyResults
+from hw1.analysis.training import UNWATCHED, Watcher, cross_validate_again
+from hw1.console import state_name
+from hw1.cross_validation import CrossValidation
+from hw1.provenance import differences, provenance
+from hw1.training.threads import torch_threads
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A stored trial beside the same one trained again.
+
+    Attributes:
+        trial: its number.
+        state: completed or pruned.
+        stored_scores, scores: of the folds at the best epoch.
+        exact: whether all scores and the whole curve of fold means are the same, bit for bit.
+        difference: the largest absolute difference in the curve of fold means and the scores.
+        relative: the same as a part of the stored number.
+        batch: the trials that were trained together, now as then.
+        alone: whether the trial was trained by itself now, because in that way of training
+            companions make no difference.
+        differences: what is not as it was; empty if nothing is known to have changed.
+        provenance: what it was trained with, as stored; None for trials of older versions.
+    """
+
+    trial: int
+    state: str
+    stored_scores: list[float]
+    scores: list[float]
+    exact: bool
+    difference: float
+    relative: float
+    batch: list[int]
+    alone: bool
+    differences: list[str]
+    provenance: dict[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold."""
+        return vars(self) | {
+            name: value if math.isfinite(value) else None
+            for name, value in (("difference", self.difference), ("relative", self.relative))
+        }
+
+
+def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) -> Replay:
+    """Train a stored trial again on the study's folds, from its own seeds.
+
+    Models that are trained each by itself do not depend on their batch, and the trial is then
+    trained alone; where they share operations, the whole batch is trained again.
+
+    Raises:
+        InputError: there is no such trial, or it was neither completed nor pruned.
+    """
+    trial = results.trained_trial(number)
+    attributes = trial.user_attrs
+    stored = attributes.get("provenance")
+    batch = attributes.get("batch", [number])
+    alone = attributes["way"] != "stacked"
+    trials = [results.trained_trial(n) for n in ([number] if alone else batch)]
+    threads = stored["threads"] if stored else torch.get_num_threads()
+    with torch_threads(threads):
+        found = cross_validate_again(
+            results, trials, watcher=watcher, precision=attributes["precision"]
+        )[number]
+        now = provenance(results.job.device)
+    curve = found.curves.mean(1)
+    before = np.array([trial.intermediate_values.get(i + 1, math.nan) for i in range(len(curve))])
+    old = np.concatenate([before, attributes.get("fold_scores", [])])
+    scores = found.fold_scores.tolist() if "fold_scores" in attributes else []
+    new = np.concatenate([curve, scores])
+    gap = np.where(old == new, 0.0, np.abs(old - new))
+    gap[np.isnan(old) & np.isnan(new)] = 0.0
+    changed = differences(stored, now) if stored else ["what it was trained with is not stored"]
+    for name, value in _training(results, found).items():
+        if attributes[name] != value:
+            changed.append(f"{name} {value}, was {attributes[name]}")
+    return Replay(
+        trial=number,
+        state=state_name(trial),
+        stored_scores=attributes.get("fold_scores", []),
+        scores=scores,
+        exact=bool((gap == 0).all()),
+        difference=float(gap.max()),
+        relative=float((gap / np.where(old == 0, 1, np.abs(old))).max()),
+        batch=batch,
+        alone=alone,
+        differences=changed,
+        provenance=stored,
+    )
+
+
+def _training(results: StudyResults, found: CrossValidation) -> dict[str, Any]:
+    return {
+        "device": str(results.job.device),
+        "way": found.way,
+        "precision": found.precision,
+        "epochs": len(found.curves),
+    }

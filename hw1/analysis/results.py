@@ -1,0 +1,241 @@
+"""A stored study, opened to be analysed."""
+
+import contextlib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from hw1.console import state_name, study_as_dict, trial_as_dict
+from hw1.datasets import Dataset
+from hw1.definitions import find_definition, find_device, find_precision
+from hw1.errors import InputError
+from hw1.objective import StudyDefinition
+from hw1.run import Job
+from hw1.storage import Storage
+from hw1.study import Settings, Study
+from hw1.training import Configuration, Metric
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class StudyResults:
+    """A stored study with its definition and data; `open_study` makes one.
+
+    The data are loaded when they are first needed. The test rows are loaded by `test_rows` alone.
+
+    Attributes:
+        study: the study in storage.
+        job: its definition, the data folder, and the device and precision to train in.
+    """
+
+    def __init__(self, study: Study, job: Job) -> None:
+        self.study = study
+        self.job = job
+
+    @property
+    def name(self) -> str:
+        """What the study is called in storage."""
+        return self.study.name
+
+    @property
+    def file_stem(self) -> str:
+        """The name, as far as a file can have it."""
+        return "".join(c if c.isalnum() or c in "-_" else "_" for c in self.name)
+
+    @property
+    def settings(self) -> Settings:
+        """What the study is made of."""
+        return self.study.settings
+
+    @property
+    def metric(self) -> Metric:
+        """What a trial's value measures."""
+        return self.study.metric
+
+    @property
+    def definition(self) -> StudyDefinition:
+        """The study's definition, from its file."""
+        return self.job.definition
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The training rows, on the device.
+
+        Raises:
+            InputError: they have changed since the study was made.
+        """
+        return self.job.load_unchanged(self.study).to(self.job.device)
+
+    def test_rows(self) -> Dataset | None:
+        """The test rows; None if the study's data have none."""
+        if self.settings.train_csv is not None and self.settings.test_csv is None:
+            return None
+        return self.job.loader(self.settings)("test", self.job.data_dir)
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, by its number: state, value, what is kept with it, ``params_*``."""
+        rows = []
+        for trial in self.study.trials():
+            row = trial_as_dict(trial)
+            params = row.pop("params")
+            rows.append(row | {f"params_{name}": value for name, value in sorted(params.items())})
+        return pd.DataFrame(rows).set_index("trial") if rows else pd.DataFrame()
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The hyperparameters of the best trial."""
+        return self.study.best_trial().params
+
+    def trial(self, number: int | None = None) -> FrozenTrial:
+        """The trial of that number, or the best one.
+
+        Raises:
+            InputError: there is none, it has no value, or it was not made by hw1.
+        """
+        if number is None:
+            trial = self.study.best_trial()
+        else:
+            trial = self._numbered(number)
+            if trial.state != TrialState.COMPLETE:
+                raise InputError(
+                    f"trial {number} of {self.name!r} is {state_name(trial)}: choose a completed "
+                    "one, as `trials` shows them"
+                )
+        self._require_configuration(trial)
+        return trial
+
+    def trained_trial(self, number: int) -> FrozenTrial:
+        """The trial of that number, which has been trained to its end or pruned.
+
+        Raises:
+            InputError: there is none, it is neither, or it was not made by hw1.
+        """
+        trial = self._numbered(number)
+        state = state_name(trial)
+        if state not in ("completed", "pruned"):
+            raise InputError(
+                f"trial {number} of {self.name!r} is {state}: choose a completed or pruned one, "
+                "as `trials` shows them"
+            )
+        self._require_configuration(trial)
+        return trial
+
+    def top(self, n: int) -> list[FrozenTrial]:
+        """The best ``n`` completed trials, the best first; fewer if there are no more.
+
+        Raises:
+            InputError: no trial has completed yet.
+        """
+        self.study.best_trial()
+        done = [t for t in self.study.trials() if t.state == TrialState.COMPLETE]
+        done.sort(key=lambda t: (t.values[0] * (-1 if self.metric.maximize else 1), t.number))
+        for trial in done[:n]:
+            self._require_configuration(trial)
+        return done[:n]
+
+    def stored(self, key: str, **same: Any) -> list[dict[str, Any]]:
+        """What analyses have stored with the study under a key, and with these values."""
+        records: list[dict[str, Any]] = self.study.optuna_study.user_attrs.get(key, [])
+        return [record for record in records if _has(record, same)]
+
+    def store(self, key: str, record: dict[str, Any], **same: Any) -> None:
+        """Keep a record with the study, in place of one with these values if any are given."""
+        with self.study.storage.lock:
+            records = [r for r in self.stored(key) if not (same and _has(r, same))]
+            self.study.optuna_study.set_user_attr(key, [*records, record])
+
+    def _numbered(self, number: int) -> FrozenTrial:
+        trials = self.study.trials()
+        if not 0 <= number < len(trials):
+            has = f"0 to {len(trials) - 1}" if trials else "none yet"
+            raise InputError(f"{self.name!r} has no trial {number}: its trials are {has}")
+        return trials[number]
+
+    def _require_configuration(self, trial: FrozenTrial) -> None:
+        if "configuration" not in trial.user_attrs:
+            raise InputError(
+                f"trial {trial.number} of {self.name!r} was not made by hw1: choose another one"
+            )
+
+
+def _has(record: dict[str, Any], same: dict[str, Any]) -> bool:
+    return all(record[name] == value for name, value in same.items())
+
+
+def configuration(trial: FrozenTrial) -> Configuration:
+    """What a trial's parameters had become."""
+    return Configuration(**trial.user_attrs["configuration"])
+
+
+def list_studies(storage: str | None = None) -> pd.DataFrame:
+    """The studies of a storage: one row a study, by its name.
+
+    Example:
+        >>> list_studies()[["state", "best_value", "best_trial"]]  # doctest: +SKIP
+
+    Args:
+        storage: as in `open_study`.
+
+    Raises:
+        InputError: there is no such storage.
+    """
+    opened = Storage(_url(storage), create=False)
+    rows = []
+    for name in sorted(optuna.get_all_study_names(opened)):
+        with contextlib.suppress(InputError):  # not made by this hw1
+            rows.append(study_as_dict(Study(opened, name)))
+    return pd.DataFrame(rows).set_index("name") if rows else pd.DataFrame()
+
+
+def _url(storage: str | None) -> str:
+    default = f"sqlite:///{PROJECT / 'storage' / 'studies.db'}"
+    return storage or os.environ.get("OPTUNA_STORAGE") or default
+
+
+def open_study(
+    name: str,
+    *,
+    storage: str | None = None,
+    data_dir: str | Path | None = None,
+    studies: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> StudyResults:
+    """Open a stored study.
+
+    Example:
+        >>> results = open_study("regression_mlp-tpe")  # doctest: +SKIP
+        >>> results.trials.sort_values("value").head()  # doctest: +SKIP
+        >>> results.best_params  # doctest: +SKIP
+
+    Args:
+        name: as ``python run_study.py list`` shows it.
+        storage: any SQLAlchemy URL; None for ``OPTUNA_STORAGE``, or else the project's
+            ``storage/studies.db``.
+        data_dir: where data sets are; None for ``HW1_DATA``, or else the project's ``data``.
+        studies: the folder of study files; None for the project's own.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        precision: in which networks are trained: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
+
+    Raises:
+        InputError: there is no such study or storage, or its definition is gone.
+    """
+    url = _url(storage)
+    study = Study(Storage(url, create=False), name)
+    label, path = find_definition(study.settings.definition, Path(studies or PROJECT / "studies"))
+    job = Job(
+        definition_name=label,
+        definition_path=path,
+        storage_url=url,
+        name=name,
+        data_dir=Path(data_dir or os.environ.get("HW1_DATA") or PROJECT / "data"),
+        device=find_device(device),
+        precision=find_precision(precision),
+    )
+    return StudyResults(study, job)

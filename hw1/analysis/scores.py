@@ -1,0 +1,28 @@
+"""Scores of networks for rows of a data set, as storage can hold them."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hw1.datasets import Dataset, Task
+from hw1.training.metrics import scores as metric_scores
+
+
+def score_rows(task: Task, outputs: Tensor, rows: Dataset) -> list[float]:
+    """The metric of outputs ``(n_models, n_rows, n_outputs)`` for all rows of a data set."""
+    targets = rows.targets.to(outputs.device).expand(len(outputs), *rows.targets.shape)
+    counted = torch.ones(outputs.shape[:2], dtype=torch.bool, device=outputs.device)
+    found: list[float] = metric_scores(task, outputs, targets, counted).tolist()
+    return found
+
+
+def finite(scores: Sequence[float]) -> list[float | None]:
+    """Scores for JSON, which has no NaN: None where a network has diverged."""
+    return [score if math.isfinite(score) else None for score in scores]
+
+
+def numbers(scores: Sequence[Sequence[float | None]]) -> list[list[float]]:
+    """Scores for arithmetic: NaN where a network has diverged."""
+    return [[math.nan if s is None else s for s in row] for row in scores]

@@ -1,0 +1,110 @@
+"""Results of an analysis as lines of text."""
+
+import math
+from collections.abc import Sequence
+
+from hw1.analysis.comparison import Comparison
+from hw1.analysis.evaluation import Evaluation
+from hw1.analysis.replay import Replay
+from hw1.analysis.statistics import Estimate
+from hw1.console import format_score
+
+WIDTH = 18
+
+
+def estimate(found: Estimate) -> str:
+    """A mean, its standard deviation and its interval."""
+    if math.isnan(found.mean):
+        return "no mean: a network diverged"
+    if math.isnan(found.std):
+        return format_score(found.mean)
+    return (
+        f"{format_score(found.mean)} ± {format_score(found.std)}, 95 % interval "
+        f"{format_score(found.low)} to {format_score(found.high)}"
+    )
+
+
+def metric_name(metric: str, maximize: bool) -> str:
+    """A metric in words, and which way it is good."""
+    return f"{metric.replace('_', ' ')} ({'higher' if maximize else 'lower'} is better)"
+
+
+def evaluation_lines(found: Evaluation) -> list[str]:
+    """An evaluation, a line a fact."""
+    part, test, nested = found.cross_validation, found.test, found.nested
+    lines = [
+        f"{found.study}: trial {found.trial}, {metric_name(found.metric, found.maximize)}",
+        _row("in the search", f"{format_score(found.value)}, the best of many and so too good"),
+        _row("cross-validation", estimate(part.estimate)),
+        _row("", f"{len(part.scores)} × {part.n_splits} fresh folds, epochs fixed beforehand"),
+    ]
+    if test is None:
+        lines.append(_row("test set", "none scored"))
+    else:
+        n = len(test.seeds)
+        lines += [
+            _row("test set", estimate(test.estimate)),
+            _row("", f"{n} {'seed' if n == 1 else 'seeds'}, {test.n_rows} test rows"),
+            _row("  each seed", _scores(test.scores)),
+            _row("  ensemble", format_score(test.ensemble)),
+        ]
+    if nested is not None:
+        lines += [
+            _row("nested", estimate(nested.estimate)),
+            _row("", f"{len(nested.scores)} of {nested.n_outer} outer folds, each scored by what a"),
+            _row("", f"search of {nested.n_trials} trials, {nested.n_inner} folds found without it"),
+            _row("  each fold", _scores(nested.scores)),
+        ]
+    if found.n_tests > 1:
+        lines.append(
+            f"The test rows have been scored {found.n_tests} times for this study: what is chosen "
+            "by such scores is no longer measured by them."
+        )
+    return lines
+
+
+def comparison_lines(found: Comparison) -> list[str]:
+    """A comparison: the studies, the best first, and a sentence for each pair."""
+    width = max(map(len, found.studies))
+    lines = [
+        f"{metric_name(found.metric, found.maximize)}, {found.n_repeats} × {found.n_splits} folds, "
+        "the same for all"
+    ]
+    lines += [
+        f"  {name:<{width}}  trial {part.trial:<4}  {estimate(part.estimate)}"
+        for name, part in found.studies.items()
+    ]
+    return [*lines, *(pair.sentence for pair in found.pairs)]
+
+
+def replay_lines(study: str, metric: str, found: Replay) -> list[str]:
+    """A replay beside what is stored."""
+    batch = ", ".join(map(str, found.batch))
+    if len(found.batch) == 1:
+        how = "trained alone, then and now"
+    elif found.alone:
+        how = f"then in a batch (trials {batch}), now alone: here companions make no difference"
+    else:
+        how = f"in the batch of trials {batch}, then and now"
+    lines = [
+        f"{study}: trial {found.trial} ({found.state}) again, {metric.replace('_', ' ')}",
+        _row("trained", how),
+        _row("stored folds", "  ".join(f"{s:.6g}" for s in found.stored_scores) or "none"),
+        _row("folds now", "  ".join(f"{s:.6g}" for s in found.scores) or "none"),
+    ]
+    if found.exact:
+        lines.append(_row("same", "bit for bit, every fold and the whole learning curve"))
+    else:
+        lines.append(
+            _row("differs by", f"{found.difference:.3g} at most, {found.relative:.3g} relative")
+        )
+    lines += [_row("changed", what) for what in found.differences]
+    return lines
+
+
+def _row(name: str, value: str) -> str:
+    return f"  {name:<{WIDTH}}{value}"
+
+
+def _scores(scores: Sequence[float | None]) -> str:
+    return "  ".join("diverged" if s is None else format_score(s) for s in scores)

@@ -1,0 +1,198 @@
+"""Training the configuration of a trial again: on all rows, and on other folds."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from optuna.trial import FrozenTrial
+from torch import Tensor
+
+from hw1.analysis.network import Network
+from hw1.analysis.results import StudyResults, configuration
+from hw1.cross_validation import CrossValidation, Splits, cross_validate
+from hw1.datasets import Dataset
+from hw1.training.keys import seed as derive_seed
+from hw1.training.lockstep import Lockstep
+from hw1.training.precision import Precision, choose_precision
+
+# The last of the numbers that a seed is derived from; see `hw1.cross_validation`.
+RETRAINING, EVALUATION = 3, 4
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What hears of the progress of an analysis.
+
+    Attributes:
+        say: is told what is being done, in a few words, whenever that changes.
+        on_step: called several times a second; what it raises ends the work.
+    """
+
+    say: Callable[[str], None] = lambda what: None
+    on_step: Callable[[], None] = lambda: None
+
+
+UNWATCHED = Watcher()
+
+
+@dataclass(frozen=True, eq=False)
+class Retrained:
+    """Networks of one configuration that were trained on all rows, each from its own seed.
+
+    Attributes:
+        trial: whose configuration it is.
+        epochs: to which they were trained: the trial's best one.
+        seeds: one a network.
+        networks: the trained networks.
+        initial: the same before training.
+    """
+
+    trial: int
+    epochs: int
+    seeds: list[int]
+    networks: list[Network]
+    initial: list[Network]
+
+
+def retrain(
+    results: StudyResults,
+    trial: FrozenTrial,
+    n_seeds: int = 1,
+    *,
+    dataset: Dataset | None = None,
+    watcher: Watcher = UNWATCHED,
+) -> Retrained:
+    """Train a trial's configuration on all training rows, to its best epoch, in lockstep.
+
+    Args:
+        results: the study.
+        trial: with a value.
+        n_seeds: the number of networks.
+        dataset: the rows, on the device on which to train; None for the study's training rows.
+        watcher: hears of the progress.
+    """
+    dataset = results.dataset if dataset is None else dataset
+    epochs = int(trial.user_attrs["best_epoch"])
+    seeds = [
+        derive_seed(results.settings.seed, trial.number, i, RETRAINING) for i in range(n_seeds)
+    ]
+    models = _lockstep(
+        results, trial, dataset, [torch.arange(len(dataset))] * n_seeds, seeds, watcher
+    )
+    initial = [Network.of(models, i) for i in range(n_seeds)]
+    what = "network" if n_seeds == 1 else f"{n_seeds} networks"
+    _train(models, epochs, f"retraining {what} on all rows", watcher)
+    networks = [Network.of(models, i) for i in range(n_seeds)]
+    return Retrained(trial.number, epochs, seeds, networks, initial)
+
+
+def score_folds(
+    results: StudyResults,
+    trial: FrozenTrial,
+    repeats: Sequence[tuple[int, Splits]],
+    seed: int,
+    *,
+    watcher: Watcher = UNWATCHED,
+) -> list[list[float]]:
+    """Scores on folds after training to the trial's best epoch: no fold has a say in it.
+
+    Args:
+        results: the study.
+        trial: with a value.
+        repeats: the number and the folds of each repeat; all have as many folds.
+        seed: of the networks, together with the trial and the repeat.
+        watcher: hears of the progress.
+
+    Returns:
+        ``(n_repeats, n_splits)``; NaN for a network that diverged.
+    """
+    n_splits = repeats[0][1].n_splits
+    seeds = [
+        derive_seed(seed, trial.number, repeat, fold, EVALUATION)
+        for repeat, _ in repeats
+        for fold in range(n_splits)
+    ]
+    rows = [r for _, splits in repeats for r in splits.training_rows()]
+    validation = [r for _, splits in repeats for r in splits.validation_rows()]
+    models = _lockstep(results, trial, results.dataset, rows, seeds, watcher, validation)
+    first, last = repeats[0][0] + 1, repeats[-1][0] + 1
+    which = f"repeat {first}" if first == last else f"repeats {first} to {last}"
+    epochs = int(trial.user_attrs["best_epoch"])
+    _train(models, epochs, f"cross-validation, {which}, {n_splits} folds", watcher)
+    scores: list[list[float]] = models.validate().view(len(repeats), n_splits).tolist()
+    return scores
+
+
+def cross_validate_again(
+    results: StudyResults,
+    trials: Sequence[FrozenTrial],
+    *,
+    watcher: Watcher = UNWATCHED,
+    keep_models: bool = False,
+    precision: Precision | None = None,
+) -> dict[int, CrossValidation]:
+    """Train trials again as the study did, in one batch, each to the epoch at which it ended."""
+    ends = {trial.number: int(trial.user_attrs["epochs"]) for trial in trials}
+
+    def report(epoch: int, means: object) -> list[int]:
+        watcher.say(f"training {_named(ends)} again, epoch {epoch} of {max(ends.values())}")
+        return [n for n, end in ends.items() if epoch == end]
+
+    return dict(
+        cross_validate(
+            results.definition.model,
+            {trial.number: configuration(trial) for trial in trials},
+            results.dataset,
+            results.study.splits(),
+            seed=results.settings.seed,
+            report=report,
+            precision=precision or _precision(results),
+            keep_models=keep_models,
+            on_step=watcher.on_step,
+        )
+    )
+
+
+def fold_networks(
+    results: StudyResults, trial: FrozenTrial, state: list[dict[str, Tensor]]
+) -> list[Network]:
+    """The network of each of the study's folds, from the state that a cross-validation kept."""
+    rows = results.study.splits().training_rows()
+    models = _lockstep(results, trial, results.dataset, rows, list(range(len(rows))), UNWATCHED)
+    models.restore(state)
+    return [Network.of(models, i) for i in range(len(rows))]
+
+
+def _lockstep(
+    results: StudyResults,
+    trial: FrozenTrial,
+    dataset: Dataset,
+    rows: Sequence[Tensor],
+    seeds: Sequence[int],
+    watcher: Watcher,
+    validation_rows: Sequence[Tensor] | None = None,
+) -> Lockstep:
+    return Lockstep(
+        results.definition.model,
+        [configuration(trial)] * len(rows),
+        dataset,
+        rows,
+        seeds,
+        validation_rows=validation_rows,
+        precision=_precision(results),
+        on_step=watcher.on_step,
+    )
+
+
+def _train(models: Lockstep, epochs: int, what: str, watcher: Watcher) -> None:
+    for epoch in range(1, epochs + 1):
+        watcher.say(f"{what}: epoch {epoch} of {epochs}")
+        models.train_epoch()
+
+
+def _precision(results: StudyResults) -> Precision:
+    return results.job.precision or choose_precision(results.job.device)
+
+
+def _named(numbers: dict[int, int]) -> str:
+    return f"trial {next(iter(numbers))}" if len(numbers) == 1 else f"{len(numbers)} trials"

@@ -1,0 +1,48 @@
+"""Finished tiny studies, run once; each test has databases of its own to write to."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
+
+from hw1.analysis.results import StudyResults, open_study
+from hw1.run import Job, Options, execute, prepare
+
+SOURCES = {"regression": TINY_REGRESSION, "classification": TINY_CLASSIFICATION}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with study files and a database with a study of each: 4 trials, 3 folds."""
+    folder = tmp_path_factory.mktemp("finished")
+    for name, source in SOURCES.items():
+        path = folder / f"{name}.py"
+        path.write_text(source)
+        for seed, sampler in enumerate(("random", "tpe")):
+            url = f"sqlite:///{folder}/studies.db"
+            job = Job(str(path), path, url, f"{name}-{sampler}", folder, torch.device("cpu"))
+            study, dataset = prepare(job, Options(sampler=sampler, epochs=4, seed=seed))
+            execute(job, study, dataset)
+    return folder
+
+
+@pytest.fixture
+def analysed_url(finished: Path, tmp_path: Path) -> str:
+    """A database of the test's own that holds the finished studies."""
+    # Every connection is closed, so the write-ahead log is in the file.
+    for path in finished.glob("studies.db*"):
+        shutil.copy(path, tmp_path)
+    return f"sqlite:///{tmp_path}/studies.db"
+
+
+@pytest.fixture
+def open_results(analysed_url: str) -> Callable[..., StudyResults]:
+    """Opens a finished study, or another one of the same database."""
+
+    def open_named(name: str = "regression-random", **kwargs: object) -> StudyResults:
+        return open_study(name, storage=analysed_url, **kwargs)  # type: ignore[arg-type]
+
+    return open_named

@@ -1,0 +1,215 @@
+"""The analysis on the command line: its answers, its files, its errors."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from conftest import TINY_REGRESSION, command
+from PIL import Image
+from typer.testing import CliRunner
+
+import run_study
+from hw1.analysis.results import open_study
+from hw1.analysis.training import retrain
+from hw1.datasets import digits, function
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def call(analysed_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+    """The command line in this process, on the finished studies."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str, code: int = 0, **kwargs: Any) -> Any:
+        result = CliRunner().invoke(
+            run_study.app, list(arguments), env={"OPTUNA_STORAGE": analysed_url}, **kwargs
+        )
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def test_evaluate_prints_and_stores(call: Call) -> None:
+    first = call("evaluate", "regression-tpe", "--repeats", "2", "--seeds", "2")
+    for words in ("in the search", "2 × 3 fresh folds", "2 seeds, 100 test rows", "ensemble"):
+        assert words in first.stdout
+    again = call("evaluate", "regression-tpe", "--repeats", "2", "--seeds", "2")
+    assert again.stdout == first.stdout
+    found = json.loads(
+        call("evaluate", "regression-tpe", "--repeats", "2", "--seeds", "2", "--json").stdout
+    )
+    assert found["n_tests"] == 1
+    assert np.shape(found["cross_validation"]["scores"]) == (2, 3)
+    nested = call("evaluate", "regression-tpe", "--nested", "2x2", "--no-test", "--repeats", "1")
+    assert "2 of 2 outer folds" in nested.stdout
+    assert "test set          none scored" in nested.stdout
+    listed = call("list").stdout
+    assert "outer1of2x2" not in listed
+    assert "2 searches within nested cross-validations" in listed
+
+
+def test_deleting_a_study_deletes_the_searches_within_it(call: Call, analysed_url: str) -> None:
+    call("evaluate", "regression-tpe", "--nested", "2x2", "--no-test", "--repeats", "1")
+    result = call("delete", "regression-tpe", input="y\n")
+    assert "with its 4 trials and the 2 searches of its nested cross-validation" in result.stdout
+    names = optuna.get_all_study_names(analysed_url)
+    assert sorted(names) == ["classification-random", "classification-tpe", "regression-random"]
+
+
+def test_compare_says_a_plain_sentence(call: Call) -> None:
+    result = call("compare", "regression-random", "regression-tpe", "--repeats", "2")
+    assert "2 × 3 folds, the same for all" in result.stdout
+    assert "95 % interval" in result.stdout.splitlines()[-1]
+    found = json.loads(
+        call("compare", "regression-random", "regression-tpe", "--repeats", "2", "--json").stdout
+    )
+    assert found["pairs"][0]["sentence"] == result.stdout.splitlines()[-1]
+
+
+def test_replay_tells_whether_it_is_the_same(call: Call) -> None:
+    result = call("replay", "classification-random", "2")
+    assert "bit for bit" in result.stdout
+    found = json.loads(call("replay", "classification-random", "2", "--json").stdout)
+    assert found["exact"] is True
+    assert found["scores"] == found["stored_scores"]
+
+
+def test_a_network_is_exported_and_predicts_a_csv(call: Call, analysed_url: str) -> None:
+    result = call("export", "regression-random", "--output", "out/network.safetensors")
+    assert "Wrote out/network.safetensors, which predicts the same exactly" in result.stdout
+    test = function.load("test", Path())
+    x = test.inputs[:5, 0].tolist()
+    Path("rows.csv").write_text("other,x\n" + "".join(f"9,{value!r}\n" for value in x))
+    results = open_study("regression-random", storage=analysed_url)
+    network = retrain(results, results.trial()).networks[0]
+    with torch.no_grad():
+        expected = network(test.inputs[:5])[:, 0].tolist()
+    found = json.loads(call("predict", "out/network.safetensors", "rows.csv", "--json").stdout)
+    assert [row["prediction"] for row in found] == pytest.approx(expected, rel=1e-6)
+    assert [row["line"] for row in found] == [2, 3, 4, 5, 6]
+    rows = list(
+        csv.DictReader(
+            io.StringIO(call("predict", "out/network.safetensors", "rows.csv", "--csv").stdout)
+        )
+    )
+    assert [float(row["prediction"]) for row in rows] == pytest.approx(expected, rel=1e-6)
+    assert f"{expected[0]:.4g}" in call("predict", "out/network.safetensors", "rows.csv").stdout
+
+
+def test_images_are_classified_from_a_folder(call: Call) -> None:
+    call("export", "classification-tpe", "--output", "digits.pt2")
+    test = digits.load("test", Path())
+    Path("images").mkdir()
+    for i in range(4):
+        Image.fromarray(test.inputs[i, 0].numpy()).save(f"images/{i}.png")
+    Path("images/notes.txt").write_text("no image")
+    result = call("predict", "digits.pt2", "images", "--json")
+    found = json.loads(result.stdout)
+    assert [row["file"] for row in found] == ["0.png", "1.png", "2.png", "3.png"]
+    assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
+    assert "Skipped, as they are no images: notes.txt" in result.stderr
+    table = call("predict", "digits.pt2", "images/2.png").stdout
+    assert found[2]["prediction"] in table
+
+
+def test_figures_are_written_to_the_folder(call: Call) -> None:
+    result = call("analyze", "regression-random", "--output", "figures")
+    assert "open figures/index.html" in result.stdout
+    index = Path("figures/index.html").read_text()
+    for name in ("learning_curves", "fitted_function", "fold_scores", "search_history"):
+        assert Path(f"figures/{name}.html").exists()
+        assert Path(f"figures/{name}.svg").read_text().lstrip().startswith("<?xml")
+        assert f"{name}.svg" in index
+
+
+def test_several_trials_are_analysed_side_by_side(call: Call) -> None:
+    found = json.loads(
+        call("analyze", "regression-random", "--top", "2", "--output", "f", "--json").stdout
+    )
+    names = {Path(file).name for file in found["files"]}
+    for number in found["trials"]:
+        assert f"trial{number}_fitted_function.svg" in names
+    assert len(found["trials"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "regresion-tpe"], "did you mean 'regression-tpe'"),
+        (["evaluate", "regression-tpe", "--nested", "5"], "give outer and inner folds as 5x3"),
+        (["evaluate", "regression-tpe", "--nested", "5x1"], "give outer and inner folds as 5x3"),
+        (["evaluate", "regression-tpe", "--trial", "99"], "has no trial 99"),
+        (["evaluate", "regression-tpe", "--folds", "101"], "too few for 101 folds"),
+        (["compare", "regression-tpe"], "two or more different studies"),
+        (["compare", "regression-tpe", "classification-tpe"], "different training rows"),
+        (["replay", "regression-tpe", "99"], "has no trial 99"),
+        (["analyze", "regression-tpe", "--top", "2", "--trial", "1"], "one of --trial and --top"),
+        (["export", "regression-tpe", "--output", "a.pickle"], "end it in .safetensors"),
+        (["predict", "none.safetensors", "rows.csv"], "there is no file none.safetensors"),
+        (["predict", "a.txt", "rows.csv"], "end it in .safetensors"),
+    ],
+)
+def test_bad_input_is_one_sentence(call: Call, arguments: list[str], words: str) -> None:
+    result = call(*arguments, code=2)
+    assert result.stderr.startswith("error: ")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_study_without_a_completed_trial_is_told_by_every_command(
+    call: Call, make_study: Callable[..., Any], url: str
+) -> None:
+    study = make_study(TINY_REGRESSION, name="empty")
+    study.optuna_study.tell(study.optuna_study.ask(), state=optuna.trial.TrialState.FAIL)
+    for arguments in (
+        ["evaluate", "empty"],
+        ["compare", "empty", "regression-tpe"],
+        ["analyze", "empty"],
+        ["analyze", "empty", "--top", "3"],
+        ["export", "empty"],
+    ):
+        result = call(*arguments, "--storage", url, code=2)
+        assert "no trial of 'empty' has completed yet" in result.stderr
+    for arguments in (["replay", "empty", "0"], ["export", "empty", "--trial", "0"]):
+        result = call(*arguments, "--storage", url, code=2)
+        assert "trial 0 of 'empty' is interrupted" in result.stderr
+
+
+def test_ctrl_c_ends_an_evaluation_in_a_sentence(analysed_url: str, tmp_path: Path) -> None:
+    terminal, stderr = pty.openpty()
+    process = subprocess.Popen(
+        command("evaluate", "classification-random", "--repeats", "100000"),
+        env={**os.environ, "OPTUNA_STORAGE": analysed_url, "TERM": "xterm"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+    )
+    os.close(stderr)
+    shown = b""
+    while b"cross-validation, repeat" not in shown:
+        shown += os.read(terminal, 4096)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the terminal is gone with the process
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    process.communicate(timeout=60)
+    os.close(terminal)
+    assert process.returncode == 130
+    assert b"Interrupted; what is finished is stored" in shown
+    assert b"Traceback" not in shown

@@ -1,0 +1,251 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, mean_squared_error
+
+from hw1.analysis.evaluation import evaluate, repeated_cross_validation, stored_evaluation
+from hw1.analysis.network import predict
+from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.training import Watcher, retrain
+from hw1.cross_validation import Splits
+from hw1.datasets import Dataset
+from hw1.errors import InputError
+from hw1.run import Job, Options, execute, prepare
+
+Open = Callable[..., StudyResults]
+
+
+def said_by(words: list[str]) -> Watcher:
+    return Watcher(words.append)
+
+
+@pytest.mark.parametrize("name", ["regression-random", "classification-random"])
+def test_test_scores_are_those_of_scikit_learn(open_results: Open, name: str) -> None:
+    results = open_results(name)
+    found = evaluate(results, n_repeats=1, n_seeds=3)
+    test = results.test_rows()
+    assert test is not None and found.test is not None
+    outputs = [
+        predict(network, test.inputs) for network in retrain(results, results.trial(), 3).networks
+    ]
+    y = test.targets.numpy()
+    if test.task == "regression":
+        expected = [mean_squared_error(y, o.numpy()) for o in outputs]
+        ensemble = mean_squared_error(y, torch.stack(outputs).mean(0).numpy())
+    else:
+        expected = [accuracy_score(y, o.argmax(1).numpy()) for o in outputs]
+        mean = torch.stack([o.softmax(1) for o in outputs]).mean(0)
+        ensemble = accuracy_score(y, mean.argmax(1).numpy())
+    assert found.test.scores == pytest.approx(expected, rel=1e-5)
+    assert found.test.ensemble == pytest.approx(ensemble, rel=1e-5)
+    assert found.test.n_rows == len(test)
+    assert found.test.fingerprint == test.fingerprint
+    assert found.test.epochs == results.trial().user_attrs["best_epoch"]
+    assert found.trial == results.study.best_trial().number
+
+
+def test_a_second_call_shows_what_is_stored(open_results: Open) -> None:
+    first = evaluate(open_results(), n_repeats=2, n_seeds=2)
+    words: list[str] = []
+    second = evaluate(open_results(), n_repeats=2, n_seeds=2, watcher=said_by(words))
+    assert words == []
+    assert second == first
+    assert stored_evaluation(open_results()) == first
+    assert first.n_tests == 1
+    again = evaluate(open_results(), n_repeats=2, n_seeds=2, again=True, watcher=said_by(words))
+    assert words
+    assert again.n_tests == 2
+    assert again.cross_validation.scores == first.cross_validation.scores
+
+
+def test_more_repeats_are_added_to_those_that_are_stored(open_results: Open) -> None:
+    two = evaluate(open_results(), n_repeats=2, test=False)
+    words: list[str] = []
+    three = evaluate(open_results(), n_repeats=3, test=False, watcher=said_by(words))
+    assert three.cross_validation.scores[:2] == two.cross_validation.scores
+    assert all(word.startswith("cross-validation, repeat 3,") for word in words)
+    assert evaluate(open_results(), n_repeats=2, test=False) == two
+    assert three.test is None
+    assert three.n_tests == 0
+
+
+def test_an_interrupted_evaluation_goes_on_from_the_last_repeat(
+    make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    """Of networks that are trained one after another, a repeat at a time."""
+    source = (tmp_path / "digits.py").with_name("digits.py")
+    source.write_text("")
+    job = make_job(
+        """
+from hw1.datasets import digits
+from hw1.models import CNN
+from hw1.objective import StudyDefinition
+from hw1.training import Configuration
+
+study = StudyDefinition(
+    dataset=digits.load, task="classification", model=CNN,
+    search_space=lambda trial: Configuration(
+        model={"channels": [2]}, lr=trial.suggest_float("lr", 0.01, 0.02)
+    ),
+    grid={"lr": [0.01]}, defaults={"lr": 0.01}, n_trials=1, n_splits=2, epochs=1,
+)
+"""
+    )
+    study, dataset = prepare(job, Options())
+    execute(job, study, dataset)
+
+    def stop_in_the_second(what: str) -> None:
+        if "repeat 2" in what:
+            raise KeyboardInterrupt
+
+    results = open_study("tiny", storage=job.storage_url)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(results, n_repeats=3, test=False, watcher=Watcher(stop_in_the_second))
+    words: list[str] = []
+    results = open_study("tiny", storage=job.storage_url)
+    found = evaluate(results, n_repeats=3, test=False, watcher=said_by(words))
+    assert np.shape(found.cross_validation.scores) == (3, 2)
+    assert not any("repeat 1" in word for word in words)
+
+
+def test_folds_are_fresh_and_those_of_every_study_of_the_same_rows(open_results: Open) -> None:
+    one, other = open_results("regression-random"), open_results("regression-tpe")
+    folds = [Splits.draw_fresh(one.dataset, 3, 0, repeat) for repeat in range(3)]
+    assert len({splits.hash for splits in (*folds, one.study.splits())}) == 4
+    assert Splits.draw_fresh(other.dataset, 3, 0, 1).hash == folds[1].hash
+    assert Splits.draw_fresh(one.dataset, 3, 1, 1).hash != folds[1].hash
+
+
+def test_another_trial_and_other_folds_are_evaluations_of_their_own(open_results: Open) -> None:
+    results = open_results()
+    best = evaluate(results, n_repeats=1, n_seeds=1)
+    worst = evaluate(results, results.top(4)[-1].number, n_repeats=1, n_seeds=1)
+    more = evaluate(results, n_repeats=1, n_splits=5, n_seeds=1)
+    assert worst.trial != best.trial
+    assert np.shape(more.cross_validation.scores) == (1, 5)
+    assert more.test == best.test
+    assert evaluate(results, n_repeats=1, n_seeds=1).cross_validation == best.cross_validation
+    assert more.n_tests == 2
+
+
+def test_bad_numbers_are_named(open_results: Open) -> None:
+    with pytest.raises(InputError, match="at least one repeat and one seed"):
+        evaluate(open_results(), n_repeats=0)
+    with pytest.raises(InputError, match="too few for 200 folds"):
+        evaluate(open_results(), n_splits=200)
+
+
+def test_an_evaluation_is_json(open_results: Open) -> None:
+    found = evaluate(open_results(), n_repeats=1, n_seeds=1).to_json()
+    assert found["cross_validation"]["estimate"]["n"] == 3
+    assert found["test"]["estimate"]["std"] is None
+    assert found["nested"] is None
+
+
+TRAINED = """
+from hw1.datasets import function
+from hw1.models import MLP
+from hw1.objective import StudyDefinition
+from hw1.training import Configuration
+
+study = StudyDefinition(
+    dataset=function.load, task="regression", model=MLP,
+    search_space=lambda trial: Configuration(
+        model={"widths": [8], "activation": "tanh"}, batch_size=16,
+        lr=trial.suggest_float("lr", 0.01, 0.02),
+    ),
+    grid={"lr": [0.02]}, defaults={"lr": 0.02}, n_trials=1, n_splits=3, epochs=40,
+)
+"""
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says(make_job: Callable[..., Job]) -> None:
+    """Over many synthetic data sets of 60 rows, with networks that are trained to the end.
+
+    Where they are not, the seeds add noise to the scores, which the interval takes for that of
+    the rows: it is then too wide.
+    """
+    job = make_job(TRAINED)
+    study, dataset = prepare(job, Options(n_splits=2))
+    execute(job, study, dataset)
+    results = open_study("tiny", storage=job.storage_url)
+    trial = results.trial()
+    rng = np.random.default_rng(0)
+
+    def draw(n_rows: int) -> Dataset:
+        x = rng.uniform(-2, 2, (n_rows, 1)).astype(np.float32)
+        y = np.sin(x) + rng.normal(0, 0.5, x.shape).astype(np.float32)
+        return Dataset("toy", "regression", torch.from_numpy(x), torch.from_numpy(y))
+
+    new = draw(4000)
+    estimates, truths = [], []
+    for _ in range(120):
+        results.dataset = draw(60)
+        part = repeated_cross_validation(results, trial, 3, 5, again=True)
+        estimates.append(part.estimate)
+        # The truth is the mean error on new rows of networks trained on as many as a fold's are.
+        rows = results.dataset.take(torch.arange(48))
+        network = retrain(results, trial, dataset=rows).networks[0]
+        outputs = predict(network, new.inputs)
+        truths.append(mean_squared_error(new.targets.numpy(), outputs.numpy()))
+    truth = np.mean(truths)
+    covered = np.mean([e.low <= truth <= e.high for e in estimates])
+    assert 0.88 <= covered <= 0.99
+
+
+POISONED = """
+from hw1.datasets import function
+from hw1.models import MLP
+from hw1.objective import StudyDefinition
+from hw1.training import Configuration
+
+def load(part, data_dir):
+    if part == "test":
+        raise AssertionError("a study has loaded the test rows")
+    return function.load(part, data_dir)
+
+study = StudyDefinition(
+    dataset=load, task="regression", model=MLP,
+    search_space=lambda trial: Configuration(lr=trial.suggest_float("lr", 0.001, 0.1, log=True)),
+    grid={"lr": [0.01]}, defaults={"lr": 0.01}, n_trials=3, n_splits=3, epochs=2,
+)
+"""
+
+
+def test_a_study_and_its_cross_validation_never_load_the_test_rows(
+    make_job: Callable[..., Job],
+) -> None:
+    job = make_job(POISONED)
+    study, dataset = prepare(job, Options())
+    execute(job, study, dataset)
+    results = open_study("tiny", storage=job.storage_url)
+    evaluate(results, n_repeats=1, nested=(2, 2), test=False)
+    with pytest.raises(AssertionError, match="has loaded the test rows"):
+        evaluate(results, n_repeats=1)
+
+
+def test_a_poisoned_test_set_changes_nothing_in_a_study(
+    make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def write(name: str, scale: float) -> str:
+        lines = [f"{x},{scale * x}" for x in rng.uniform(-1, 1, 40)]
+        (tmp_path / name).write_text("\n".join(["x,y", *lines]))
+        return str(tmp_path / name)
+
+    train, good, bad = write("train.csv", 2), write("good.csv", 2), write("bad.csv", -1e30)
+    values = []
+    for name, test in (("good", good), ("bad", bad), ("none", None)):
+        job = make_job(name=name)
+        study, dataset = prepare(job, Options(train_csv=train, test_csv=test))
+        execute(job, study, dataset)
+        part = evaluate(open_study(name, storage=job.storage_url), n_repeats=1)
+        values.append(
+            ([t.values for t in study.trials()], study.splits().hash, part.cross_validation.scores)
+        )
+        assert (part.test is None) == (test is None)
+    assert values[0] == values[1] == values[2]

@@ -1,0 +1,542 @@
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, nn
+
+from hw1.analysis.description import ModelDescription, import_path
+from hw1.analysis.model_files import CHUNK, SUFFIXES, LoadedModel, load, save
+from hw1.analysis.network import Network
+from hw1.errors import InputError
+from hw1.models import CNN, MLP, ResNet
+from hw1.training.lockstep import Family
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Case(NamedTuple):
+    """A network, its description, and a function that draws raw inputs for it."""
+
+    network: Network
+    description: ModelDescription
+    draw: Callable[[int], Tensor]
+
+
+def make(build: Family, name: str, shape: tuple[int, ...], n_outputs: int, **model: object) -> Case:
+    """Always the same network, in evaluation mode, no number of which is its usual first one."""
+    torch.manual_seed(0)
+    plain = build(shape, n_outputs, **model)
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            for tensor in (module.running_mean, module.running_var, module.weight, module.bias):
+                assert tensor is not None
+                nn.init.uniform_(tensor, 0.5, 2.0)
+    pixels = len(shape) == 3
+    of_inputs = (shape[0], *[1] * (len(shape) - 1))
+    network = Network(
+        plain,
+        torch.linspace(50, 90, shape[0]).view(of_inputs),
+        torch.linspace(20, 30, shape[0]).view(of_inputs),
+        torch.zeros(n_outputs) if pixels else torch.full((n_outputs,), 40.0),
+        torch.ones(n_outputs) if pixels else torch.linspace(3, 5, n_outputs),
+    ).eval()
+    description = ModelDescription(
+        family=name,
+        definition="tiny",
+        task="classification" if pixels else "regression",
+        input_shape=shape,
+        n_outputs=n_outputs,
+        class_names=tuple(f"class {i}" for i in range(n_outputs)) if pixels else (),
+        feature_names=() if pixels else tuple(f"x{i}" for i in range(shape[0])),
+        target_name="y",
+        pixels=pixels,
+        configuration={"model": model, "lr": 0.01},
+        study="study",
+        trial=3,
+        metric="accuracy",
+        value=0.5,
+        seed=0,
+        epochs=2,
+        provenance={"torch": "any"},
+    )
+
+    def draw(n_rows: int) -> Tensor:
+        generator = torch.Generator().manual_seed(n_rows)
+        drawn = torch.rand(n_rows, *shape, generator=generator) * 255
+        return drawn.to(torch.uint8) if pixels else drawn
+
+    return Case(network, description, draw)
+
+
+def mlp() -> Case:
+    model = {"widths": [5, 4], "batch_norm": True, "dropout": 0.5}
+    return make(MLP, "hw1.models.mlp.MLP", (3,), 2, **model)
+
+
+def cnn() -> Case:
+    model = {"channels": [4], "head": "flatten", "hidden": 5, "dropout": 0.5}
+    return make(CNN, "hw1.models.cnn.CNN", (1, 6, 6), 3, **model)
+
+
+def resnet() -> Case:
+    model = {"width": 3, "stages": 2, "dropout": 0.5}
+    return make(ResNet, "hw1.models.resnet.ResNet", (3, 5, 7), 2, **model)
+
+
+CASES = {"mlp": mlp, "cnn": cnn, "resnet": resnet}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """Every network in every format, in one folder: its path and the difference `save` found."""
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        str(path): save(case.network, case.description, path, case.draw(7))
+        for name, make_case in CASES.items()
+        for case in [make_case()]
+        for suffix in SUFFIXES
+        for path in [folder / f"{name}{suffix}"]
+    }
+
+
+def find(saved: dict[str, float], name: str) -> Path:
+    (path,) = [Path(path) for path in saved if path.endswith(f"/{name}")]
+    return path
+
+
+def refused(path: Path, message: str, studies: Path | None = None) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load(path, studies=studies)
+    assert type(caught.value) is InputError
+    assert path.name in str(caught.value)
+
+
+def state(case: Case) -> dict[str, Tensor]:
+    return dict(case.network.state_dict())
+
+
+# What is saved is what is loaded.
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_predicts_as_its_network(saved: dict[str, float], name: str, suffix: str) -> None:
+    case = CASES[name]()
+    model = load(find(saved, name + suffix), studies=None)
+    assert model.description == case.description
+    for n_rows in (1, 2, 5, CHUNK + 3):
+        inputs = case.draw(n_rows)
+        with torch.no_grad():
+            expected = case.network(inputs)
+        found = model.predict(inputs)
+        assert found.shape == (n_rows, case.description.n_outputs)
+        assert not found.requires_grad
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+        assert expected.std() > 1e-3
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weights_come_back_bit_for_bit(saved: dict[str, float], name: str) -> None:
+    case, path = CASES[name](), find(saved, f"{name}.safetensors")
+    again = safetensors.torch.load_file(path)
+    assert again.keys() == state(case).keys()
+    assert all(torch.equal(again[key], value) for key, value in state(case).items())
+    inputs = case.draw(9)
+    with torch.no_grad():
+        assert torch.equal(load(path, studies=None).predict(inputs), case.network(inputs))
+    assert saved[str(path)] == 0
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_the_largest_difference_is_told(saved: dict[str, float], name: str, suffix: str) -> None:
+    case, path = CASES[name](), find(saved, name + suffix)
+    model, inputs = load(path, studies=None), case.draw(7)
+    with torch.no_grad():
+        together = (model.predict(inputs) - case.network(inputs)).abs().max()
+        first = (model.predict(inputs[:1]) - case.network(inputs[:1])).abs().max()
+    assert saved[str(path)] == pytest.approx(float(max(together, first)))
+
+
+def test_images_in_another_memory_layout_predict_the_same(saved: dict[str, float]) -> None:
+    case = resnet()
+    inputs = case.draw(4)
+    turned = inputs.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert not turned.is_contiguous()
+    for suffix in SUFFIXES:
+        model = load(find(saved, f"resnet{suffix}"), studies=None)
+        torch.testing.assert_close(model.predict(turned), model.predict(inputs))
+
+
+def test_others_can_run_the_programs(saved: dict[str, float]) -> None:
+    import onnxruntime
+
+    case = cnn()
+    inputs = case.draw(5).float()
+    with torch.no_grad():
+        expected = case.network(inputs)
+    session = onnxruntime.InferenceSession(
+        find(saved, "cnn.onnx"), providers=["CPUExecutionProvider"]
+    )
+    (outputs,) = session.run(["predictions"], {"inputs": inputs.numpy()})
+    np.testing.assert_allclose(outputs, expected.numpy(), rtol=1e-5, atol=1e-5)
+    assert [entry.shape for entry in session.get_inputs()] == [["batch", 1, 6, 6]]
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["hw1"])["class_names"] == ["class 0", "class 1", "class 2"]
+
+    files = {"hw1.json": ""}
+    program = torch.export.load(find(saved, "cnn.pt2"), extra_files=files)
+    assert torch.equal(program.module()(inputs), expected)
+    assert json.loads(files["hw1.json"])["study"] == "study"
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_a_program_names_no_folder_of_this_machine(saved: dict[str, float], suffix: str) -> None:
+    content = find(saved, f"resnet{suffix}").read_bytes()
+    assert b"network.py" not in content
+    assert str(ROOT).encode() not in content
+
+
+def test_exporters_are_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    case = mlp()
+    for suffix in SUFFIXES:
+        save(case.network, case.description, tmp_path / f"a{suffix}", case.draw(2))
+        load(tmp_path / f"a{suffix}", studies=None)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_network_in_training_mode_is_saved_for_evaluation_and_left_alone(tmp_path: Path) -> None:
+    case, path = mlp(), tmp_path / "a.pt2"
+    before = {name: value.clone() for name, value in state(case).items()}
+    inputs = case.draw(6)
+    with torch.no_grad():
+        expected = case.network(inputs)
+    case.network.train()
+    save(case.network, case.description, path, inputs)
+    torch.testing.assert_close(load(path, studies=None).predict(inputs), expected)
+    assert case.network.network.training
+    assert all(torch.equal(before[name], value) for name, value in state(case).items())
+
+
+def test_weights_that_are_shared_are_saved(tmp_path: Path) -> None:
+    def tied(shape: tuple[int, ...], n_outputs: int) -> nn.Module:
+        layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+        layers[1].weight = layers[0].weight
+        return layers
+
+    case = make(tied, "elsewhere.tied", (2,), 2)
+    assert save(case.network, case.description, tmp_path / "a.safetensors", case.draw(3)) == 0
+
+
+# Writing.
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model", "model.onnx.zip", ".safetensors"])
+def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
+    case = mlp()
+    with pytest.raises(InputError, match=r"\.safetensors, \.pt2, \.onnx"):
+        save(case.network, case.description, tmp_path / name, case.draw(3))
+    with pytest.raises(InputError, match=r"\.safetensors, \.pt2, \.onnx"):
+        load(tmp_path / name, studies=None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_are_made_and_files_replaced(tmp_path: Path) -> None:
+    case, path = mlp(), tmp_path / "a" / "b" / "model.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_text("old")
+    save(case.network, case.description, path, case.draw(3))
+    assert load(path, studies=None).description == case.description
+    path = tmp_path / "c" / "d" / "model.safetensors"
+    save(case.network, case.description, path, case.draw(3))
+    assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_a_path_that_cannot_be_written_is_an_input_error(tmp_path: Path) -> None:
+    case = mlp()
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.safetensors").mkdir()
+    long = f"{'x' * 300}.safetensors"
+    for name in ("file/model.safetensors", "folder.safetensors", long):
+        with pytest.raises(InputError, match="cannot write"):
+            save(case.network, case.description, tmp_path / name, case.draw(3))
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder.safetensors"}
+
+
+def test_a_network_that_has_diverged_leaves_the_old_file(tmp_path: Path) -> None:
+    case, path = mlp(), tmp_path / "model.safetensors"
+    path.write_text("old")
+    case.network.target_std.fill_(torch.nan)
+    with pytest.raises(InputError, match="not finite"):
+        save(case.network, case.description, path, case.draw(3))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+class Restless(nn.Module):
+    """A network that says something else every time, which no file can do."""
+
+    calls = 0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        Restless.calls += 1
+        return inputs[:, :1] + Restless.calls
+
+
+def test_a_file_that_would_predict_something_else_is_an_error(tmp_path: Path) -> None:
+    case = make(lambda *_: Restless(), "elsewhere.Restless", (2,), 1)
+    with pytest.raises(RuntimeError, match="would predict something else"):
+        save(case.network, case.description, tmp_path / "model.pt2", case.draw(3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_configuration_of_another_network_is_refused_at_once(tmp_path: Path) -> None:
+    case = mlp()
+    other = replace(case.description, configuration={"model": {"widths": [5, 6]}})
+    with pytest.raises(InputError, match="do not fit its configuration"):
+        save(case.network, other, tmp_path / "model.safetensors", case.draw(3))
+
+
+def test_onnx_says_which_packages_it_needs(
+    tmp_path: Path, saved: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = mlp()
+    with monkeypatch.context() as context:
+        context.setitem(sys.modules, "onnxscript", None)
+        with pytest.raises(InputError, match="pip install onnx onnxscript onnxruntime"):
+            save(case.network, case.description, tmp_path / "model.onnx", case.draw(3))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(InputError, match="pip install onnx onnxscript onnxruntime"):
+        load(find(saved, "mlp.onnx"), studies=None)
+
+
+# The family of a .safetensors file.
+
+STUDY = '''
+"""A study with a network of its own."""
+from torch import nn
+from hw1.datasets import function
+from hw1.objective import StudyDefinition
+
+class {name}(nn.Module):
+    def __init__(self, input_shape, n_outputs, *, scale):
+        super().__init__()
+        self.layer = nn.Linear(*input_shape, n_outputs)
+        self.scale = scale
+
+    def forward(self, inputs):
+        return self.layer(inputs) * self.scale
+
+study = StudyDefinition(
+    dataset=function.load, task="regression", model={name}, search_space=None, grid={{}},
+    defaults={{}},
+)
+'''
+
+
+def scaled(tmp_path: Path) -> tuple[Case, Path]:
+    """A network of a study file, saved."""
+    from hw1.definitions import load_definition
+
+    (tmp_path / "tiny.py").write_text(STUDY.format(name="Scaled"))
+    family = load_definition(tmp_path / "tiny.py").model
+    assert import_path(family) == "hw1_study_tiny.Scaled"
+    case = make(family, import_path(family), (2,), 1, scale=3)
+    path = tmp_path / "model.safetensors"
+    save(case.network, case.description, path, case.draw(3))
+    return case, path
+
+
+def test_the_family_of_a_study_file_is_found_there(tmp_path: Path) -> None:
+    case, path = scaled(tmp_path)
+    inputs = case.draw(5)
+    with torch.no_grad():
+        expected = case.network(inputs)
+    assert torch.equal(load(path, studies=tmp_path).predict(inputs), expected)
+    elsewhere = replace(case.description, definition=str(tmp_path / "tiny.py"))
+    save(case.network, elsewhere, path, inputs)
+    assert torch.equal(load(path, studies=tmp_path / "none").predict(inputs), expected)
+
+
+def test_the_family_of_a_study_file_needs_that_file_as_it_was(tmp_path: Path) -> None:
+    _, path = scaled(tmp_path)
+    refused(path, "needs hw1_study_tiny.Scaled, which is no family of hw1: load it where")
+    (tmp_path / "tiny.py").write_text(STUDY.format(name="Renamed"))
+    refused(path, "the family of .*tiny.py is hw1_study_tiny.Renamed", tmp_path)
+    (tmp_path / "tiny.py").unlink()
+    with pytest.raises(InputError, match="unknown study 'tiny'"):
+        load(path, studies=tmp_path)
+
+
+@pytest.mark.parametrize("family", ["harmful.MLP", "hw1.models.mlp.math.prod", "os.system"])
+def test_a_file_says_nothing_of_what_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    case, path = mlp(), tmp_path / "model.safetensors"
+    (tmp_path / "tiny.py").write_text(STUDY.format(name="Scaled"))
+    (tmp_path / "harmful.py").write_text("from hw1.models import MLP")
+    monkeypatch.syspath_prepend(tmp_path)
+    save(case.network, replace(case.description, family=family), path, case.draw(3))
+    refused(path, f"needs {family}", None)
+    refused(path, f"needs {family}, but the family of", tmp_path)
+    assert "harmful" not in sys.modules
+
+
+# Files that are no models.
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_is_no_model_file_is_an_input_error(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"model{suffix}"
+    refused(path, "there is no file")
+    path.mkdir()
+    refused(path, "cannot read .*: Is a directory")
+    path.rmdir()
+    path.touch()
+    refused(path, "is damaged or no")
+    Image.new("L", (8, 8)).save(path, "png")
+    refused(path, f"is damaged or no {suffix} file")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("other", SUFFIXES)
+def test_a_format_under_another_name_is_an_input_error(
+    saved: dict[str, float], tmp_path: Path, suffix: str, other: str
+) -> None:
+    if suffix != other:
+        path = tmp_path / f"renamed{suffix}"
+        path.write_bytes(find(saved, f"mlp{other}").read_bytes())
+        refused(path, f"is damaged or no {suffix} file")
+
+
+def test_files_of_others_are_input_errors(tmp_path: Path) -> None:
+    import onnx
+
+    path = tmp_path / "other.safetensors"
+    for metadata in (None, {"format": "pt"}):
+        safetensors.torch.save_file(state(mlp()), path, metadata)
+        refused(path, "does not describe its network: save the model with hw1")
+
+    path = tmp_path / "other.pt2"
+    torch.export.save(torch.export.export(nn.Linear(3, 2), (torch.zeros(2, 3),)), path)
+    refused(path, "does not describe its network: save the model with hw1")
+
+    path = tmp_path / "other.onnx"
+    info = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 3])
+        for name in ("inputs", "outputs")
+    ]
+    node = onnx.helper.make_node("Identity", ["inputs"], ["outputs"])
+    graph = onnx.helper.make_graph([node], "other", info[:1], info[1:])
+    opset = onnx.helper.make_opsetid("", 20)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    path.write_bytes(model.SerializeToString())
+    refused(path, "does not describe its network: save the model with hw1")
+    # With our description, but of an image.
+    onnx.helper.set_model_props(model, {"hw1": cnn().description.to_json()})
+    path.write_bytes(model.SerializeToString())
+    refused(path, "holds no graph that can be run on the inputs it describes")
+    # With one of as many inputs, but fewer outputs than the graph has.
+    onnx.helper.set_model_props(model, {"hw1": mlp().description.to_json()})
+    path.write_bytes(model.SerializeToString())
+    refused(path, "holds no graph that can be run on the inputs it describes")
+
+
+def test_a_program_that_does_not_fit_its_description_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.pt2"
+    program = torch.export.export(nn.Linear(3, 5), (torch.zeros(1, 3),))
+    torch.export.save(program, path, extra_files={"hw1.json": mlp().description.to_json()})
+    refused(path, "holds no program that torch .* can run on the inputs it describes")
+
+
+def test_another_version_is_named(tmp_path: Path) -> None:
+    case, path = mlp(), tmp_path / "later.safetensors"
+    text = json.dumps(json.loads(case.description.to_json()) | {"version": 2})
+    safetensors.torch.save_file(state(case), path, {"hw1": text})
+    refused(path, "is of version 2, where this hw1 reads version 1")
+
+
+def rewrite(tmp_path: Path, tensors: dict[str, Tensor], **changes: object) -> Path:
+    path = tmp_path / "changed.safetensors"
+    description = replace(mlp().description, **changes)  # type: ignore[arg-type]
+    safetensors.torch.save_file(tensors, path, {"hw1": description.to_json()})
+    return path
+
+
+def test_weights_that_do_not_fit_the_configuration_are_named(tmp_path: Path) -> None:
+    weights = state(mlp())
+    wider = {"model": {"widths": [5, 6], "batch_norm": True, "dropout": 0.5}}
+    path = rewrite(tmp_path, weights, configuration=wider)
+    refused(path, r"network.layers.5.weight is float32 \(4, 5\) and should be float32 \(6, 5\)")
+    path = rewrite(tmp_path, weights, input_shape=(4,), feature_names=())
+    refused(path, r"input_mean is float32 \(3,\) and should be float32 \(4,\)")
+    path = rewrite(tmp_path, {k: v for k, v in weights.items() if k != "target_std"})
+    refused(path, r"target_std is missing and should be float32 \(2,\)")
+    path = rewrite(tmp_path, weights | {"other": torch.zeros(1)})
+    refused(path, r"other is float32 \(1,\) and should be missing")
+    path = rewrite(tmp_path, {k: v.double() for k, v in weights.items()})
+    refused(path, r"input_mean is float64 \(3,\) and should be float32 \(3,\)")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"widths": [0]},
+        {"widths": "wide"},
+        {"widths": [-1, "a"]},
+        {"depth": 3},
+        {"activation": "step"},
+        {"n_outputs": 3},
+        {"widths": [8], "dropout": 7},
+    ],
+)
+def test_a_configuration_without_a_network_is_refused(
+    tmp_path: Path, model: dict[str, object]
+) -> None:
+    path = rewrite(tmp_path, state(mlp()), configuration={"model": model})
+    refused(path, "builds no hw1.models.mlp.MLP: ")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_file_that_is_cut_short_is_an_input_error(
+    saved: dict[str, float], suffix: str, data: st.DataObject
+) -> None:
+    content = find(saved, f"mlp{suffix}").read_bytes()
+    length = data.draw(st.integers(0, len(content) - 1))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"cut{suffix}"
+        path.write_bytes(content[:length])
+        refused(path, r"damaged or no|does not describe")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_weights_file_is_a_model_or_an_input_error(
+    saved: dict[str, float], data: st.DataObject
+) -> None:
+    content = bytearray(find(saved, "mlp.safetensors").read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, header - 1))] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "damaged.safetensors"
+        path.write_bytes(content)
+        try:
+            model = load(path, studies=None)
+        except InputError as error:
+            assert type(error) is InputError
+            return
+        assert isinstance(model, LoadedModel)

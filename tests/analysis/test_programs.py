@@ -1,0 +1,248 @@
+import io
+import json
+import logging
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hw1.analysis.description import ModelDescription
+from hw1.analysis.network import Network
+from hw1.analysis.programs import export, from_onnx, from_pt2, to_onnx, to_pt2
+from hw1.errors import InputError
+
+FILE = Path("model.pt2")
+DESCRIPTION = ModelDescription(
+    family="elsewhere.Sums",
+    definition="tiny",
+    task="regression",
+    input_shape=(4,),
+    n_outputs=1,
+    class_names=(),
+    feature_names=("a", "b", "c", "d"),
+    target_name="y",
+    pixels=False,
+    configuration={"model": {}},
+    study="study",
+    trial=0,
+    metric="mean_squared_error",
+    value=0.5,
+    seed=0,
+    epochs=2,
+    provenance={},
+)
+
+
+class Sums(nn.Module):
+    """The sum of each row, by way of a shape in which the batch is twice as large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        halves = inputs.reshape(inputs.shape[0] * 2, 2) * self.factor
+        return halves.reshape(-1, 4).sum(1, keepdim=True)
+
+
+def network() -> Network:
+    """Ten more than the sum of the doubled inputs."""
+    of_inputs = torch.zeros(4), torch.full((4,), 0.5)
+    return Network(Sums(), *of_inputs, torch.full((1,), 10.0), torch.ones(1)).eval()
+
+
+def test_sizes_that_are_made_from_the_batch_are_no_obstacle() -> None:
+    program = export(network(), 2, (4,))
+    inputs = torch.arange(20.0).view(5, 4)
+    expected = 2 * inputs.sum(1, keepdim=True) + 10
+    for content, read in [
+        (to_pt2(program, DESCRIPTION), from_pt2),
+        (to_onnx(program, DESCRIPTION), from_onnx),
+    ]:
+        description, run = read(content, FILE)
+        assert description == DESCRIPTION
+        for n_rows in (1, 2, 5):
+            torch.testing.assert_close(run(inputs[:n_rows]).detach(), expected[:n_rows])
+
+
+# What a .pt2 archive could be made to run.
+
+
+@pytest.fixture(scope="module")
+def archive() -> dict[str, bytes]:
+    """The parts of a .pt2 file by their names."""
+    content = to_pt2(export(network(), 2, (4,)), DESCRIPTION)
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def pack(parts: dict[str, bytes], *more: tuple[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, part in [*parts.items(), *more]:
+            file.writestr(name, part)
+    return buffer.getvalue()
+
+
+def name_of(parts: dict[str, bytes], end: str) -> str:
+    (name,) = [name for name in parts if name.endswith(end)]
+    return name
+
+
+def edit(parts: dict[str, bytes], end: str, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The archive with one of its JSON parts changed."""
+
+    def hook(values: dict[str, Any]) -> dict[str, Any]:
+        change(values)
+        return values
+
+    name = name_of(parts, end)
+    return pack(parts | {name: json.dumps(json.loads(parts[name], object_hook=hook)).encode()})
+
+
+def refused(content: bytes) -> None:
+    with pytest.raises(InputError, match=re.escape("model.pt2 holds code beside the operations")):
+        from_pt2(content, FILE)
+
+
+class Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_an_archive_that_was_packed_anew_is_read(archive: dict[str, bytes]) -> None:
+    assert from_pt2(pack(archive), FILE)[0] == DESCRIPTION
+    assert from_pt2(edit(archive, "/model.json", lambda values: None), FILE)[0] == DESCRIPTION
+
+
+def test_pickles_are_not_run(archive: dict[str, bytes], tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    buffer = io.BytesIO()
+    torch.save((Touch(made),), buffer)
+    content = pack(archive | {name_of(archive, "/model.pt"): buffer.getvalue()})
+    refused(content)
+    assert not made.exists()
+    refused(pack(archive | {name_of(archive, "/model.pt"): pickle.dumps((Touch(made),))}))
+    assert not made.exists()
+
+
+def test_weights_that_want_to_be_unpickled_are_refused(archive: dict[str, bytes]) -> None:
+    def pickled(values: dict[str, Any]) -> None:
+        if "use_pickle" in values:
+            values["use_pickle"] = True
+
+    def custom(values: dict[str, Any]) -> None:
+        if "path_name" in values:
+            values["path_name"] = "opaque_obj_0"
+
+    refused(edit(archive, "_weights_config.json", pickled))
+    refused(edit(archive, "_weights_config.json", custom))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.os.system",
+        "torch.ops.aten.add.Tensor.__class__",
+        "torch.ops.load_library",
+        "torch.load",
+        "_operator.call",
+        "_operator.attrgetter",
+        "math.sin",
+        "#other",
+        7,
+    ],
+)
+def test_calls_of_anything_but_operations_are_refused(
+    archive: dict[str, bytes], target: object
+) -> None:
+    def change(values: dict[str, Any]) -> None:
+        if values.get("target") == "torch.ops.aten.sub.Tensor":
+            values["target"] = target
+
+    refused(edit(archive, "/model.json", change))
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "__import__('os').mkdir('made')",
+        "exit()",
+        "os.mkdir",
+        "[print for x in ()]()",
+        "Symbol('a').__class__",
+        "mySymbol('a')",
+        "a.size().b",
+        "lambda: 0",
+        'open("made")',
+        'f"{exit()}"',
+        ["exit()"],
+    ],
+)
+def test_expressions_that_call_are_refused(archive: dict[str, bytes], expression: object) -> None:
+    def size(values: dict[str, Any]) -> None:
+        if "expr_str" in values:
+            values["expr_str"] = expression
+
+    def guard(values: dict[str, Any]) -> None:
+        if "guards_code" in values:
+            values["guards_code"] = [expression]
+
+    refused(edit(archive, "/model.json", size))
+    refused(edit(archive, "/model.json", guard))
+
+
+def test_parts_of_another_kind_are_refused(archive: dict[str, bytes]) -> None:
+    refused(pack(archive, ("archive/data/aotinductor/model/model.so", b"")))
+    refused(pack(archive, ("archive/data/constants/opaque_obj_0", b"")))
+    refused(pack(archive, ("archive/models/other.json", b"{")))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_part_that_is_there_twice_is_refused(archive: dict[str, bytes]) -> None:
+    name = name_of(archive, "/model.json")
+    refused(pack(archive, (name, archive[name])))
+
+
+def test_a_program_of_unknown_operations_is_refused_in_silence(
+    archive: dict[str, bytes], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def change(values: dict[str, Any]) -> None:
+        if values.get("target") == "torch.ops.aten.sub.Tensor":
+            values["target"] = "torch.ops.aten.later.Tensor"
+
+    with pytest.raises(InputError, match="holds no program that torch"):
+        from_pt2(edit(archive, "/model.json", change), FILE)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_damaged_graph_is_refused_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    content = to_onnx(export(network(), 2, (4,)), DESCRIPTION)
+    # No UTF-8: once in the name of an output, once among the metadata.
+    for text in (b"predictions", b"elsewhere.Sums"):
+        position = content.rindex(text)
+        damaged = content[:position] + b"\xff" + content[position + 1 :]
+        with pytest.raises(InputError, match=r"damaged or no \.onnx file"):
+            from_onnx(damaged, FILE)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_program_for_other_inputs_is_refused(archive: dict[str, bytes]) -> None:
+    other = replace(DESCRIPTION, input_shape=(3,), feature_names=())
+    name = name_of(archive, "/hw1.json")
+    with pytest.raises(InputError, match="on the inputs it describes"):
+        from_pt2(pack(archive | {name: other.to_json().encode()}), FILE)

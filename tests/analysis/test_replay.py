@@ -1,0 +1,105 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from optuna.trial import TrialState
+
+from hw1.analysis.replay import replay
+from hw1.analysis.results import StudyResults, open_study
+from hw1.errors import InputError
+from hw1.run import Job, Options, execute, prepare
+
+Open = Callable[..., StudyResults]
+
+
+@pytest.mark.parametrize("name", ["regression-random", "classification-tpe"])
+def test_a_trial_comes_out_bit_for_bit(open_results: Open, name: str) -> None:
+    results = open_results(name)
+    for trial in results.study.trials():
+        found = replay(results, trial.number)
+        assert found.exact
+        assert found.difference == 0
+        assert found.scores == found.stored_scores == trial.user_attrs["fold_scores"]
+        assert found.differences == []
+        assert trial.number in found.batch
+
+
+def test_a_trial_of_a_batch_comes_out_alone(make_job: Callable[..., Job]) -> None:
+    job = replace(make_job(), trials_per_batch=4)
+    study, dataset = prepare(job, Options(pruner="none"))
+    execute(job, study, dataset)
+    results = open_study("tiny", storage=job.storage_url)
+    found = replay(results, 2)
+    assert found.batch == [0, 1, 2, 3]
+    assert found.alone
+    assert found.exact
+
+
+def test_pruned_trials_come_out_too(make_job: Callable[..., Job]) -> None:
+    job = replace(make_job(), trials_per_batch=1)
+    study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
+    execute(job, study, dataset)
+    results = open_study("tiny", storage=job.storage_url)
+    pruned = [t.number for t in study.trials() if t.state == TrialState.PRUNED]
+    assert pruned
+    for number in pruned:
+        found = replay(results, number)
+        assert found.state == "pruned"
+        assert found.exact
+
+
+def test_what_differs_is_measured_and_named(open_results: Open) -> None:
+    results = open_results()
+    trial = results.trial()
+    storage, stored = results.study.storage, dict(trial.user_attrs)
+    # As if it had been trained elsewhere, from another seed.
+    changed = stored["provenance"] | {"torch": "1.0", "processor": "abacus"}
+    number = storage.get_trial_id_from_study_id_trial_number(
+        storage.get_study_id_from_name(results.name), trial.number
+    )
+    assert trial._trial_id == number
+    scores = [score + 0.25 for score in stored["fold_scores"]]
+    _overwrite(results, trial.number, provenance=changed, fold_scores=scores)
+    found = replay(open_study(results.name, storage=storage_url(results)), trial.number)
+    assert not found.exact
+    assert found.difference == pytest.approx(0.25)
+    assert any(what.startswith("torch ") and "was 1.0" in what for what in found.differences)
+    assert any("was abacus" in what for what in found.differences)
+
+
+def test_a_trial_of_unknown_provenance_says_so(open_results: Open) -> None:
+    results = open_results()
+    _overwrite(results, 1, provenance=None)
+    found = replay(open_study(results.name, storage=storage_url(results)), 1)
+    assert found.exact
+    assert found.differences == ["what it was trained with is not stored"]
+
+
+def test_trials_that_were_not_trained_cannot_be_replayed(open_results: Open) -> None:
+    results = open_results()
+    study = results.study.optuna_study
+    study.tell(study.ask(), state=TrialState.FAIL)
+    with pytest.raises(InputError, match="trial 4 of 'regression-random' is interrupted"):
+        replay(results, 4)
+    with pytest.raises(InputError, match="has no trial 9"):
+        replay(results, 9)
+
+
+def storage_url(results: StudyResults) -> str:
+    return results.job.storage_url
+
+
+def _overwrite(results: StudyResults, number: int, **attributes: object) -> None:
+    """Change what is stored of a finished trial, which Optuna's own methods refuse."""
+    import json
+    import sqlite3
+
+    path = results.job.storage_url.removeprefix("sqlite:///")
+    trial_id = results.study.trials()[number]._trial_id
+    with sqlite3.connect(path) as connection:
+        for key, value in attributes.items():
+            connection.execute(
+                "UPDATE trial_user_attributes SET value_json = ? WHERE trial_id = ? AND key = ?",
+                (json.dumps(value), trial_id, key),
+            )
+    connection.close()

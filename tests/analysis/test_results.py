@@ -1,0 +1,150 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from hw1.analysis.results import StudyResults, configuration, list_studies, open_study
+from hw1.errors import InputError
+from hw1.run import Job, Options, prepare
+
+Open = Callable[..., StudyResults]
+
+
+def test_trials_are_a_table_of_all_that_is_stored(open_results: Open, analysed_url: str) -> None:
+    results = open_results("regression-tpe")
+    table = results.trials
+    stored = optuna.load_study(study_name="regression-tpe", storage=analysed_url).trials
+    assert table.index.tolist() == [t.number for t in stored]
+    for trial in stored:
+        row = table.loc[trial.number]
+        complete = trial.state == TrialState.COMPLETE
+        assert row["state"] == ("completed" if complete else "pruned")
+        assert row["value"] == trial.value if complete else np.isnan(row["value"])
+        assert row["fold_scores"] == trial.user_attrs["fold_scores"]
+        assert row["params_lr"] == trial.params["lr"]
+        assert row["params_batch_size"] == trial.params["batch_size"]
+
+
+@pytest.mark.parametrize("name", ["regression-random", "classification-random"])
+def test_the_best_trial_is_optunas(open_results: Open, analysed_url: str, name: str) -> None:
+    results = open_results(name)
+    stored = optuna.load_study(study_name=name, storage=analysed_url)
+    assert results.best_params == stored.best_params
+    assert results.trial().number == stored.best_trial.number
+    values = [trial.value for trial in results.top(3)]
+    assert values == sorted((t.value for t in stored.trials), reverse=results.metric.maximize)[:3]
+    assert len(results.top(100)) == 4
+
+
+def test_the_configuration_is_what_the_trial_was_trained_with(open_results: Open) -> None:
+    trial = open_results().trial(2)
+    found = configuration(trial)
+    assert found.lr == trial.params["lr"]
+    assert found.batch_size == trial.params["batch_size"]
+    assert found.model == {"widths": [8]}
+
+
+def test_training_and_test_rows_are_those_of_the_study(open_results: Open) -> None:
+    results = open_results("classification-random")
+    assert results.dataset.fingerprint == results.settings.fingerprint
+    test = results.test_rows()
+    assert test is not None
+    assert len(test) == 360
+    assert test.fingerprint != results.settings.fingerprint
+
+
+def test_rows_that_have_changed_are_not_analysed(
+    make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    data = tmp_path / "train.csv"
+    data.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
+    job = make_job()
+    prepare(job, Options(train_csv=str(data)))
+    results = open_study("tiny", storage=job.storage_url)
+    assert results.test_rows() is None
+    assert len(results.dataset) == 30
+    data.write_text("x,y\n" + "".join(f"{i},{i}\n" for i in range(30)))
+    with pytest.raises(InputError, match=r"training rows of 'tiny' have changed"):
+        _ = open_study("tiny", storage=job.storage_url).dataset
+
+
+def test_trials_that_cannot_be_analysed_are_named(open_results: Open) -> None:
+    results = open_results()
+    study = results.study.optuna_study
+    failed = study.ask()
+    study.tell(failed, state=TrialState.FAIL)
+    foreign = study.ask()
+    study.tell(foreign, 1e-9)
+    for number, words in (
+        (17, "has no trial 17: its trials are 0 to 5"),
+        (failed.number, "is interrupted: choose a completed one"),
+        (foreign.number, "was not made by hw1"),
+        (None, f"trial {foreign.number} of 'regression-random' was not made by hw1"),
+    ):
+        with pytest.raises(InputError, match=re.escape(words)):
+            results.trial(number)
+    with pytest.raises(InputError, match="choose a completed or pruned one"):
+        results.trained_trial(failed.number)
+
+
+def test_a_study_without_completed_trials_says_so(
+    make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = make_job()
+    prepare(job, Options())
+    results = open_study("tiny", storage=job.storage_url)
+    with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):
+        results.trial()
+    with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):
+        results.top(3)
+    assert results.trials.empty
+    with pytest.raises(InputError, match="has no trial 0: its trials are none yet"):
+        results.trial(0)
+
+
+def test_unknown_names_and_storages_are_named(analysed_url: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean 'regression-tpe'"):
+        open_study("regresion-tpe", storage=analysed_url)
+    with pytest.raises(InputError, match="there is no storage"):
+        open_study("regression-tpe", storage=f"sqlite:///{tmp_path}/none.db")
+
+
+def test_a_record_replaces_those_of_the_same_values(open_results: Open) -> None:
+    results = open_results()
+    results.store("notes", {"trial": 1, "text": "a"}, trial=1)
+    results.store("notes", {"trial": 2, "text": "b"}, trial=2)
+    results.store("notes", {"trial": 1, "text": "c"}, trial=1)
+    results.store("notes", {"trial": 1, "text": "d"})
+    again = open_results()
+    assert [r["text"] for r in again.stored("notes")] == ["b", "c", "d"]
+    assert [r["text"] for r in again.stored("notes", trial=1)] == ["c", "d"]
+
+
+def test_data_are_loaded_to_the_device(open_results: Open) -> None:
+    assert open_results(device="cpu").dataset.inputs.device == torch.device("cpu")
+    with pytest.raises(InputError, match="unknown device 'gpu'"):
+        open_results(device="gpu")
+
+
+def test_studies_are_listed_with_their_best_values(
+    analysed_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optuna.create_study(storage=analysed_url, study_name="foreign")
+    table = list_studies(analysed_url)
+    assert sorted(table.index) == [
+        "classification-random",
+        "classification-tpe",
+        "regression-random",
+        "regression-tpe",
+    ]
+    for name, row in table.iterrows():
+        stored = optuna.load_study(study_name=str(name), storage=analysed_url)
+        assert row["best_value"] == stored.best_value
+    monkeypatch.setenv("OPTUNA_STORAGE", analysed_url)
+    assert list_studies().equals(table)
+    assert open_study("regression-tpe").name == "regression-tpe"
