@@ -9,6 +9,7 @@ from rich.console import Console
 from hw1.console import (
     TRIAL_FIELDS,
     ProgressLine,
+    TaskLine,
     format_score,
     format_seconds,
     state_name,
@@ -97,3 +98,28 @@ def test_scores_have_four_digits(value: float | None, text: str) -> None:
 
 def test_seconds_are_hours_minutes_and_seconds() -> None:
     assert format_seconds(3725.4) == "1:02:05"
+
+
+def test_what_is_being_done_is_shown_in_a_terminal_and_gone_at_the_end() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=40, force_terminal=True, color_system=None)
+    clock = iter(range(0, 100, 10))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hw1.console.time.monotonic", lambda: next(clock))
+        with TaskLine(console) as line:
+            line.say("training: epoch 1 of 3")
+            line.say("training: epoch 2 of 3, and more than there is room for")
+    assert "0:00:10  training: epoch 1 of 3" in out.getvalue()
+    assert "0:00:20  training: epoch 2 of 3, and mo…" in out.getvalue()
+    assert out.getvalue().endswith("\x1b[1A\x1b[2K")  # the line is erased
+
+
+def test_without_a_terminal_it_is_told_now_and_then() -> None:
+    out = io.StringIO()
+    clock = iter([0, 5, 20, 21, 40])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hw1.console.time.monotonic", lambda: next(clock))
+        with TaskLine(Console(file=out, width=80)) as line:
+            for epoch in range(4):
+                line.say(f"epoch {epoch}")
+    assert out.getvalue().splitlines() == ["0:00:20  epoch 1", "0:00:40  epoch 3"]

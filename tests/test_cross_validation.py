@@ -67,6 +67,22 @@ def test_splits_survive_storage(k: int, seed: int) -> None:
     assert Splits.draw(FUNCTION, k, seed + 1).hash != splits.hash
 
 
+def test_fresh_and_outer_folds_are_others_of_the_same_rows() -> None:
+    data = digits.load("train", Path())
+    drawn = [
+        Splits.draw(data, 3, 7),
+        Splits.draw_outer(data, 3, 7),
+        *(Splits.draw_fresh(data, 3, seed, repeat) for seed in (7, 8) for repeat in range(3)),
+    ]
+    assert len({splits.hash for splits in drawn}) == len(drawn)
+    assert Splits.draw_fresh(data, 3, 7, 1).hash == drawn[3].hash
+    for splits in drawn:  # stratified, too
+        for rows in splits.validation_rows():
+            counts = np.bincount(data.targets[rows])
+            share = np.bincount(data.targets) / 3
+            assert (abs(counts - share) <= 1).all()
+
+
 def test_too_many_folds_are_refused_with_the_rarest_class() -> None:
     with pytest.raises(InputError, match="'b' has 3 training rows"):
         Splits.draw(classes([9, 3]), 4, 0)

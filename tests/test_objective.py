@@ -12,6 +12,7 @@ from hw1.datasets import function
 from hw1.errors import InputError
 from hw1.models import CNN, MLP
 from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition, is_refused
+from hw1.provenance import provenance
 from hw1.training import Configuration
 from hw1.training.lockstep import Family
 
@@ -58,6 +59,8 @@ def test_a_trials_value_is_its_cross_validation() -> None:
         assert trial.user_attrs["fold_scores"] == alone.fold_scores.tolist()
         assert trial.user_attrs["std"] == alone.std
         assert trial.user_attrs["best_epoch"] == alone.best_epoch
+        assert trial.user_attrs["batch"] == [trial.number]
+        assert trial.user_attrs["provenance"] == provenance(torch.device("cpu"))
         assert trial.user_attrs["n_parameters"] == alone.n_parameters
         assert trial.user_attrs["seconds"] > 0
         assert list(trial.intermediate_values.values()) == alone.curves.mean(1).tolist()

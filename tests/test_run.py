@@ -9,10 +9,11 @@ import torch
 from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
 from optuna.trial import TrialState
 
+from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.run import Job, Options, _create, execute, prepare
 from hw1.storage import Storage
-from hw1.study import SPLITS_KEY
+from hw1.study import SPLITS_KEY, Study
 
 CSV = "x,label\n" + "".join(f"{i},{i * i % 7}\n" for i in range(30))
 
@@ -198,6 +199,7 @@ def test_bad_input_in_a_worker_is_bad_input(make_job: Callable[..., Job]) -> Non
 def in_children(statement: str) -> str:
     """A study that does something in further processes, where the first one trains."""
     network = f"""from multiprocessing import parent_process
+from hw1.cross_validation import Splits
 from hw1.errors import InputError
 
 def network(*args, **kwargs):
@@ -214,3 +216,22 @@ def test_no_trial_starts_after_the_deadline(make_job: Callable[..., Job]) -> Non
     study, dataset = prepare(job, Options())
     execute(job, study, dataset, deadline=0.0)
     assert study.trials() == []
+
+
+def test_a_part_of_a_nested_cross_validation_sees_the_rows_outside_its_fold(
+    make_job: Callable[..., Job],
+) -> None:
+    job = make_job()
+    _, every = prepare(job, Options(seed=3))
+    outer = Splits.draw_outer(every, 4, 3)
+    for fold in range(4):
+        part = replace(job, name=f"part {fold}")
+        study, dataset = prepare(part, Options(seed=3, outer_fold=(4, fold)))
+        assert dataset.targets.equal(every.targets[outer.training_rows()[fold]])
+        assert study.settings.n_rows == len(dataset) == 75
+        assert part.load_unchanged(Study(study.storage, part.name)).fingerprint == (
+            dataset.fingerprint
+        )
+        # From storage it is the same study, which goes on with the same rows.
+        assert Study(study.storage, part.name).settings == study.settings
+        assert prepare(part, Options())[1].fingerprint == dataset.fingerprint

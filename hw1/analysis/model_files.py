@@ -24,9 +24,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 import hw1.models
-from hw1.analysis import programs
 from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
 from hw1.analysis.network import Network
+from hw1.analysis.programs import Run, export, from_onnx, from_pt2, to_onnx, to_pt2
 from hw1.definitions import find_definition, load_definition
 from hw1.errors import InputError
 from hw1.training.lockstep import Family
@@ -53,7 +53,7 @@ class LoadedModel:
     """
 
     description: ModelDescription
-    run: programs.Run
+    run: Run
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Predictions in the target's own units, or logits.
@@ -99,13 +99,13 @@ def save(network: Network, description: ModelDescription, path: Path, inputs: Te
         model = _from_safetensors(content, path, lambda _: family)
     else:
         # Traced with another number of rows than those it is compared on.
-        program = programs.export(network, 3 if len(inputs) == 2 else 2, description.input_shape)
+        program = export(network, 3 if len(inputs) == 2 else 2, description.input_shape)
         if suffix == ".pt2":
-            content = programs.to_pt2(program, description)
-            model = LoadedModel(*programs.from_pt2(content, path))
+            content = to_pt2(program, description)
+            model = LoadedModel(*from_pt2(content, path))
         else:
-            content = programs.to_onnx(program, description)
-            model = LoadedModel(*programs.from_onnx(content, path))
+            content = to_onnx(program, description)
+            model = LoadedModel(*from_onnx(content, path))
     difference = _compare(model, network, inputs, path)
     _write(content, path)
     return difference
@@ -133,7 +133,7 @@ def load(path: Path, *, studies: Path | None) -> LoadedModel:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if suffix == ".safetensors":
         return _from_safetensors(content, path, lambda d: _find_family(d, studies, path))
-    read = programs.from_pt2 if suffix == ".pt2" else programs.from_onnx
+    read = from_pt2 if suffix == ".pt2" else from_onnx
     return LoadedModel(*read(content, path))
 
 

@@ -212,3 +212,10 @@ def test_the_moments_of_pixels_are_exact_and_those_of_torch() -> None:
 
 def test_features_that_are_floats_have_no_pixel_moments() -> None:
     assert numbers(4).pixel_moments is None
+
+
+def test_rows_are_taken_by_their_numbers() -> None:
+    data = classes([3, 4]).take(torch.tensor([5, 0]))
+    assert data.inputs[:, 0].tolist() == [5, 0]
+    assert data.targets.tolist() == classes([3, 4]).targets[[5, 0]].tolist()
+    assert data.class_names == ("class 0", "class 1")

@@ -18,8 +18,9 @@ from hw1.analysis.figures.style import (
 from hw1.analysis.figures.svg import to_svg
 from hw1.errors import InputError
 
-PANEL_WIDTH = 230
-"""The pixels that each of several plots side by side needs at least; a narrow screen scrolls."""
+PANEL_WIDTH, IMAGE_WIDTH = 230, 110
+"""The pixels that each of several plots, or images, side by side needs at least; a narrow screen
+scrolls."""
 
 _STYLE = f"""
 body {{ margin: 0; color: {INK}; background: white; line-height: 1.5;
@@ -157,9 +158,11 @@ def _embedded(figure: Figure, *, alone: bool = False) -> str:
 def _least_width(figure: Figure) -> int:
     """What the figure needs in pixels to be legible."""
     layout = figure.plot.layout
-    places = {tuple(layout[key].domain or (0, 1)) for key in layout if key.startswith("xaxis")}
+    axes = [layout[key] for key in layout if key.startswith("xaxis")]
+    places = {tuple(axis.domain or (0, 1)): axis.visible is not False for axis in axes}
+    panels = sum(PANEL_WIDTH if has_axis else IMAGE_WIDTH for has_axis in places.values())
     dimensions = sum(len(t.dimensions) for t in figure.plot.data if t.type == "parcoords")
-    return max(PANEL_WIDTH * len(places), 90 * dimensions, 300)
+    return max(panels, 90 * dimensions, 300)
 
 
 def _page(title: str, body: str) -> str:

@@ -196,19 +196,7 @@ def parallel_coordinates(study: Study) -> Figure | None:
     shades = values.shades([trial.values[0] for trial in trials])
     bar = values.colour_bar(metric_label(study))
     low, high = values.ends
-    dimensions: list[dict[str, Any]] = []
-    for parameter in chosen:
-        places = parameter.unit(parameter.positions(trials))
-        ticks, texts = parameter.ticks(5) or _plain_ticks(parameter)
-        dimensions.append(
-            {
-                "label": parameter.label,
-                "values": places,
-                "range": [0, 1],
-                "tickvals": parameter.unit(ticks),
-                "ticktext": texts,
-            }
-        )
+    dimensions = [_dimension(parameter, trials) for parameter in chosen]
     dimensions.append(
         {
             "label": metric_name(study),
@@ -237,12 +225,26 @@ def parallel_coordinates(study: Study) -> Figure | None:
         f"{metric_name(study)}. The best, trial {best.number}, has "
         f"{', '.join(f'{p.label} {_value_text(best, p)}' for p in chosen)}."
     )
+    if values.beyond([trial.values[0] for trial in trials]).any():
+        caption += " What is far worse than most ends at the end of the last axis."
     return Figure("search_parallel", "Parallel coordinates", caption, plot)
 
 
 def _from_faint() -> list[tuple[float, str]]:
     """The colour scale from its first shade that a thin line still shows."""
     return [(i / (len(SEQUENTIAL) - 2), shade) for i, (_, shade) in enumerate(SEQUENTIAL[1:])]
+
+
+def _dimension(parameter: Parameter, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+    """One of the parallel axes; all run from 0 to 1, for plotly has no logarithmic ones."""
+    ticks, texts = parameter.ticks(5) or _plain_ticks(parameter)
+    return {
+        "label": parameter.label,
+        "values": parameter.unit(parameter.positions(trials)),
+        "range": [0, 1],
+        "tickvals": parameter.unit(ticks),
+        "ticktext": texts,
+    }
 
 
 def _plain_ticks(parameter: Parameter) -> tuple[list[float], list[str]]:
@@ -277,48 +279,41 @@ def rank(study: Study) -> Figure | None:
         vertical_spacing=0.04,
     )
     values = np.array([trial.values[0] for trial in trials])
-    order = np.argsort(-values if study.metric.maximize else values, kind="stable")
-    shares = np.empty(len(trials))
-    shares[order] = np.arange(len(trials)) / max(len(trials) - 1, 1)
-    # The best drawn last, on top.
-    drawn = [trials[i] for i in order[::-1]]
+    # The worst first: the best are drawn last, on top.
+    order = np.argsort(values if study.metric.maximize else -values, kind="stable")
+    drawn = [trials[i] for i in order]
+    marker = {
+        "color": np.linspace(1, 0, len(trials)),
+        "cmin": 0,
+        "cmax": 1,
+        "colorscale": SEQUENTIAL,
+        "reversescale": True,
+        "colorbar": {
+            "title": {"text": "rank of the trial"},
+            "tickvals": [0, 0.25, 0.5, 0.75, 1],
+            "ticktext": ["best", "25 %", "median", "75 %", "worst"],
+        },
+        "size": point_size(trials),
+        "line": POINT_OUTLINE,
+    }
     for row, column in itertools.product(range(n), range(n)):
+        place = {"row": row + 1, "col": column + 1}
         if column > row:
+            plot.update_xaxes(visible=False, **place)
+            plot.update_yaxes(visible=False, **place)
             continue
-        x, y, place = chosen[column], chosen[row + 1], {"row": row + 1, "col": column + 1}
+        x, y = chosen[column], chosen[row + 1]
         plot.add_scatter(
             x=x.spread(drawn),
             y=y.spread(drawn, upwards=True),
             mode="markers",
-            marker={
-                "color": shares[order[::-1]],
-                "cmin": 0,
-                "cmax": 1,
-                "colorscale": SEQUENTIAL,
-                "reversescale": True,
-                "showscale": row == column == 0,
-                "colorbar": {
-                    "title": {"text": "rank of the trial"},
-                    "tickvals": [0, 0.25, 0.5, 0.75, 1],
-                    "ticktext": ["best", "25 %", "median", "75 %", "worst"],
-                },
-                "size": point_size(trials),
-                "line": POINT_OUTLINE,
-            },
+            marker={**marker, "showscale": row == column == 0},
             hovertext=[name_trial(trial) for trial in drawn],
             hoverinfo="text",
             **place,
         )
-        plot.update_xaxes(**x.axis(3), **place)
-        plot.update_yaxes(**y.axis(4), **place)
-        if row == n - 1:
-            plot.update_xaxes(title_text=x.label, **place)
-        if column == 0:
-            plot.update_yaxes(title_text=y.label, **place)
-    for row, column in itertools.product(range(n), range(n)):
-        if column > row:
-            plot.update_xaxes(visible=False, row=row + 1, col=column + 1)
-            plot.update_yaxes(visible=False, row=row + 1, col=column + 1)
+        plot.update_xaxes(title_text=x.label if row == n - 1 else None, **x.axis(3), **place)
+        plot.update_yaxes(title_text=y.label if column == 0 else None, **y.axis(4), **place)
     caption = (
         f"Where the good ones among {len(trials)} completed trials lie, for each pair of "
         f"parameters: the darker, the better the trial's rank by {metric_name(study)}."

@@ -99,7 +99,8 @@ class Values:
         if maximize and reach > 0:
             low = max(low, first - reach)
         elif reach > 0:
-            high = min(high, float(10 ** (third + reach)) if log else third + reach)
+            far = float(third + reach)
+            high = min(high, 10.0 ** min(far, 300.0) if log else far)
         return cls(log, float(low), float(high), maximize)
 
     def within(self, values: Any) -> np.ndarray:
@@ -127,7 +128,8 @@ class Values:
     def ends(self) -> tuple[float, float]:
         """The two ends of the colours."""
         low, high = self.shades([self.low, self.high]).tolist()
-        return (low, high) if high > low else (low - 0.5, high + 0.5)
+        beside = 0.05 * abs(low) or 0.5
+        return (low, high) if high > low else (low - beside, high + beside)
 
     def colour_bar(self, title: str) -> dict[str, Any]:
         """Plotly's properties of a bar for these colours."""

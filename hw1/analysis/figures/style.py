@@ -5,6 +5,7 @@ people with any common colour blindness tell apart. Their lightness is changed s
 too, by about ten of a hundred steps: they stay apart in grey print.
 """
 
+import html
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -69,6 +70,14 @@ class Figure:
     title: str
     caption: str
     plot: go.Figure
+
+    def _ipython_display_(self) -> None:
+        """Show the title, the interactive plot and the caption in a notebook."""
+        from IPython.display import HTML, display
+
+        title, caption = html.escape(self.title), html.escape(self.caption)
+        # Plotly's own renderer knows Jupyter, VS Code, Colab and others apart.
+        display(HTML(f"<h4>{title}</h4>"), self.plot, HTML(f"<p>{caption}</p>"))  # type: ignore[no-untyped-call]
 
 
 def translucent(colour: str, opacity: float) -> str:

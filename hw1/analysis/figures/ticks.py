@@ -23,9 +23,14 @@ def linear_ticks(low: float, high: float, wanted: int) -> list[float]:
 
 
 def log_ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Powers of ten; between them 2 and 5 where there is room, or only some where there isn't."""
+    """Powers of ten; between them 2 and 5 where there is room, or only some where there isn't.
+
+    Within a factor of five there are hardly any: there the ticks are those of a linear axis.
+    """
+    if high < 5 * low:
+        return linear_ticks(low, high, wanted)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    n_decades = math.log10(high / low)
+    n_decades = math.log10(high) - math.log10(low)
     factors = (1, 2, 5) if 3 * n_decades <= wanted else (1, 3) if n_decades < 2 else (1,)
     every = max(1, math.ceil(n_decades / wanted))
     powers = range(math.ceil(first / every) * every, last + 1, every)
@@ -64,7 +69,7 @@ def log_axis(low: float, high: float, n_ticks: int = 6) -> dict[str, Any]:
 
     Plotly's own labels of such axes are large powers with small digits between.
     """
-    space = 0.04 * math.log10(high / low) or 0.1
+    space = max(0.04 * (math.log10(high) - math.log10(low)), 0.02)
     ticks = log_ticks(low * 10**-space, high * 10**space, n_ticks)
     return {
         "type": "log",

@@ -96,14 +96,19 @@ def fold_scores(trials: Sequence[tuple[int, Sequence[float]]], metric: Metric) -
         trials: number and fold scores of each, the best first.
         metric: what is measured.
     """
-    labels = [str(number) for number, _ in trials]
-    scores = np.array([folds for _, folds in trials])
+    every = np.array([folds for _, folds in trials])
+    scale = Values.of(every.ravel(), metric.maximize)
+    near = ~scale.beyond(every.mean(1))
+    scores, labels = (
+        every[near],
+        [str(n) for (n, _), kept in zip(trials, near, strict=True) if kept],
+    )
     means = scores.mean(1)
     plot = go.Figure(layout={"template": TEMPLATE, "height": 380})
     for label, folds in zip(labels, scores, strict=True):
         plot.add_scatter(
             x=[label, label],
-            y=[folds.min(), folds.max()],
+            y=scale.within([folds.min(), folds.max()]),
             mode="lines",
             line={"color": GREY, "width": 1},
             showlegend=False,
@@ -112,7 +117,7 @@ def fold_scores(trials: Sequence[tuple[int, Sequence[float]]], metric: Metric) -
     for fold in range(scores.shape[1]):
         plot.add_scatter(
             x=labels,
-            y=scores[:, fold],
+            y=scale.within(scores[:, fold]),
             mode="markers",
             marker={"color": translucent(BLUE, 0.55), "size": 8},
             name="each fold",
@@ -129,14 +134,14 @@ def fold_scores(trials: Sequence[tuple[int, Sequence[float]]], metric: Metric) -
         hovertemplate="trial %{x}: %{y:.4g}<extra></extra>",
     )
     plot.update_xaxes(title="trial, the best first", type="category")
-    plot.update_yaxes(title=_words(metric))
+    plot.update_yaxes(title=_words(metric), **scale.axis())
     within = scores.std(axis=1, ddof=1).mean()
-    many = f"the best {len(trials)} trials" if len(trials) > 1 else "the trial"
+    many = f"{len(labels)} of the best trials" if len(labels) > 1 else "the trial"
     caption = (
         f"Scores in each fold of {many}: a fold differs from another by {format_score(within)} "
         "(mean standard deviation within a trial)"
     )
-    if len(trials) > 1:
+    if len(labels) > 1:
         caption += (
             f", the means of the best and the last of these trials by "
             f"{format_score(abs(means[0] - means[-1]))}. Where the second is smaller, their order "

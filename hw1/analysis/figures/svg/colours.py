@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import Colormap, Normalize
 
-from hw1.analysis.figures.svg_values import Properties, colour_map, floats, merged
+from hw1.analysis.figures.svg.values import Properties, colour_map, floats, merged
 
 BAR_DEFAULTS: Properties = {
     "len": 1.0,

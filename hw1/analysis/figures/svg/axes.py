@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import XAxis
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from hw1.analysis.figures.svg_values import (
+from hw1.analysis.figures.svg.values import (
     Properties,
     colour,
     floats,
@@ -159,7 +159,7 @@ class Axis:
             ]
         if self.kind == "date":
             return _date_ticks(low, high, wanted)
-        if self.kind == "log" and high / low > 5:
+        if self.kind == "log":
             positions = log_ticks(low, high, wanted)
             step = None
         else:

@@ -10,10 +10,10 @@ from matplotlib.artist import Artist
 from matplotlib.legend import Legend
 from matplotlib.transforms import Bbox, Transform
 
-from hw1.analysis.figures.svg_axes import Axis
-from hw1.analysis.figures.svg_colours import Scale
-from hw1.analysis.figures.svg_panel import Drawn
-from hw1.analysis.figures.svg_values import Properties, colour, font, merged, plain
+from hw1.analysis.figures.svg.axes import Axis
+from hw1.analysis.figures.svg.colours import Scale
+from hw1.analysis.figures.svg.panel import Drawn
+from hw1.analysis.figures.svg.values import Properties, colour, font, merged, plain
 
 BAR_PADDING = 10
 """Pixels that plotly leaves around a colour bar."""

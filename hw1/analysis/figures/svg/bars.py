@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.patches import Patch
 
-from hw1.analysis.figures.svg_panel import Drawn, Panel, colours_of, texts_of
-from hw1.analysis.figures.svg_scatter import draw_error_bars
-from hw1.analysis.figures.svg_values import (
+from hw1.analysis.figures.svg.panel import Drawn, Panel, colours_of, texts_of
+from hw1.analysis.figures.svg.scatter import draw_error_bars
+from hw1.analysis.figures.svg.values import (
     Properties,
     colour,
     floats,

@@ -7,9 +7,9 @@ from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from hw1.analysis.figures.svg_colours import Scale
-from hw1.analysis.figures.svg_panel import Drawn, Panel, colours_of, dash_pattern, texts_of
-from hw1.analysis.figures.svg_values import (
+from hw1.analysis.figures.svg.colours import Scale
+from hw1.analysis.figures.svg.panel import Drawn, Panel, colours_of, dash_pattern, texts_of
+from hw1.analysis.figures.svg.values import (
     Properties,
     colour,
     floats,

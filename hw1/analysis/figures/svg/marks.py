@@ -1,5 +1,6 @@
 """Annotations and shapes of a plotly figure, drawn with matplotlib."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,14 +8,16 @@ from typing import Any
 import matplotlib.figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Rectangle
+from matplotlib.text import Annotation
 from matplotlib.transforms import Transform, blended_transform_factory
 
-from hw1.analysis.figures.svg_axes import Axis
-from hw1.analysis.figures.svg_panel import Panel, dash_pattern
-from hw1.analysis.figures.svg_values import Properties, colour, font, merged, plain
+from hw1.analysis.figures.svg.axes import Axis
+from hw1.analysis.figures.svg.page import anchor
+from hw1.analysis.figures.svg.panel import Panel, dash_pattern
+from hw1.analysis.figures.svg.values import Properties, colour, font, merged, plain
 
-_ALIGNMENTS = {"left": "left", "center": "center", "right": "right"}
-_VERTICAL = {"top": "top", "middle": "center", "bottom": "bottom"}
+LINE_HEIGHT = 1.3
+"""From one line of text to the next, in sizes of the font."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,68 +85,66 @@ def draw_annotation(page: Page, annotation: Properties, layout: Properties) -> N
         settings.get("xshift", 0) + (settings.get("ax", -10) if arrow else 0),
         settings.get("yshift", 0) - (settings.get("ay", -30) if arrow else 0),
     )
-    box = None
-    if "bgcolor" in settings or "bordercolor" in settings:
-        box = {
-            "boxstyle": f"square,pad={settings.get('borderpad', 1) / settings['font']['size']}",
-            "facecolor": colour(settings.get("bgcolor", "transparent")),
-            "edgecolor": colour(settings.get("bordercolor", "transparent")),
-            "linewidth": settings.get("borderwidth", 1),
-        }
-    style = font(settings["font"], settings["text"])
-    page.figure.add_artist(
-        matplotlib.text.Annotation(
-            plain(settings["text"]),
-            point,
-            xycoords=page.transform(xref, yref),
-            xytext=shift,
-            textcoords="offset pixels",
-            ha=_horizontal(settings, xref),
-            va=_vertical(settings, yref),
-            multialignment=settings["align"],
-            rotation=-settings["textangle"],
-            rotation_mode="anchor" if not settings["textangle"] else "default",
-            bbox=box,
-            arrowprops={
-                "arrowstyle": "-|>" if settings.get("arrowhead", 1) else "-",
-                "color": colour(settings.get("arrowcolor", settings["font"]["color"])),
-                "linewidth": settings.get("arrowwidth", 1),
-                "shrinkA": 2,
-                "shrinkB": settings.get("standoff", 0),
-            }
-            if arrow
-            else None,
-            zorder=6,
-            **style,
+    box = _box(settings)
+    lines = re.split(r"<br\s*/?>", str(settings["text"]))
+    vertical = _part(settings, "y", yref)
+    horizontal = _part(settings, "x", xref)
+    # About its middle, text turns about its anchor, whatever its font.
+    turns = bool(settings["textangle"]) and (horizontal, vertical) != ("center", "middle")
+    leading = LINE_HEIGHT * settings["font"]["size"]
+    if arrow or box or settings["textangle"]:
+        lines = ["<br>".join(lines)]
+    # Line by line: each may be bold, and stays in its place where the font is another.
+    first = {"top": 0.0, "middle": (len(lines) - 1) / 2, "bottom": len(lines) - 1}[vertical]
+    for i, line in enumerate(lines):
+        page.figure.add_artist(
+            Annotation(
+                plain(line),
+                point,
+                xycoords=page.transform(xref, yref),
+                xytext=(shift[0], shift[1] + (first - i) * leading),
+                textcoords="offset pixels",
+                ha=horizontal,
+                va="center" if vertical == "middle" else vertical,
+                multialignment=settings["align"],
+                rotation=-settings["textangle"],
+                rotation_mode="default" if turns else "anchor",
+                bbox=box,
+                arrowprops=_arrow(settings) if arrow else None,
+                zorder=6,
+                **font(settings["font"], line),
+            )
         )
-    )
 
 
-def _horizontal(settings: Properties, xref: str) -> str:
-    """Plotly's automatic anchor on the paper: left in the left third, and so on."""
-    anchor = settings["xanchor"]
-    if anchor == "auto":
-        if settings["showarrow"] or not _on_paper(xref):
-            return "center"
-        anchor = (
-            "left" if settings["x"] < 1 / 3 else "center" if settings["x"] <= 2 / 3 else "right"
-        )
-    return str(anchor)
+def _box(settings: Properties) -> Properties | None:
+    if "bgcolor" not in settings and "bordercolor" not in settings:
+        return None
+    return {
+        "boxstyle": f"square,pad={settings.get('borderpad', 1) / settings['font']['size']}",
+        "facecolor": colour(settings.get("bgcolor", "transparent")),
+        "edgecolor": colour(settings.get("bordercolor", "transparent")),
+        "linewidth": settings.get("borderwidth", 1),
+    }
 
 
-def _vertical(settings: Properties, yref: str) -> str:
-    anchor = settings["yanchor"]
-    if anchor == "auto":
-        if settings["showarrow"] or not _on_paper(yref):
-            return "center"
-        anchor = (
-            "bottom" if settings["y"] < 1 / 3 else "middle" if settings["y"] <= 2 / 3 else "top"
-        )
-    return {"top": "top", "middle": "center", "bottom": "bottom"}[anchor]
+def _arrow(settings: Properties) -> Properties:
+    return {
+        "arrowstyle": "-|>" if settings.get("arrowhead", 1) else "-",
+        "color": colour(settings.get("arrowcolor", settings["font"]["color"])),
+        "linewidth": settings.get("arrowwidth", 1),
+        "shrinkA": 2,
+        "shrinkB": settings.get("standoff", 0),
+    }
 
 
-def _on_paper(reference: str) -> bool:
-    return reference == "paper" or " " in reference
+def _part(settings: Properties, direction: str, reference: str) -> str:
+    """Which part of the text stands at its place."""
+    on_paper = reference == "paper" or " " in reference
+    automatic = settings[f"{direction}anchor"] == "auto"
+    if automatic and (settings["showarrow"] or not on_paper):
+        return "center" if direction == "x" else "middle"
+    return anchor(settings, direction)
 
 
 def draw_shape(page: Page, shape: Properties, layout: Properties) -> None:
@@ -153,13 +154,16 @@ def draw_shape(page: Page, shape: Properties, layout: Properties) -> None:
         NotImplementedError: a shape of another kind.
     """
     settings = merged(
-        {"xref": "x", "yref": "y", "layer": "above", "fillcolor": "transparent", "opacity": 1.0},
+        {"type": "rect", "xref": "x", "yref": "y", "layer": "above", "opacity": 1.0},
+        {"fillcolor": "transparent"},
         {"line": {"color": "#444", "width": 2, "dash": "solid"}},
         layout.get("shapedefaults", {}),
         shape,
     )
     if not settings.get("visible", True):
         return
+    if settings["type"] not in ("line", "rect", "circle"):
+        raise NotImplementedError(f"shapes of type {settings['type']!r} are not supported in SVG")
     xref, yref = settings["xref"], settings["yref"]
     x0, x1 = (page.position(xref, settings[key]) for key in ("x0", "x1"))
     y0, y1 = (page.position(yref, settings[key]) for key in ("y0", "y1"))
@@ -182,10 +186,8 @@ def draw_shape(page: Page, shape: Properties, layout: Properties) -> None:
             )
         case "rect":
             artist = Rectangle((x0, y0), x1 - x0, y1 - y0, **area)
-        case "circle":
+        case _:
             artist = Ellipse(((x0 + x1) / 2, (y0 + y1) / 2), abs(x1 - x0), abs(y1 - y0), **area)
-        case other:
-            raise NotImplementedError(f"shapes of type {other!r} are not supported in SVG")
     on_axes = [name for name in (xref, yref) if name != "paper"]
     if not on_axes:
         page.figure.add_artist(artist)

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from hw1.analysis.figures.svg_axes import Axis
-from hw1.analysis.figures.svg_colours import Scale, scale_of
-from hw1.analysis.figures.svg_values import (
+from hw1.analysis.figures.svg.axes import Axis
+from hw1.analysis.figures.svg.colours import Scale, scale_of
+from hw1.analysis.figures.svg.values import (
     Properties,
     colour,
     filled,

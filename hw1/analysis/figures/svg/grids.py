@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import ListedColormap, Normalize
 
-from hw1.analysis.figures.svg_axes import Axis
-from hw1.analysis.figures.svg_colours import Scale, scale_of
-from hw1.analysis.figures.svg_panel import Drawn, Panel
-from hw1.analysis.figures.svg_values import (
+from hw1.analysis.figures.svg.axes import Axis
+from hw1.analysis.figures.svg.colours import Scale, scale_of
+from hw1.analysis.figures.svg.panel import Drawn, Panel
+from hw1.analysis.figures.svg.values import (
     Properties,
     colour,
     colour_map,
@@ -25,6 +25,8 @@ from hw1.analysis.figures.ticks import linear_ticks
 
 IMAGE_FROM = 400
 """Cells of a heatmap that become an image of as many pixels; fewer become rectangles."""
+CELLS = "cells"
+"""With what the names of groups of such rectangles begin; their edges are not to be blurred."""
 OVERLAP = 0.2
 """Of its neighbour that a rectangle lies below."""
 
@@ -83,6 +85,7 @@ def _draw_cells(
         facecolors=colours[rows, columns],
         edgecolors=colour(layout["plot_bgcolor"]) if gap else "none",
         linewidths=gap,
+        gid=f"{CELLS}-{panel.x.name}-{panel.y.name}-{order:g}",
         zorder=order,
     )
     panel.axes.add_collection(rectangles, autolim=False)

@@ -49,7 +49,7 @@ def colour(value: Any, opacity: float = 1.0) -> tuple[float, float, float, float
 def colour_map(scale: Sequence[Sequence[Any]], reverse: bool = False) -> Colormap:
     """A colour scale ``[(position, colour), ...]`` of plotly's."""
     stops = [(float(position), colour(value)) for position, value in scale]
-    cmap = LinearSegmentedColormap.from_list("plotly", stops, N=512)
+    cmap = LinearSegmentedColormap.from_list("plotly", stops, N=1021)
     return cmap.reversed() if reverse else cmap
 
 

@@ -20,15 +20,15 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox, BboxTransformTo, TransformedBbox
 
 from hw1.analysis.figures.style import FONT_FAMILIES, HEIGHT, WIDTH
-from hw1.analysis.figures.svg_axes import AXIS_DEFAULTS, Axis, dress, kind_of
-from hw1.analysis.figures.svg_bars import draw_bars
-from hw1.analysis.figures.svg_grids import draw_contour, draw_heatmap
-from hw1.analysis.figures.svg_marks import Page, draw_annotation, draw_shape
-from hw1.analysis.figures.svg_page import draw_colour_bars, draw_legend, draw_title
-from hw1.analysis.figures.svg_panel import Drawn, Panel
-from hw1.analysis.figures.svg_parcoords import draw_parcoords
-from hw1.analysis.figures.svg_scatter import draw_scatter
-from hw1.analysis.figures.svg_values import Properties, colour, items, merged
+from hw1.analysis.figures.svg.axes import AXIS_DEFAULTS, Axis, dress, kind_of
+from hw1.analysis.figures.svg.bars import draw_bars
+from hw1.analysis.figures.svg.grids import CELLS, draw_contour, draw_heatmap
+from hw1.analysis.figures.svg.marks import Page, draw_annotation, draw_shape
+from hw1.analysis.figures.svg.page import draw_colour_bars, draw_legend, draw_title
+from hw1.analysis.figures.svg.panel import Drawn, Panel
+from hw1.analysis.figures.svg.parcoords import draw_parcoords
+from hw1.analysis.figures.svg.scatter import draw_scatter
+from hw1.analysis.figures.svg.values import Properties, colour, items, merged
 
 TRACES = ("scatter", "scattergl", "bar", "heatmap", "contour", "parcoords")
 EDGE = 4.0
@@ -95,8 +95,11 @@ def _save(figure: Figure, title: str) -> str:
         {"Title": title} if title else {}
     )
     FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
+    crisp = buffer.getvalue().replace(
+        f'<g id="{CELLS}-', f'<g shape-rendering="crispEdges" id="{CELLS}-'
+    )
     # Pixels, as in plotly: a point would be a third larger.
-    return re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', buffer.getvalue(), count=2)
+    return re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', crisp, count=2)
 
 
 def _overflow(figure: Figure) -> dict[str, float]:

@@ -6,9 +6,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
-from hw1.analysis.figures.svg_axes import Axis
-from hw1.analysis.figures.svg_panel import Drawn, colours_of
-from hw1.analysis.figures.svg_values import (
+from hw1.analysis.figures.svg.axes import Axis
+from hw1.analysis.figures.svg.panel import Drawn, colours_of
+from hw1.analysis.figures.svg.values import (
     Properties,
     floats,
     font,

@@ -1,0 +1,265 @@
+"""Figures of convolutional layers: what they put out for some images, and what they see."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hw1.analysis.figures.canvas import CANVAS_WIDTH, Canvas, shortened, text_width
+from hw1.analysis.figures.inside_sample import (
+    Layer,
+    as_pictures,
+    evenly,
+    find_layers,
+    is_image,
+    listed,
+    most_varying,
+    pixel_range,
+    score,
+    shown_classes,
+    take_sample,
+    unit_activations,
+)
+from hw1.analysis.figures.style import (
+    GREY,
+    INK,
+    MUTED,
+    SEQUENTIAL,
+    VERMILLION,
+    Figure,
+)
+from hw1.analysis.layers import activations
+from hw1.analysis.network import Network
+from hw1.analysis.receptive_fields import (
+    effective_receptive_field,
+    receptive_field,
+    receptive_field_by_gradient,
+)
+from hw1.datasets import Dataset
+from hw1.errors import InputError
+
+MOST_LAYERS = 4
+"""Whose maps are shown."""
+MOST_FIELDS = 8
+"""Layers whose receptive fields are shown."""
+N_IMAGES = 5
+FIELD_ROWS = 64
+"""Images over which gradients are averaged."""
+SHARE = 0.95
+IMAGE_SIDE, ROW = 92, 122
+"""Pixels of a figure: an input image, and from one to the next below it."""
+TILE, TILE_GAP, BLOCK_GAP = 44, 4, 18
+MOST_COLUMNS = 6
+"""Of maps, for a layer."""
+
+
+def feature_maps(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure | None:
+    """The most active channels of each layer for a few images.
+
+    Args:
+        network: any.
+        dataset: its data; the images are of different classes, or of different targets.
+        seed: of the choice.
+
+    Returns:
+        None where rows are no images, or no hidden layer has maps.
+    """
+    if not is_image(dataset):
+        return None
+    sample = take_sample(dataset, seed)
+    layers = find_layers(network, sample, MOST_LAYERS, maps=True)
+    if not layers:
+        return None
+    rows, labels = _examples(sample, N_IMAGES)
+    inputs = sample.inputs[rows]
+    names = [layer.name for layer in layers]
+    found = activations(network.network, network.normalise(inputs), names)
+    canvas = Canvas()
+    pictures, picture_scale = canvas.pictures(as_pictures(inputs, *pixel_range(sample)))
+    map_scale = canvas.scale(SEQUENTIAL, 0, 255)
+    block = (CANVAS_WIDTH - IMAGE_SIDE - BLOCK_GAP * len(layers)) / len(layers)
+    columns = min(int((block + TILE_GAP) / (TILE + TILE_GAP)), MOST_COLUMNS)
+    lefts = [
+        IMAGE_SIDE + BLOCK_GAP + i * (columns * (TILE + TILE_GAP) - TILE_GAP + BLOCK_GAP)
+        for i in range(len(layers))
+    ]
+    for layer, left in zip(layers, lefts, strict=True):
+        width = columns * (TILE + TILE_GAP) + BLOCK_GAP - TILE_GAP
+        canvas.text(shortened(f"{layer.title}: {_size(layer.shape[1:])}", width), left, 8,
+                    anchor="left")
+    shown: dict[str, list[list[int]]] = {name: [] for name in names}
+    for i, label in enumerate(labels):
+        top = 36 + i * ROW
+        canvas.text(shortened(label, IMAGE_SIDE + BLOCK_GAP), 0, top - 9, anchor="left", colour=MUTED)
+        canvas.image(pictures[i], 0, top, _fitted(pictures[i].shape, IMAGE_SIDE), picture_scale)
+        for layer, left in zip(layers, lefts, strict=True):
+            maps = found[layer.name][i].double().nan_to_num()
+            chosen = maps.mean((1, 2)).argsort(descending=True, stable=True)[: 2 * columns].tolist()
+            shown[layer.name].append(chosen)
+            for place, channel in enumerate(chosen):
+                x = left + place % columns * (TILE + TILE_GAP)
+                y = top + place // columns * (TILE + TILE_GAP)
+                values = _as_bytes(maps[channel])
+                size = _fitted(values.shape, TILE)
+                canvas.image(values, x, y, size, map_scale, f"channel {channel}")
+                canvas.box(x, y, x + size[0], y + size[1], colour=GREY, width=0.5)
+    caption = (
+        f"For each image the channels of each layer ({2 * columns} at most) whose mean activation "
+        "is highest, each on its own scale from light, little, to dark, much. "
+    )
+    caption += _maps_caption(layers, shown)
+    plot = canvas.figure(36 + ROW * len(rows) - (ROW - IMAGE_SIDE))
+    return Figure("inside_maps", "Feature maps", caption, plot)
+
+
+def _maps_caption(layers: Sequence[Layer], shown: dict[str, list[list[int]]]) -> str:
+    parts = []
+    for layer in (layers[0], *layers[1:][-1:]):
+        channels = [channel for row in shown[layer.name] for channel in row]
+        parts.append(f"the {len(channels)} maps of {layer.title} are of {len(set(channels))}")
+    return f"{listed(parts).capitalize()} different channels."
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[0]} × {shape[1]}"
+
+
+def _fitted(shape: Sequence[int], side: float) -> tuple[float, float]:
+    """Across and down, of an image ``(height, width)`` with square pixels in a square."""
+    pixel = side / max(shape[0], shape[1])
+    return pixel * shape[1], pixel * shape[0]
+
+
+def _as_bytes(values: Tensor) -> np.ndarray:
+    """From the lowest to the highest value, 0 to 255; the lowest is zero if none is negative."""
+    low, high = min(float(values.min()), 0.0), float(values.max())
+    scaled = (values - low) / (high - low if high > low else 1.0) * 255
+    return scaled.round().to(torch.uint8).numpy()
+
+
+def _examples(sample: Dataset, n: int) -> tuple[list[int], list[str]]:
+    """Row numbers, each the first of its class or spread over the target, and their names."""
+    if sample.task == "classification":
+        classes = evenly(shown_classes(sample), n)
+        firsts = [int(torch.nonzero(sample.targets == c)[0]) for c in classes]
+        return firsts, [sample.class_names[c] for c in classes]
+    order = sample.targets[:, 0].argsort(stable=True).tolist()
+    rows = evenly(order, n)
+    return rows, [f"{sample.target_name} {score(float(sample.targets[row, 0]))}" for row in rows]
+
+
+def effective_receptive_fields(
+    network: Network, dataset: Dataset, *, seed: int = 0
+) -> Figure | None:
+    """How much a unit in the middle of each layer's maps answers to each pixel.
+
+    Args:
+        network: any.
+        dataset: its data; gradients are averaged over a sample.
+        seed: of the sample.
+
+    Returns:
+        None where rows are no images, or no layer has maps.
+    """
+    if not is_image(dataset):
+        return None
+    sample = take_sample(dataset, seed, FIELD_ROWS)
+    layers = find_layers(network, sample, MOST_FIELDS, maps=True)
+    if not layers:
+        return None
+    inputs = network.normalise(sample.inputs)
+    found = unit_activations(network, sample.inputs, layers)
+    canvas = Canvas()
+    scale = canvas.scale(SEQUENTIAL, 0, 1)
+    columns = min(len(layers), 4)
+    side = min((CANVAS_WIDTH - 20 * (columns - 1)) / columns, 190.0)
+    size = _fitted(dataset.input_shape[1:], side)
+    sizes = []
+    for i, layer in enumerate(layers):
+        channel = int(most_varying(found[layer.name], 1)[0])
+        field = effective_receptive_field(network.network, inputs, layer.name, channel, SHARE)
+        theory, window = _theory(network, dataset.input_shape, layer.name)
+        sizes.append((layer.title, theory, field.side))
+        left, top = i % columns * (side + 20), 66 + i // columns * (size[1] + 58)
+        canvas.text(f"{layer.title}, channel {channel}", left, top - 27, anchor="left")
+        canvas.text(f"{_size(theory)}; {SHARE:.0%} in {_size((field.side, field.side))}",
+                    left, top - 10, anchor="left", colour=MUTED)
+        values = (field.map / field.map.max().clamp(min=1e-300)).numpy()
+        canvas.image(values, left, top, size, scale, "%{z:.0%} of the largest")
+        canvas.box(left, top, left + size[0], top + size[1], colour=GREY, width=0.7)
+        pixel = size[0] / values.shape[1]
+        for (down, across), colour, dash in (
+            (window, VERMILLION, "solid"),
+            (_square(field.map, field.side), INK, "dot"),
+        ):
+            canvas.box(
+                left + across.start * pixel,
+                top + down.start * pixel,
+                left + across.stop * pixel,
+                top + down.stop * pixel,
+                colour=colour,
+                dash=dash,
+                width=2,
+            )
+    _legend(canvas)
+    rows = -(-len(layers) // columns)
+    return Figure(
+        "inside_receptive_fields",
+        "Receptive fields",
+        _fields_caption(sizes, dataset.input_shape[1:], len(sample)),
+        canvas.figure(66 + rows * (size[1] + 58) - 58),
+    )
+
+
+def _legend(canvas: Canvas) -> None:
+    x = 0.0
+    for text, colour, dash in (
+        ("can be seen, by the layers' windows", VERMILLION, "solid"),
+        (f"smallest square with {SHARE:.0%} of the gradient", INK, "dot"),
+    ):
+        canvas.box(x, 8, x + 26, 8, colour=colour, dash=dash, width=2)
+        canvas.text(text, x + 34, 8, anchor="left")
+        x += 34 + text_width(text) + 32
+
+
+def _theory(
+    network: Network, input_shape: Sequence[int], layer: str
+) -> tuple[tuple[int, int], tuple[slice, slice]]:
+    """The size of what a layer's units see, and for the one in the middle rows and columns."""
+    try:
+        field = receptive_field(network.network, input_shape, layer)
+    except InputError:  # something that the recurrence does not know
+        seen = receptive_field_by_gradient(network.network, input_shape, layer)
+        down, across = torch.nonzero(seen.any(1))[:, 0], torch.nonzero(seen.any(0))[:, 0]
+        window = tuple(slice(int(some[0]), int(some[-1]) + 1) for some in (down, across))
+        return tuple(part.stop - part.start for part in window), window
+    return field.size, field.window(field.centre)
+
+
+def _square(field: Tensor, side: int) -> tuple[slice, slice]:
+    """The rows and columns of the square of that side that holds most."""
+    height, width = field.shape
+    h, w = min(side, height), min(side, width)
+    sums = torch.nn.functional.pad(field.cumsum(0).cumsum(1), (1, 0, 1, 0))
+    boxes = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
+    top, left = divmod(int(boxes.argmax()), boxes.shape[1])
+    return slice(top, top + h), slice(left, left + w)
+
+
+def _fields_caption(
+    sizes: Sequence[tuple[str, tuple[int, int], int]], image: Sequence[int], n_rows: int
+) -> str:
+    text = (
+        f"The mean absolute gradient of the unit in the middle of a channel by each pixel, over "
+        f"{n_rows} images, relative to its largest: what a unit can see, and what it looks at. "
+    )
+    title, theory, side = sizes[-1]
+    text += (
+        f"A unit of {title} can see {_size(theory)} pixels (the image has {_size(image)}), and "
+        f"{SHARE:.0%} of its gradient lies in {_size((side, side))}"
+    )
+    if len(sizes) > 1:
+        title, theory, side = sizes[0]
+        text += f"; for {title} these are {_size(theory)} and {_size((side, side))}"
+    return text + "."

@@ -1,0 +1,339 @@
+"""Figures of hidden units: what they answer to, and which of them are unused."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hw1.analysis.activations import unit_statistics
+from hw1.analysis.figures.canvas import colour_bar, shortened, text_width
+from hw1.analysis.figures.inside_sample import (
+    Layer,
+    counted,
+    evenly,
+    find_layers,
+    listed,
+    most_varying,
+    score,
+    shown_classes,
+    take_sample,
+    unit_activations,
+)
+from hw1.analysis.figures.style import (
+    DIVERGING,
+    INK,
+    SKY,
+    SMALL_SIZE,
+    TEMPLATE,
+    VERMILLION,
+    WIDTH,
+    YELLOW,
+    Figure,
+)
+from hw1.analysis.network import Network
+from hw1.datasets import Dataset
+
+MOST_LAYERS = 8
+MOST_BARS = 24
+MOST_UNITS = 64
+"""Units of a layer that are shown."""
+N_BINS = 10
+"""Of a regression's target; each has the same number of rows."""
+FURTHEST = 3.0
+"""Standard deviations at which the colours end."""
+
+
+def unit_profiles(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure | None:
+    """How the activation of each hidden unit differs between classes, or bins of the target.
+
+    Args:
+        network: any.
+        dataset: its data; a sample of the rows is used.
+        seed: of the sample.
+
+    Returns:
+        None for a network without hidden layers, or a single class.
+    """
+    sample = take_sample(dataset, seed)
+    layers = find_layers(network, sample, MOST_LAYERS)
+    groups, labels = _groups(sample)
+    if not layers or len(labels) < 2:
+        return None
+    rows = np.flatnonzero(groups >= 0)
+    found = unit_activations(network, sample.inputs[rows], layers)
+    profiles = [_profile(found[layer.name], groups[rows], len(labels)) for layer in layers]
+    columns = len(layers) if len(layers) <= 4 else math.ceil(len(layers) / 2)
+    plot = _profile_panels(layers, [len(units) for units, _ in profiles], labels, sample)
+    limit = min(max(max(np.abs(p).max() for _, p in profiles), 0.1), FURTHEST)
+    for i, (units, profile) in enumerate(profiles):
+        plot.add_heatmap(
+            z=profile.round(3).astype(np.float32),
+            coloraxis="coloraxis",
+            hovertext=[
+                [f"{layers[i].unit} {unit}, {label}: {score(z)} SD" for label, z in zip(labels, row, strict=True)]
+                for unit, row in zip(units, profile, strict=True)
+            ],
+            hoverinfo="text",
+            row=i // columns + 1,
+            col=i % columns + 1,
+        )
+    plot.update_layout(
+        coloraxis={
+            "colorscale": [list(step) for step in DIVERGING],
+            "cmin": -limit,
+            "cmax": limit,
+            "colorbar": colour_bar("standard deviations", plot.layout.height),
+        }
+    )
+    what = "class"
+    if sample.task == "regression":
+        what = f"tenth of the rows by {sample.target_name}"
+    caption = (
+        f"How far the mean activation of a unit lies, for each {what}, from its mean over all "
+        "rows, in its standard deviations. Units are sorted by what they answer to most. "
+    )
+    caption += _profile_caption(layers, profiles, np.bincount(groups[rows]), labels, what.split()[0])
+    n_classes = len(sample.class_names)
+    if sample.task == "classification" and len(labels) < n_classes:
+        caption += f" Shown are {len(labels)} of {n_classes} classes."
+    return Figure("inside_profiles", "What the units answer to", caption, plot)
+
+
+def _profile_panels(
+    layers: Sequence[Layer], n_shown: Sequence[int], labels: Sequence[str], sample: Dataset
+) -> go.Figure:
+    """A panel for each layer, without its heatmap."""
+    columns = len(layers) if len(layers) <= 4 else math.ceil(len(layers) / 2)
+    rows = -(-len(layers) // columns)
+    titles = [
+        f"{layer.title}: "
+        f"{counted(n, layer.unit) if n == layer.n_units else f'{n} of {layer.n_units}'}"
+        for layer, n in zip(layers, n_shown, strict=True)
+    ]
+    across = (WIDTH - 120) / columns - 14
+    classes = sample.task == "classification"
+    upright = classes and max(map(text_width, labels)) > across / len(labels) - 4
+    below = 20 + (max(map(text_width, labels)) if upright else 14) + (0 if classes else 22)
+    high = min(max(12 * max(n_shown), 100), 330)
+    gap = below + 26
+    height = rows * high + (rows - 1) * gap
+    plot = make_subplots(
+        rows,
+        columns,
+        specs=[[{} if r * columns + c < len(layers) else None for c in range(columns)]
+               for r in range(rows)],
+        subplot_titles=[shortened(title, across) for title in titles],
+        horizontal_spacing=14 / (WIDTH - 120) if columns > 1 else 0.0,
+        vertical_spacing=gap / height if rows > 1 else 0.0,
+    )
+    ticks = list(range(len(labels))) if classes else _inner_ticks(len(labels))
+    plot.update_xaxes(
+        tickvals=ticks,
+        ticktext=[labels[i] for i in ticks],
+        tickangle=90 if upright else 0,
+        title_text="" if classes else sample.target_name,
+        showgrid=False,
+    )
+    plot.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
+    plot.update_annotations(font={"size": SMALL_SIZE, "color": INK}, yshift=2)
+    plot.update_layout(
+        template=TEMPLATE,
+        width=WIDTH,
+        height=round(height + 34 + below),
+        margin={"l": 24, "r": 96, "t": 34, "b": round(below)},
+    )
+    return plot
+
+
+def _inner_ticks(n: int) -> list[int]:
+    """Three of ``n`` places, none at the end, where a label would meet that of the next panel."""
+    return evenly(range(n)[n // 8 : n - n // 8], 3)
+
+
+def _profile_caption(
+    layers: Sequence[Layer],
+    profiles: Sequence[tuple[np.ndarray, np.ndarray]],
+    counts: np.ndarray,
+    labels: Sequence[str],
+    what: str,
+) -> str:
+    # A unit's variance between the groups, as a share of its variance: eta squared.
+    shares = [float((p**2 @ (counts / counts.sum())).mean()) for _, p in profiles]
+    text = f"The {what} explains {shares[0]:.0%} of a unit's variance in {layers[0].title}"
+    if len(layers) > 1:
+        text += f" and {shares[-1]:.0%} in {layers[-1].title} (mean over the units shown)"
+    best = max(range(len(layers)), key=lambda i: profiles[i][1].max())
+    units, profile = profiles[best]
+    row, column = np.unravel_index(int(profile.argmax()), profile.shape)
+    return text + (
+        f". Furthest from its mean is {layers[best].unit} {units[row]} of {layers[best].title}: "
+        f"{score(float(profile.max()))} for {labels[column]}."
+    )
+
+
+def _groups(sample: Dataset) -> tuple[np.ndarray, list[str]]:
+    """The group of each row, −1 for none, and what the groups are called."""
+    if sample.task == "classification":
+        classes = shown_classes(sample)
+        places = np.full(len(sample.class_names), -1)
+        places[classes] = np.arange(len(classes))
+        return places[sample.targets.numpy()], [sample.class_names[c] for c in classes]
+    target = sample.targets[:, 0].double().numpy()
+    n = min(N_BINS, len(target))
+    ranks = np.argsort(np.argsort(target, kind="stable"), kind="stable")
+    groups = ranks * n // len(target)
+    return groups, [score(float(np.median(target[groups == group]))) for group in range(n)]
+
+
+def _profile(
+    activations: np.ndarray, groups: np.ndarray, n_groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit numbers ``(n,)``, sorted, and the groups' means in standard deviations ``(n, groups)``.
+
+    Args:
+        activations: ``(n_rows, n_units)``.
+        groups: ``(n_rows,)``.
+        n_groups: of which each has a row.
+    """
+    units = most_varying(activations, MOST_UNITS)
+    chosen = activations[:, units]
+    means = np.stack([chosen[groups == group].mean(0) for group in range(n_groups)], 1)
+    spread = chosen.std(0)
+    scale = np.abs(chosen).max(initial=0)
+    varies = spread > 1e-6 * scale
+    # A dead unit answers to nothing.
+    effects = (means - chosen.mean(0)[:, None]) / np.where(varies, spread, np.inf)[:, None]
+    effects = np.nan_to_num(effects)
+    best = np.where(varies, effects.argmax(1), n_groups)
+    order = np.lexsort((-effects.max(1), best))
+    return units[order], effects[order]
+
+
+def unused_units(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure | None:
+    """The share of dead units in each hidden layer, and of activations that are zero.
+
+    Args:
+        network: any.
+        dataset: its data; a sample of the rows is used.
+        seed: of the sample.
+
+    Returns:
+        None for a network without hidden layers, or one of whose units none is dead and none
+        ever zero, and for a single row.
+    """
+    sample = take_sample(dataset, seed)
+    layers = find_layers(network, sample, MOST_BARS)
+    if not layers or len(sample) < 2:
+        return None
+    inputs = network.normalise(sample.inputs)
+    found = unit_statistics(network.network, inputs, [layer.name for layer in layers])
+    dead = np.array([float(found[layer.name].dead_share) for layer in layers])
+    silent = np.array(
+        [float((f.dead & (f.zeros == 1)).double().mean()) for f in found.values()]
+    )
+    sparsity = np.array([f.sparsity for f in found.values()])
+    n_dead = [int(found[layer.name].dead.sum()) for layer in layers]
+    if not dead.any() and not sparsity.any():
+        return None
+    plot = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.12)
+    places = list(range(len(layers)))
+    for name, shares, colour in (
+        ("always zero", silent, VERMILLION),
+        ("always the same, but not zero", dead - silent, YELLOW),
+    ):
+        if not shares.any():
+            continue
+        plot.add_bar(
+            x=shares,
+            y=places,
+            orientation="h",
+            name=name,
+            marker={"color": colour},
+            hovertemplate=f"{name}: %{{x:.1%}} of the units<extra></extra>",
+            row=1,
+            col=1,
+        )
+    plot.add_bar(
+        x=sparsity,
+        y=places,
+        orientation="h",
+        showlegend=False,
+        marker={"color": SKY},
+        text=[f"{share:.0%}" for share in sparsity],
+        textposition="outside",
+        hovertemplate="%{x:.1%} of the activations are zero<extra></extra>",
+        row=1,
+        col=2,
+    )
+    for place, share, n, layer in zip(places, dead, n_dead, layers, strict=True):
+        plot.add_annotation(
+            text=f"{n} of {layer.n_units}",
+            x=share,
+            y=place,
+            xanchor="left",
+            xshift=4,
+            font={"size": SMALL_SIZE},
+            row=1,
+            col=1,
+        )
+    _dress_bars(plot, layers, dead, sparsity)
+    caption = _unused_caption(layers, n_dead, sparsity, len(sample))
+    return Figure("inside_unused", "Dead units and zeros", caption, plot)
+
+
+def _dress_bars(
+    plot: go.Figure, layers: Sequence[Layer], dead: np.ndarray, zeros: np.ndarray
+) -> None:
+    """Axes with room for the labels behind the longest bars."""
+    height = 26 * len(layers)
+    for column, shares, title in (
+        (1, dead, "dead units"),
+        (2, zeros, "activations that are zero"),
+    ):
+        plot.update_xaxes(
+            title_text=f"share of {title}",
+            range=[0, 1.25 * max(shares.max(), 0.04)],
+            tickformat=".0%",
+            nticks=5,
+            row=1,
+            col=column,
+        )
+    plot.update_yaxes(
+        tickvals=list(range(len(layers))),
+        ticktext=[layer.title for layer in layers],
+        range=[len(layers) - 0.4, -0.6],
+        showgrid=False,
+    )
+    plot.update_layout(
+        template=TEMPLATE,
+        barmode="stack",
+        bargap=0.3,
+        width=WIDTH,
+        height=height + 100,
+        legend={"y": 1 + 8 / height},
+        margin={"l": 84, "r": 24, "t": 40, "b": 60},
+    )
+
+
+def _unused_caption(
+    layers: Sequence[Layer], n_dead: Sequence[int], sparsity: np.ndarray, n_rows: int
+) -> str:
+    total = sum(n_dead)
+    worst = [
+        f"{n} of {counted(layer.n_units, layer.unit)} of {layer.title}"
+        for n, layer in sorted(zip(n_dead, layers, strict=True), key=lambda pair: -pair[0])
+        if n
+    ]
+    text = f"A unit is dead if its output is the same for all {n_rows:,} rows looked at. "
+    if total:
+        more = f", and {total - sum(sorted(n_dead)[-3:])} in other layers" * (len(worst) > 3)
+        are = "is" if total == 1 else "are"
+        text += f"{listed(worst[:3])}{more} {are} dead. "
+    else:
+        text += f"None of the {counted(sum(la.n_units for la in layers), 'unit')} is. "
+    if sparsity.max() == 0:
+        return text + "No activation is exactly zero."
+    most = int(sparsity.argmax())
+    return text + f"Most zeros has {layers[most].title}: {sparsity[most]:.0%} of its activations."

@@ -1,0 +1,238 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Regression: from a study to the fitted function
+#
+# A network is to learn a function of one input from noisy points that leave gaps. A **study** tries
+# many networks and training methods, and scores each by cross-validation. This notebook runs it,
+# asks how good its best network really is, and looks inside.
+#
+# With the default study it takes about a minute on two processor cores. All results are stored, so
+# that running the notebook again is quicker.
+
+# %%
+import sys
+
+import pandas as pd
+import plotly.express as px
+import torch
+from IPython.display import Markdown, display
+
+from hw1.analysis import (
+    compare,
+    evaluate,
+    load_best,
+    network_figures,
+    open_study,
+    search_figures,
+    training_figures,
+)
+from hw1.analysis.figures.search import empirical_distribution
+from hw1.analysis.network import predict
+
+pd.options.display.float_format = "{:.4g}".format
+run_study = f'"{sys.executable}" ../run_study.py'
+
+# %% [markdown]
+# For data of your own, such as the CSV files of a course, set `OPTIONS = "--train-csv train.csv
+# --test-csv test.csv --trials 30"`, and give the two studies new names: data belong to a study for
+# good. The fitted function needs data with one input; all else works with any number.
+
+# %% tags=["parameters"]
+DEFINITION = "regression_mlp"  # a study in ../studies: the data, the model, the search space
+STUDY = "regression_mlp-tpe"  # stored under this name
+OTHER = "regression_mlp-random"  # the same search by chance alone
+OPTIONS = "--trials 30"
+REPEATS = 5  # of the cross-validation
+SEEDS = 5  # networks that are trained on all rows and scored on the test rows
+NESTED = None  # (5, 3): repeat the whole search outside each of 5 folds, with 3 folds
+
+# %% [markdown]
+# ## Run the studies
+#
+# The same search twice: by TPE, which tries what resembles the trials that were good, and at
+# random. The commands are those of a terminal. If a study is there already, the command continues
+# it, or says that it is complete.
+
+# %%
+# !{run_study} run {DEFINITION} --sampler tpe --name {STUDY} {OPTIONS}
+
+# %%
+# !{run_study} run {DEFINITION} --sampler random --name {OTHER} {OPTIONS}
+
+# %% [markdown]
+# ## The data
+#
+# The training rows, all that the search has seen. Look for the gaps: there, nothing but the form of
+# the network says what to predict.
+
+# %%
+results = open_study(STUDY)
+other = open_study(OTHER)
+rows = results.dataset.to(torch.device("cpu"))
+display(Markdown(f"{len(rows)} training rows of `{rows.name}`"))
+px.scatter(
+    x=rows.inputs[:, 0].numpy(),
+    y=rows.targets[:, 0].numpy(),
+    labels={"x": "input", "y": "target"},
+    template="simple_white",
+)
+
+# %% [markdown]
+# ## The search
+#
+# - **History**: does the best value still fall at the end? Then more trials would help.
+# - **Learning curves**: bad trials are pruned early. Does the best one end flat, or still falling?
+# - **Importances, slices, contours**: which parameters matter, and where are all trials good? If
+#   the best trials are at the edge of a range, the range is too narrow.
+# - **Distribution**: how rare are good trials?
+
+# %%
+for figure in search_figures(results):
+    display(figure)
+
+# %% [markdown]
+# The best parameters, for each sampler:
+
+# %%
+pd.DataFrame({r.name: r.best_params for r in (results, other)}, dtype=object)
+
+# %% [markdown]
+# ## How good is it really?
+#
+# The value of the best trial is the best of many, each measured with some luck: it is too good.
+# Therefore the best configuration is measured anew, in two ways:
+#
+# - **Cross-validation** on fresh folds, repeated. The number of epochs is fixed beforehand, so that
+#   no fold helps to choose where to stop. But the parameters were chosen on the same rows, so even
+#   this is a little too good. `NESTED` measures without that, and takes many times as long.
+# - **Test rows**, which no search has seen. The network is trained on all training rows, from
+#   several seeds, and each is scored once.
+
+# %%
+evaluation = evaluate(results, n_repeats=REPEATS, n_seeds=SEEDS, nested=NESTED)
+estimates = {"in the search": {"mean": evaluation.value}}
+for name in ("cross_validation", "nested", "test"):
+    if part := getattr(evaluation, name):
+        estimates[name.replace("_", "-")] = vars(part.estimate)
+if evaluation.test:
+    estimates["test, ensemble"] = {"mean": evaluation.test.ensemble}
+pd.DataFrame(estimates).transpose()
+
+# %% [markdown]
+# `low` and `high` are the ends of a 95 % interval of the mean. What does it cover?
+#
+# - **Cross-validation**: other rows of the same source, split in other ways. Scores of folds share
+#   most of their training rows, so that they are no independent measurements. The interval allows
+#   for that (Nadeau and Bengio) and is wider than mean ± 2 std / √n.
+# - **Test**: other seeds, with these training and test rows. It says how much luck is in one
+#   training, and nothing about other test rows.
+# - **Nested**, if you have asked for it: as cross-validation, but for the whole search. What would
+#   a network be worth that is searched for in this way?
+#
+# The two need not agree. In the default data the training targets are noisy and the test targets
+# are clean, and the test rows fill the gaps: the cross-validation measures the noise as well, and
+# no gap.
+#
+# The **ensemble** is the mean of the predictions of all seeds. Its mean squared error is never above
+# the mean of those of its members, as their errors cancel in part.
+#
+# Test rows are for one look at the end. Whoever looks, changes something and looks again is
+# searching on them. Every look is counted:
+
+# %%
+display(Markdown(f"The test rows have been scored **{evaluation.n_tests}** times for this study."))
+
+# %% [markdown]
+# ## Two samplers
+#
+# First the searches: for each value, what share of the completed trials is at most that high?
+# Errors are better when they are low, so the curve further to the left has more good trials. Pruned
+# trials are in neither.
+
+# %%
+empirical_distribution([results.study, other.study])
+
+# %% [markdown]
+# Then the best configuration of each, on the same fresh folds:
+
+# %%
+comparison = compare([results, other], n_repeats=REPEATS)
+display(Markdown(comparison.pairs[0].sentence))
+pd.DataFrame({name: vars(part.estimate) for name, part in comparison.studies.items()}).transpose()
+
+# %% [markdown]
+# The two intervals may overlap and the difference can still be clear: both are scored on the same
+# folds, and the test looks at the differences fold by fold. If it does not tell them apart, that
+# does not show that they are equally good. It means that these rows are too few to say.
+#
+# And it compares two **networks that were found**, not two samplers. One search of each may be
+# luck. To compare samplers, run each with several seeds (`--seed 1 --name regression_mlp-tpe-1`,
+# ...).
+
+# %% [markdown]
+# ## How it trains, and the fitted function
+#
+# The best trial is trained again on the folds of the study.
+#
+# - **Scores by fold**: do the best trials differ more than the folds of one of them?
+# - **The fitted function**: where there are data, the networks of the folds should agree. Where
+#   they do not, as in gaps and at the ends, trust none of them. Where they do, they may still be
+#   wrong together, as they are all of one kind.
+# - **Predictions and truth**: residuals with a pattern are something that the network has missed.
+
+# %%
+for figure in training_figures(results, results.trial()):
+    display(figure)
+
+# %% [markdown]
+# ## Inside the network
+#
+# Now the network of the best trial, trained on all rows.
+#
+# - **Weight histograms**, before and after training: which layers have changed, and how? L1 draws
+#   many weights close to zero, L2 makes the large ones smaller.
+# - **Activation profiles**: what the hidden units put out over the input. In the first layer each
+#   has the shape of the activation function, moved and scaled. In deeper layers they bend more
+#   often. The fitted function is a weighted sum of those of the last layer.
+# - **Dead units** are zero, or the same, for every row: the network does without them.
+
+# %%
+for figure in network_figures(results, results.trial()):
+    display(figure)
+
+# %% [markdown]
+# ## The network itself
+#
+# `load_best` gives the network with its normalisation: inputs and predictions are in the units of
+# the data. It is the one that `evaluate` has scored first.
+
+# %%
+best = load_best(results)
+display(best.configuration)
+display(best.model)
+
+# %% [markdown]
+# Predictions for new inputs. The first and last two are outside of the training rows: there the
+# network goes on in some way, and nothing in the data says that it is right.
+
+# %%
+low, high = rows.inputs.min(), rows.inputs.max()
+new = torch.linspace(low - (high - low) / 2, high + (high - low) / 2, 9)[:, None]
+pd.DataFrame(torch.cat([new, predict(best.model, new)], 1), columns=["input", "prediction"])
+
+# %% [markdown]
+# `export` writes this network to a file, and `predict` uses it without the study:
+#
+# ```sh
+# python run_study.py export regression_mlp-tpe --output network.safetensors
+# python run_study.py predict network.safetensors rows.csv
+# ```

@@ -1,0 +1,525 @@
+"""The figures' numbers are compared with the trials they are made from."""
+
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from conftest import TINY_CLASSIFICATION
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import TrialState, create_trial
+
+from hw1.analysis.figures import search
+from hw1.analysis.figures.search import (
+    contour,
+    empirical_distribution,
+    history,
+    importances,
+    intermediate_values,
+    parallel_coordinates,
+    rank,
+    search_figures,
+    slices,
+    timeline,
+)
+from hw1.analysis.figures.search_trials import Parameter, Values
+from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.svg import to_svg
+from hw1.errors import InputError
+from hw1.search import SAMPLERS, make_sampler
+from hw1.storage import Storage
+from hw1.study import Study
+
+MakeStudy = Callable[..., Study]
+START = datetime(2026, 1, 1, 12)
+SPACE: dict[str, BaseDistribution] = {
+    "lr": FloatDistribution(1e-4, 1e-1, log=True),
+    "optimizer": CategoricalDistribution(["sgd", "adam", None]),
+    "batch_norm": CategoricalDistribution([False, True]),
+    "depth": IntDistribution(1, 4),
+    "width": IntDistribution(8, 512, log=True),
+    "dropout": FloatDistribution(0, 0.5),
+    "momentum": FloatDistribution(0.5, 0.95),
+    "batch_size": CategoricalDistribution([16, 32]),
+}
+
+
+def add(
+    study: Study,
+    value: float | None = None,
+    curve: list[float] | None = None,
+    state: TrialState = TrialState.COMPLETE,
+    params: dict[str, Any] | None = None,
+    **attributes: Any,
+) -> None:
+    """Add a trial of 90 seconds that begins a minute after the one before."""
+    trial = create_trial(
+        state=state,
+        value=value,
+        params=params or {},
+        distributions={name: SPACE[name] for name in params or {}},
+        intermediate_values=dict(enumerate(curve or [], 1)),
+        user_attrs=attributes,
+    )
+    trial.datetime_start = START + timedelta(minutes=len(study.trials()))
+    if state.is_finished():
+        trial.datetime_complete = trial.datetime_start + timedelta(seconds=90)
+    study.optuna_study.add_trial(trial)
+
+
+def draw(study: Study, n: int, value: Callable[[dict[str, Any]], float], seed: int = 0) -> None:
+    """Add completed trials of random parameters, one of them conditional."""
+    rng = np.random.default_rng(seed)
+    for _ in range(n):
+        params: dict[str, Any] = {
+            "lr": float(10 ** rng.uniform(-4, -1)),
+            "optimizer": ["sgd", "adam", None][rng.integers(3)],
+            "batch_norm": bool(rng.integers(2)),
+            "depth": int(rng.integers(1, 5)),
+            "width": int(8 * 64 ** rng.random()),
+            "dropout": float(0.5 * rng.random()),
+            "batch_size": [16, 32][rng.integers(2)],
+        }
+        if params["optimizer"] == "sgd":
+            params["momentum"] = float(rng.uniform(0.5, 0.95))
+        add(study, value(params), [value(params) + 1, value(params)], params=params, std=0.1)
+
+
+def error(params: dict[str, Any]) -> float:
+    return 0.2 + (math.log10(params["lr"]) + 2) ** 2 + (params["optimizer"] != "adam")
+
+
+@pytest.fixture
+def mixed(make_study: MakeStudy) -> Study:
+    """Seven trials: three completed, one pruned, one failed, one lost, one refused."""
+    study = make_study()
+    add(study, 2.0, [4.0, 2.0], std=0.5)
+    add(study, None, [9.0, 5.0, 6.0], TrialState.PRUNED)
+    add(study, 3.0, [3.5, 3.0, 3.2], std=0.25)
+    add(study, None, [], TrialState.FAIL, failure="out of memory")
+    add(study, 1.0, [2.5, 1.0, 1.5], std=0.125)
+    add(study, None, [], TrialState.FAIL)
+    add(study, None, [], TrialState.PRUNED, refused="it pools its last pixel away")
+    return study
+
+
+def traces(figure: Figure | None) -> dict[str, Any]:
+    assert figure is not None
+    return {trace.name: trace for trace in figure.plot.data}
+
+
+def test_the_history_has_the_values_by_state(mixed: Study) -> None:
+    figure = history(mixed)
+    found = traces(figure)
+    assert list(found["completed"].x) == [0, 2, 4]
+    assert list(found["completed"].y) == [2.0, 3.0, 1.0]
+    pruned = found["pruned, at its best epoch"]
+    assert (list(pruned.x), list(pruned.y)) == ([1], [5.0])
+    best = found["best so far"]
+    assert (best.line.shape, list(best.x), list(best.y)) == ("hv", [0, 2, 4, 6], [2, 2, 1, 1])
+    assert [list(found[name].x) for name in ("out of memory", "interrupted", "refused")] == [
+        [3],
+        [5],
+        [6],
+    ]
+    assert figure is not None
+    axis = figure.plot.layout.yaxis
+    assert axis.title.text == "mean squared error (fold mean, lower is better)"
+    assert "trial 4 with 1 ± 0.125" in figure.caption
+    assert "3 completed, 1 pruned, 1 failed, 1 interrupted and 1 refused" in figure.caption
+
+
+def test_higher_is_better_for_accuracy(make_study: MakeStudy) -> None:
+    study = make_study(TINY_CLASSIFICATION)
+    for value in (0.5, 0.9, 0.7):
+        add(study, value, [value - 0.1, value], params={"lr": value / 10})
+    add(study, None, [0.3, 0.4, 0.2], TrialState.PRUNED)
+    found = traces(history(study))
+    assert list(found["best so far"].y) == [0.5, 0.9, 0.9, 0.9]
+    assert list(found["pruned, at its best epoch"].y) == [0.4]
+    figure = history(study)
+    assert figure is not None
+    assert figure.plot.layout.yaxis.title.text == "accuracy (fold mean, higher is better)"
+    assert "best (trial 1)" in traces(intermediate_values(study))
+
+
+def test_what_is_far_out_is_drawn_at_the_edge(make_study: MakeStudy) -> None:
+    study = make_study()
+    for value in [1.0, 1.1, 1.2, 1.3, 1.4, 1e9]:
+        add(study, value, [value])
+    figure = history(study)
+    shown = traces(figure)["completed"]
+    assert list(shown.y[:5]) == [1.0, 1.1, 1.2, 1.3, 1.4]
+    assert 100 < shown.y[5] < 1e9
+    assert list(shown.marker.symbol) == ["circle"] * 5 + ["triangle-up"]
+    assert figure is not None
+    assert "1 trial is far worse" in figure.caption
+    assert figure.plot.layout.yaxis.type == "log"
+
+
+def test_the_curves(mixed: Study) -> None:
+    figure = intermediate_values(mixed)
+    found = traces(figure)
+    np.testing.assert_array_equal(found["pruned"].x, [1, 2, 3, np.nan])
+    np.testing.assert_array_equal(found["pruned"].y, [9, 5, 6, np.nan])
+    np.testing.assert_array_equal(found["completed"].y, [4, 2, np.nan, 3.5, 3, 3.2, np.nan])
+    assert found["completed"].customdata.tolist() == [0, 0, 0, 2, 2, 2, 2]
+    np.testing.assert_array_equal(found["best (trial 4)"].y[:3], [2.5, 1, 1.5])
+    (diamond,) = [t for t in found.values() if t.mode == "markers"]
+    assert (list(diamond.x), list(diamond.y)) == ([2], [1.0])
+    assert figure is not None
+    assert "trial 4, reached 1 in epoch 2 of 3" in figure.caption
+
+
+def test_of_very_many_curves_some_are_left_out_but_not_the_best(
+    make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "N_CURVES", 8)
+    study = make_study()
+    for i in range(18):
+        add(study, 1.0 + i, [9.0, 1.0 + i])
+    add(study, 0.5, [9.0, 0.5])
+    figure = intermediate_values(study)
+    found = traces(figure)
+    assert len(found["completed"].x) == 3 * 6
+    assert "best (trial 18)" in found
+    assert figure is not None
+    assert "12 curves, evenly chosen, are left out" in figure.caption
+
+
+def test_importances_are_optunas(make_study: MakeStudy) -> None:
+    study = make_study()
+    draw(study, 40, error)
+    figure = importances(study)
+    assert figure is not None
+    (bars,) = figure.plot.data
+    expected = optuna.importance.get_param_importances(study.optuna_study)
+    shares = dict(zip(bars.y, bars.x, strict=True))
+    assert set(shares) == {name.replace("_", " ") for name in SPACE}
+    for name, share in expected.items():
+        assert shares[name.replace("_", " ")] == pytest.approx(share)
+    assert list(bars.x) == sorted(bars.x, reverse=True)
+    assert sum(bars.x) == pytest.approx(1)
+    assert "lr" in bars.y[:2] and "optimizer" in bars.y[:3]
+    again = importances(study)
+    assert again is not None
+    assert again.plot.to_json() == figure.plot.to_json()
+
+
+def test_a_parameter_that_never_varies_is_left_out(make_study: MakeStudy) -> None:
+    study = make_study()
+    for i in range(8):
+        params = {"lr": 10.0 ** (-1 - i / 4), "dropout": 0.05 * i, "depth": 2}
+        add(study, float(i), [1.0, 2.0], params=params)
+    figure = importances(study)
+    assert figure is not None
+    assert set(figure.plot.data[0].y) == {"lr", "dropout"}
+
+
+def test_slices_have_the_parameters_of_the_trials(make_study: MakeStudy) -> None:
+    study = make_study()
+    draw(study, 30, error)
+    figure = slices(study)
+    assert figure is not None
+    plot = figure.plot
+    panels = {axis.title.text: axis for axis in plot.select_xaxes()}
+    assert len(panels) == 6  # of eight
+    names = {trace.xaxis: trace for trace in plot.data if trace.marker.symbol != "diamond"}
+    for label, axis in panels.items():
+        trace = names[axis.plotly_name.replace("axis", "")]
+        name = label.replace(" ", "_")
+        having = [trial for trial in study.trials() if name in trial.params]
+        values = [trial.params[name] for trial in having]
+        distribution = SPACE[name]
+        if isinstance(distribution, CategoricalDistribution):
+            places = [distribution.choices.index(value) for value in values]
+            np.testing.assert_allclose(trace.x, places, atol=0.21)
+            assert list(axis.ticktext) == [str(choice) for choice in distribution.choices]
+        else:
+            np.testing.assert_allclose(trace.x, values, atol=0.21 if name == "depth" else 0)
+            assert (axis.type == "log") == bool(distribution.log)  # type: ignore[attr-defined]
+        np.testing.assert_allclose(trace.y, [trial.values[0] for trial in having])
+        assert list(trace.marker.color) == [trial.number for trial in having]
+    best = study.best_trial()
+    diamonds = [trace for trace in plot.data if trace.marker.symbol == "diamond"]
+    assert {trace.y[0] for trace in diamonds} == {best.values[0]}
+    assert "6 most important of 8 parameters" in figure.caption
+
+
+def test_the_smoothed_value_of_categories_is_their_mean(make_study: MakeStudy) -> None:
+    study = make_study()
+    values: dict[tuple[Any, Any], list[float]] = {}
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        params = {
+            "optimizer": ["sgd", "adam", None][rng.integers(3)],
+            "batch_norm": bool(rng.integers(2)),
+        }
+        value = float(rng.uniform(1, 2))
+        values.setdefault((params["optimizer"], params["batch_norm"]), []).append(value)
+        add(study, value, [value], params=params)
+    figure = contour(study)
+    assert figure is not None
+    surface = figure.plot.data[0]
+    assert surface.type == "heatmap"
+    layout = figure.plot.layout
+    x, y = (axis.title.text.replace(" ", "_") for axis in (layout.xaxis, layout.yaxis))
+    for i, first in enumerate(SPACE[x].choices):  # type: ignore[attr-defined]
+        for j, second in enumerate(SPACE[y].choices):  # type: ignore[attr-defined]
+            key = (first, second) if x == "optimizer" else (second, first)
+            assert surface.z[j][i] == pytest.approx(np.mean(values[key]), rel=0.05)
+
+
+def test_the_smoothed_value_of_numbers_stays_among_those_nearby(make_study: MakeStudy) -> None:
+    study = make_study()
+    rng = np.random.default_rng(2)
+    for _ in range(60):
+        dropout, lr = float(rng.uniform(0, 0.25)), float(10 ** rng.uniform(-4, -1))
+        add(study, 1 + dropout, [1.0], params={"dropout": dropout, "lr": lr})
+    figure = contour(study)
+    assert figure is not None
+    surface = figure.plot.data[0]
+    assert surface.type == "contour"
+    z = np.array(surface.z)
+    across = figure.plot.layout.xaxis.title.text == "dropout"
+    z = z if across else z.T
+    dropouts = surface.x if across else surface.y
+    near, far = np.asarray(dropouts) <= 0.25, np.asarray(dropouts) > 0.4
+    assert np.isnan(z[:, far]).all()  # no trial is near
+    smooth = np.nanmean(z[:, near], axis=0)
+    assert (np.diff(smooth) > 0).all()
+    assert 1 <= np.nanmin(z) < 1.06 and 1.19 < np.nanmax(z) <= 1.25
+
+
+def test_ranks(make_study: MakeStudy) -> None:
+    study = make_study(TINY_CLASSIFICATION)
+    values = [0.5, 0.9, 0.7, 0.8, 0.6]
+    for i, value in enumerate(values):
+        add(study, value, [value], params={"lr": 10.0 ** (-1 - i / 2), "dropout": 0.1 * i})
+    figure = rank(study)
+    assert figure is not None
+    (points,) = figure.plot.data
+    by_dropout = points.x if figure.plot.layout.xaxis.title.text == "dropout" else points.y
+    trials = np.round(10 * np.asarray(by_dropout)).astype(int).tolist()
+    ranks = dict(zip(trials, points.marker.color, strict=True))
+    assert ranks == {1: 0.0, 3: 0.25, 2: 0.5, 4: 0.75, 0: 1.0}
+
+
+def test_parallel_coordinates(make_study: MakeStudy) -> None:
+    study = make_study()
+    draw(study, 25, error)
+    figure = parallel_coordinates(study)
+    assert figure is not None
+    (trace,) = figure.plot.data
+    labels = [dimension.label for dimension in trace.dimensions]
+    assert labels[-1] == "mean squared error"
+    assert len(labels) == 7
+    assert "momentum" not in labels  # not all trials have it
+    trials = sorted(study.trials(), key=lambda trial: -trial.values[0])
+    for dimension in trace.dimensions[:-1]:
+        name = dimension.label.replace(" ", "_")
+        distribution = SPACE[name]
+        values = [trial.params[name] for trial in trials]
+        if isinstance(distribution, CategoricalDistribution):
+            n = len(distribution.choices) - 1
+            expected = [distribution.choices.index(value) / n for value in values]
+        else:
+            low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
+            if distribution.log:  # type: ignore[attr-defined]
+                low, high, values = math.log(low), math.log(high), np.log(values).tolist()
+            expected = [(value - low) / (high - low) for value in values]
+        np.testing.assert_allclose(dimension["values"], expected, atol=1e-9)
+    assert f"trial {study.best_trial().number}, has" in figure.caption
+
+
+def test_the_distribution_of_one_study_and_of_two(make_study: MakeStudy) -> None:
+    first, second = make_study(), make_study(name="other")
+    for value in (3.0, 1.0, 2.0, 2.0):
+        add(first, value, [value])
+    for value in (4.0, 5.0):
+        add(second, value, [value])
+    figure = empirical_distribution([first, second])
+    found = traces(figure)
+    assert list(found) == ["tiny", "other"]
+    line = found["tiny"]
+    assert line.line.shape == "hv"
+    for value, share in ((0.99, 0), (1.5, 0.25), (2.5, 0.75), (3.5, 1)):
+        before = np.asarray(line.x) <= value
+        assert (np.asarray(line.y)[before][-1] if before.any() else 0) == share
+    assert figure is not None
+    assert "2 in tiny and 4.5 in other" in figure.caption
+    third = make_study(TINY_CLASSIFICATION, "third")
+    with pytest.raises(InputError, match="different metrics"):
+        empirical_distribution([first, third])
+
+
+def test_the_timeline(mixed: Study) -> None:
+    figure = timeline(mixed)
+    found = traces(figure)
+    completed = found["completed"]
+    assert list(completed.y) == [0, 2, 4]
+    assert completed.base.tolist() == pytest.approx([0, 2, 4])
+    assert completed.x.tolist() == pytest.approx([1.5, 1.5, 1.5])
+    assert set(found) == {"completed", "pruned", "out of memory", "interrupted", "refused"}
+    assert figure is not None
+    assert figure.plot.layout.xaxis.title.text == "minutes since the first trial began"
+    assert "0:07:30" in figure.caption
+
+
+def empty(study: Study) -> None:
+    pass
+
+
+def one_trial(study: Study) -> None:
+    add(study, 1.0, [1.0], params={"lr": 0.01})
+
+
+def only_pruned(study: Study) -> None:
+    for i in range(4):
+        add(study, None, [1.0 + i], TrialState.PRUNED, params={"lr": 0.01 * (i + 1)})
+
+
+def only_failed(study: Study) -> None:
+    add(study, None, [], TrialState.FAIL, params={"lr": 0.01}, failure="boom")
+    add(study, None, [], TrialState.RUNNING, params={"lr": 0.02})
+    add(study, None, [], TrialState.WAITING)
+
+
+def one_parameter(study: Study) -> None:
+    for i in range(8):
+        add(study, 1.0 + i, [2.0 + i, 1.0 + i], params={"lr": 0.01 * (i + 1), "depth": 2})
+
+
+def all_the_same(study: Study) -> None:
+    for _ in range(6):
+        add(study, 1.0, [1.0, 1.0], params={"lr": 0.01, "optimizer": None})
+
+
+def equal_values(study: Study) -> None:
+    draw(study, 8, lambda params: 0.0)
+
+
+def not_finite(study: Study) -> None:
+    draw(study, 6, error)
+    add(study, math.inf, [math.nan, math.inf], params={"lr": 0.01})
+    add(study, None, [math.nan], TrialState.PRUNED, params={"lr": 0.01})
+
+
+def by_plain_optuna(study: Study) -> None:
+    add(study, 1.0)
+    add(study, 2.0)
+
+
+BASIC = {"search_history", "search_timeline"}
+SOME = BASIC | {"search_curves", "search_distribution"}
+ALONE = SOME | {"search_slices", "search_parallel"}
+ALL = ALONE | {"search_importances", "search_contour", "search_rank"}
+
+
+@pytest.mark.parametrize(
+    ("fill", "names"),
+    [
+        (empty, set()),
+        (one_trial, BASIC),
+        (only_pruned, {"search_timeline"}),
+        (only_failed, {"search_timeline"}),
+        (one_parameter, ALONE),
+        (all_the_same, SOME),
+        (equal_values, ALL),
+        (not_finite, ALL),
+        (by_plain_optuna, BASIC | {"search_distribution"}),
+    ],
+)
+def test_what_a_study_is_too_small_for_is_left_out(
+    fill: Callable[[Study], None], names: set[str], make_study: MakeStudy
+) -> None:
+    study = make_study()
+    fill(study)
+    found = search_figures(study)
+    assert {figure.name for figure in found} == names
+    for figure in found:
+        assert figure.caption.endswith(".")
+        assert "nan" not in figure.caption
+        assert "<svg" in to_svg(figure.plot, figure.title)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_trials_of_every_sampler_can_be_drawn(sampler: str, make_study: MakeStudy) -> None:
+    study = make_study()
+
+    def objective(trial: optuna.Trial) -> float:
+        params: dict[str, Any] = {
+            "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
+            "optimizer": trial.suggest_categorical("optimizer", ["sgd", "adam", None]),
+            "batch_norm": trial.suggest_categorical("batch_norm", [False, True]),
+            "depth": trial.suggest_int("depth", 1, 4),
+            "width": trial.suggest_int("width", 8, 512, log=True),
+        }
+        if params["optimizer"] == "sgd":
+            trial.suggest_float("momentum", 0.5, 0.95)
+        for epoch in (1, 2):
+            trial.report(error(params), epoch)
+        if trial.number % 5 == 4:
+            raise optuna.TrialPruned
+        return error(params)
+
+    for number in range(12):
+        study.optuna_study.sampler = make_sampler(sampler, 0, number)
+        study.optuna_study.optimize(objective, n_trials=1)
+    found = search_figures(study)
+    assert {figure.name for figure in found} == ALL
+
+
+def test_a_study_that_hw1_has_run(analysed_url: str) -> None:
+    study = Study(Storage(analysed_url, create=False), "classification-tpe")
+    figures = {figure.name: figure for figure in search_figures(study)}
+    completed = [t for t in study.trials() if t.state == TrialState.COMPLETE]
+    drawn = traces(figures["search_history"])["completed"]
+    assert list(drawn.y) == [trial.values[0] for trial in completed]
+    best = study.best_trial()
+    assert f"trial {best.number} with" in figures["search_history"].caption
+    scores = np.array(best.user_attrs["fold_scores"])
+    assert f"± {scores.std(ddof=1):.4g}" in figures["search_history"].caption
+    curve = traces(figures["search_curves"])[f"best (trial {best.number})"]
+    reports = [best.intermediate_values[epoch] for epoch in sorted(best.intermediate_values)]
+    np.testing.assert_array_equal(curve.y[: len(reports)], reports)
+
+
+POSITIVE = st.floats(1e-100, 1e100)
+VALUES = (
+    POSITIVE | POSITIVE.map(lambda x: -x) | st.sampled_from([0.0, math.nan, math.inf, -math.inf])
+)
+
+
+@given(st.lists(VALUES, max_size=30), st.booleans(), st.booleans())
+def test_an_axis_for_any_values(values: list[float], maximize: bool, colours: bool) -> None:
+    scale = Values.of(values, maximize, colours=colours)
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return
+    inside = scale.within(finite)
+    assert (inside >= scale.low).all() and (inside <= scale.high).all()
+    # The best is always shown as it is.
+    best = max(finite) if maximize else min(finite)
+    assert best == (scale.high if maximize else scale.low)
+    low, high = scale.axis()["range"]
+    ends = np.log10([scale.low, scale.high]) if scale.log else [scale.low, scale.high]
+    assert low < ends[0] <= ends[1] < high
+    assert scale.ends[0] < scale.ends[1]
+
+
+@given(st.sampled_from(["lr", "optimizer", "depth", "width", "dropout"]), st.floats(0, 1))
+def test_places_along_a_parameter_and_back(name: str, place: float) -> None:
+    parameter = Parameter.of(name, [SPACE[name]])
+    assert parameter.unit(parameter.at(place)) == pytest.approx(place, abs=1e-9)
+    assert parameter.unit([parameter.low, parameter.high]).tolist() == pytest.approx([0, 1])

@@ -1,0 +1,77 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hw1.analysis.figures.ticks import format_tick, linear_ticks, log_axis, log_ticks
+
+NUMBERS = st.floats(-1e6, 1e6)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted", "ticks"),
+    [
+        (0, 10, 6, [0, 2, 4, 6, 8, 10]),
+        (0, 10, 11, list(range(11))),
+        (-1, 1, 5, [-1, -0.5, 0, 0.5, 1]),
+        (0.13, 0.31, 4, [0.15, 0.2, 0.25, 0.3]),
+        (97, 103, 3, [98, 100, 102]),
+        (5, 5, 4, [5]),
+    ],
+)
+def test_linear_ticks(low: float, high: float, wanted: int, ticks: list[float]) -> None:
+    assert linear_ticks(low, high, wanted) == pytest.approx(ticks)
+
+
+@given(NUMBERS, st.floats(1e-3, 1e6), st.integers(2, 20))
+def test_linear_ticks_are_even_within_and_not_too_many(low: float, span: float, n: int) -> None:
+    ticks = linear_ticks(low, low + span, n)
+    slack = 1e-6 * span + 1e-9 * abs(low)
+    assert 2 <= len(ticks) <= max(n, 5)
+    assert low - slack <= ticks[0] < ticks[-1] <= low + span + slack
+    step = ticks[1] - ticks[0]
+    mantissa = step / 10 ** math.floor(math.log10(step) + 1e-9)
+    assert min(abs(mantissa - m) for m in (1, 2, 5, 10)) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted", "ticks"),
+    [
+        (1, 1000, 4, [1, 10, 100, 1000]),
+        (1e-8, 1, 4, [1e-8, 1e-6, 1e-4, 1e-2, 1]),
+        (0.5, 30, 6, [0.5, 1, 2, 5, 10, 20]),
+        (0.5, 30, 3, [1, 3, 10, 30]),
+        (0.21, 0.39, 4, [0.25, 0.3, 0.35]),
+    ],
+)
+def test_log_ticks(low: float, high: float, wanted: int, ticks: list[float]) -> None:
+    assert log_ticks(low, high, wanted) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [
+        (0, 0.1, "0"),
+        (0.5, 0.25, "0.50"),
+        (-2, 1, "−2"),
+        (12345, 5, "12,345"),
+        (0.30000000000000004, 0.1, "0.3"),
+        (1.5e7, 5e6, "1.5×10⁷"),
+        (1e-4, None, "10⁻⁴"),
+        (0.02, None, "0.02"),
+        (1000, None, "1,000"),
+    ],
+)
+def test_format_tick(value: float, step: float | None, text: str) -> None:
+    assert format_tick(value, step) == text
+
+
+@given(st.floats(1e-9, 1e6), st.floats(1, 1e9), st.integers(2, 9))
+def test_a_log_axis_holds_its_ends_and_labels_its_ticks(low: float, ratio: float, n: int) -> None:
+    high = low * ratio
+    axis = log_axis(low, high, n)
+    left, right = axis["range"]
+    assert left < math.log10(low) <= math.log10(high) < right
+    assert len(axis["tickvals"]) == len(axis["ticktext"])
+    assert all(left <= math.log10(tick) <= right for tick in axis["tickvals"])
