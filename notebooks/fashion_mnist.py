@@ -29,11 +29,11 @@ from hw1.analysis import (
     compare,
     evaluate,
     load_best,
-    network_figures,
     open_study,
     search_figures,
     training_figures,
 )
+from hw1.analysis.figures.inside import inside_figures
 from hw1.analysis.network import predict
 
 pd.options.display.float_format = "{:.4g}".format
@@ -121,7 +121,7 @@ pd.DataFrame(estimates).transpose()
 # searching on them. Every look is counted:
 
 # %%
-display(Markdown(f"The test rows have been scored **{evaluation.n_tests}** times for this study."))
+display(Markdown(f"Looks at the test rows, with this study: **{evaluation.n_tests}**"))
 
 # %% [markdown]
 # ## Do convolutions help?
@@ -153,33 +153,10 @@ for figure in training_figures(results, results.trial()):
     display(figure)
 
 # %% [markdown]
-# ## Inside the network
-#
-# Now the network of the best trial, trained on all rows.
-#
-# - **Weight histograms**, before and after training: which layers have changed, and how?
-# - **Filters** of the first layer: edges and spots of several directions. Noise like before the
-#   training is a filter that has not learnt.
-# - **Receptive fields**: the part of the image that a unit can see. It grows with each layer. The
-#   effective field, that of the pixels which matter, is smaller than the theoretical one.
-# - **Feature maps**: what a layer makes of one image. First layers keep its outlines; deeper ones
-#   answer to parts, and few units answer at all.
-# - **Activations by class**: units of deeper layers prefer some classes. **Dead units** are the
-#   same for every row.
-# - **Activation maximisation**: an image made up to excite one unit or class. It shows what the
-#   network looks for, and that is not a picture of the class: the network needs only what tells
-#   classes apart.
-# - **Saliency**: the pixels that the output depends on most, for some images.
-
-# %%
-for figure in network_figures(results, results.trial()):
-    display(figure)
-
-# %% [markdown]
 # ## The network itself
 #
-# `load_best` gives the network with its normalisation: it takes the pixels as they are, and gives
-# logits. It is the one that `evaluate` has scored first.
+# `load_best` trains the best configuration on all rows. The network comes with its normalisation:
+# it takes pixels as they are, and gives logits. It is the one that `evaluate` scored first.
 
 # %%
 best = load_best(results)
@@ -194,7 +171,10 @@ display(best.model)
 test = results.test_rows()
 images, names = test.inputs[:5], test.class_names
 probability, predicted = predict(best.model, images).softmax(1).max(1)
-display(px.imshow(images[:, 0].numpy(), facet_col=0, color_continuous_scale="gray", height=240))
+picture = px.imshow(
+    images[:, 0].numpy(), facet_col=0, labels={"facet_col": "image"}, color_continuous_scale="gray"
+)
+display(picture.update_layout(height=240, coloraxis_showscale=False))
 pd.DataFrame(
     {
         "true": [names[i] for i in test.targets[:5]],
@@ -204,6 +184,86 @@ pd.DataFrame(
 )
 
 # %% [markdown]
+# ## Inside the network
+#
+# Each figure has a name; one that makes no sense for a network is not made, and its cell shows
+# nothing.
+
+# %%
+made = inside_figures(best.model, best.initial, results.dataset, seed=results.settings.seed)
+inside = {figure.name: figure for figure in made}
+list(inside)
+
+# %% [markdown]
+# **Weight histograms**, before and after training: which layers have changed, and how? L1 draws
+# many weights close to zero, L2 makes the large ones smaller.
+
+# %%
+inside.get("inside_weights")
+
+# %% [markdown]
+# **Filters** of the first layer. One hopes for edges and spots of several directions. Filters that
+# look like noise have changed little since they were drawn: is the histogram of this layer the same
+# before and after? More epochs or a higher learning rate may help.
+
+# %%
+inside.get("inside_first_layer")
+
+# %% [markdown]
+# **Activation profiles**: what the units answer to, class by class. In the first layers most
+# channels tell little more than bright images from dark ones. In deeper layers groups of units
+# belong to a class, or to a few that look alike.
+
+# %%
+inside.get("inside_profiles")
+
+# %% [markdown]
+# **Dead units** put out the same for every row, and the network does without them. Many of them may
+# mean that the learning rate was too high, or that a narrower network would do.
+
+# %%
+inside.get("inside_unused")
+
+# %% [markdown]
+# **Feature maps**: what the channels of a layer make of an image. Those of the first layers show
+# its surface and its outlines. Deeper ones are coarse: they say where something is, no longer how
+# it looks.
+
+# %%
+inside.get("inside_maps")
+
+# %% [markdown]
+# **Receptive fields**: the pixels that a unit in the middle can see. The orange square follows from
+# the sizes of kernels and poolings, and grows with each layer. The colour is measured: how much the
+# unit depends on each pixel. The most important pixels are often in the middle, from where more
+# paths lead to the unit than from the edge.
+
+# %%
+inside.get("inside_receptive_fields")
+
+# %% [markdown]
+# **Activation maximisation**: images made up to excite a class or a hidden unit as much as can be.
+# They are no pictures of the class: the network needs only what tells classes apart. Hidden units
+# of early layers like stripes and textures, those of late ones parts. A pattern whose score
+# collapses when it is shifted by a pixel would be noise that only this network sees.
+
+# %%
+inside.get("inside_maximized_outputs")
+
+# %%
+inside.get("inside_maximized_units")
+
+# %% [markdown]
+# **Saliency**: the pixels on which a prediction rests. There are two methods, as neither is the
+# truth: one asks how sensitive the output is to a pixel, the other what the pixel adds to it. Maps
+# like noise say little; trust more what both show.
+
+# %%
+inside.get("inside_saliency")
+
+# %% [markdown]
+# ## Elsewhere
+#
 # `export` writes this network to a file, and `predict` uses it without the study, on an image or a
 # folder of images:
 #

@@ -15,8 +15,8 @@
 # many networks and training methods, and scores each by cross-validation. This notebook runs it,
 # asks how good its best network really is, and looks inside.
 #
-# With the default study it takes about a minute on two processor cores. All results are stored, so
-# that running the notebook again is quicker.
+# With the default study it takes less than a minute on two processor cores. All results are stored,
+# so that running the notebook again is quicker.
 
 # %%
 import sys
@@ -30,11 +30,11 @@ from hw1.analysis import (
     compare,
     evaluate,
     load_best,
-    network_figures,
     open_study,
     search_figures,
     training_figures,
 )
+from hw1.analysis.figures.inside import inside_figures
 from hw1.analysis.figures.search import empirical_distribution
 from hw1.analysis.network import predict
 
@@ -142,14 +142,14 @@ pd.DataFrame(estimates).transpose()
 # are clean, and the test rows fill the gaps: the cross-validation measures the noise as well, and
 # no gap.
 #
-# The **ensemble** is the mean of the predictions of all seeds. Its mean squared error is never above
-# the mean of those of its members, as their errors cancel in part.
+# The **ensemble** is the mean of the predictions of all seeds. Its mean squared error is never
+# above the mean of those of its members, as their errors cancel in part.
 #
 # Test rows are for one look at the end. Whoever looks, changes something and looks again is
 # searching on them. Every look is counted:
 
 # %%
-display(Markdown(f"The test rows have been scored **{evaluation.n_tests}** times for this study."))
+display(Markdown(f"Looks at the test rows, with this study: **{evaluation.n_tests}**"))
 
 # %% [markdown]
 # ## Two samplers
@@ -186,7 +186,7 @@ pd.DataFrame({name: vars(part.estimate) for name, part in comparison.studies.ite
 # - **Scores by fold**: do the best trials differ more than the folds of one of them?
 # - **The fitted function**: where there are data, the networks of the folds should agree. Where
 #   they do not, as in gaps and at the ends, trust none of them. Where they do, they may still be
-#   wrong together, as they are all of one kind.
+#   wrong together, as they are all of one kind: are the test rows in the gaps within their range?
 # - **Predictions and truth**: residuals with a pattern are something that the network has missed.
 
 # %%
@@ -194,26 +194,10 @@ for figure in training_figures(results, results.trial()):
     display(figure)
 
 # %% [markdown]
-# ## Inside the network
-#
-# Now the network of the best trial, trained on all rows.
-#
-# - **Weight histograms**, before and after training: which layers have changed, and how? L1 draws
-#   many weights close to zero, L2 makes the large ones smaller.
-# - **Activation profiles**: what the hidden units put out over the input. In the first layer each
-#   has the shape of the activation function, moved and scaled. In deeper layers they bend more
-#   often. The fitted function is a weighted sum of those of the last layer.
-# - **Dead units** are zero, or the same, for every row: the network does without them.
-
-# %%
-for figure in network_figures(results, results.trial()):
-    display(figure)
-
-# %% [markdown]
 # ## The network itself
 #
-# `load_best` gives the network with its normalisation: inputs and predictions are in the units of
-# the data. It is the one that `evaluate` has scored first.
+# `load_best` trains the best configuration on all rows. The network comes with its normalisation:
+# inputs and predictions are in the units of the data. It is the one that `evaluate` scored first.
 
 # %%
 best = load_best(results)
@@ -230,6 +214,45 @@ new = torch.linspace(low - (high - low) / 2, high + (high - low) / 2, 9)[:, None
 pd.DataFrame(torch.cat([new, predict(best.model, new)], 1), columns=["input", "prediction"])
 
 # %% [markdown]
+# ## Inside the network
+#
+# Each figure has a name; one that makes no sense for a network is not made, and its cell shows
+# nothing. Networks with several inputs have more of them: see all with `for figure in
+# inside.values(): display(figure)`.
+
+# %%
+made = inside_figures(best.model, best.initial, results.dataset, seed=results.settings.seed)
+inside = {figure.name: figure for figure in made}
+list(inside)
+
+# %% [markdown]
+# **Weight histograms**, before and after training: which layers have changed, and how? L1 draws
+# many weights close to zero, L2 makes the large ones smaller.
+
+# %%
+inside.get("inside_weights")
+
+# %% [markdown]
+# **Activation profiles**: a line is a hidden unit, its colour what the unit puts out over the
+# input. A unit of the first layer rises or falls in one place. Those of deeper layers combine such
+# units, and answer to an interval here and there. The function at the top is a weighted sum of the
+# last layer's. Look at the gaps: the units go on there smoothly, and that is all that the network
+# knows about them.
+
+# %%
+inside.get("inside_units")
+
+# %% [markdown]
+# **Dead units** put out the same for every row, and the network does without them. Only some
+# activations, such as ReLU, can die. Many dead units may mean that the learning rate was too high,
+# or that a narrower network would do.
+
+# %%
+inside.get("inside_unused")
+
+# %% [markdown]
+# ## Elsewhere
+#
 # `export` writes this network to a file, and `predict` uses it without the study:
 #
 # ```sh

@@ -18,7 +18,7 @@ FLOORS = [
     ["working_copy"],
     ["study", "definitions"],
     ["worker"],
-    ["run", "console"],
+    ["run", "console", "dashboard"],
     ["analysis"],
 ]
 OPTUNA_STARTS_AT = FLOORS.index(["objective", "search", "storage"])

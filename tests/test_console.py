@@ -1,10 +1,14 @@
 import io
 import json
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from optuna.trial import TrialState
 from rich.console import Console
+from rich.table import Table
 
 from hw1.console import (
     TRIAL_FIELDS,
@@ -12,6 +16,7 @@ from hw1.console import (
     TaskLine,
     format_score,
     format_seconds,
+    sparkline,
     state_name,
     trial_as_dict,
 )
@@ -41,8 +46,11 @@ def test_in_a_terminal_the_line_stays_in_place_with_a_full_bar(
 ) -> None:
     out = io.StringIO()
     run(make_job(), Console(file=out, width=80, force_terminal=True, color_system=None))
-    assert out.getvalue().count("\n") == 1
-    assert "━━━━━━━━━━  3/3  best" in out.getvalue()
+    shown = out.getvalue()
+    assert "trial  epoch  fold mean  learning curve" in shown
+    last = shown.splitlines()[-2]
+    assert "\x1b[2K" in last  # what stood there is erased
+    assert "━━━━━━━━━━  3/3  best" in last
 
 
 def test_the_longest_line_fits_eighty_columns(make_study: Callable[..., Study]) -> None:
@@ -55,6 +63,58 @@ def test_the_longest_line_fits_eighty_columns(make_study: Callable[..., Study]) 
     assert text.startswith("━━━━━━━━━━  99/100  best 0.1234 (trial 98)  pruned 0  failed 0  0:0")
     assert text.endswith(" left")
     assert len(text) <= 80
+
+
+def lines_of(table: Table, width: int = 80) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width, color_system=None).print(table)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_the_table_shows_what_is_trained_and_what_has_just_ended(
+    make_study: Callable[..., Study],
+) -> None:
+    study = make_study(n_trials=100, epochs=20)
+    for number in range(8):
+        trial = study.optuna_study.ask()
+        for epoch in range(number + 1):
+            trial.report(2.0**-epoch, epoch + 1)
+        if number < 5:
+            study.optuna_study.tell(trial, 1.0)
+    progress = ProgressLine(study, Console(file=io.StringIO(), width=80, force_terminal=True))
+    lines = lines_of(progress.table(study.trials(), 10))
+    assert [line.split() for line in lines[1:]] == [
+        ["2", "3/20", "0.25", "█▅▁", "completed"],
+        ["3", "4/20", "0.125", "█▆▃▁", "completed"],
+        ["4", "5/20", "0.0625", "█▆▅▃▁", "completed"],
+        ["5", "6/20", "0.03125", "█▇▅▄▂▁", "running"],
+        ["6", "7/20", "0.01562", "█▇▆▅▃▂▁", "running"],
+        ["7", "8/20", "0.007812", "█▇▆▅▄▃▂▁", "running"],
+    ]
+    few = lines_of(progress.table(study.trials(), 2))
+    assert [line.split()[:2] for line in few[1:3]] == [["6", "7/20"], ["7", "8/20"]]
+    assert few[3].strip() == "and 1 more"
+    assert max(map(len, lines)) < 80
+
+
+@given(st.lists(st.floats(-1e6, 1e6), max_size=60), st.integers(1, 30))
+def test_a_sparkline_has_its_ends_where_the_values_have_theirs(
+    values: list[float], width: int
+) -> None:
+    line = sparkline(values, width)
+    assert len(line) == min(len(values), width)
+    if len(values) <= width and len(set(values)) > 1:
+        assert line[values.index(max(values))] == "█"
+        assert line[values.index(min(values))] == "▁"
+        order = sorted(range(len(values)), key=values.__getitem__)
+        assert all(line[a] <= line[b] for a, b in pairwise(order))
+
+
+def test_a_sparkline_of_errors_is_logarithmic() -> None:
+    assert sparkline([100.0, 10.0, 1.0], 9, log=True) == "█▅▁"
+    assert sparkline([100.0, 10.0, 1.0], 9) == "█▂▁"
+    assert sparkline([1.0, 0.0], 9, log=True) == "█▁"
+    assert sparkline([3.0, 3.0], 9) == "▁▁"
 
 
 def test_what_became_of_a_trial_in_a_word(make_study: Callable[..., Study]) -> None:

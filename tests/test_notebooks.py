@@ -156,9 +156,15 @@ def test_regression(
         study = optuna.load_study(study_name=name, storage=url)
         assert len(study.trials) == 3
         assert f"{study.best_value:.4g}" in shown(outputs, "text/html")
-    assert "scored **1** times" in shown(outputs, "text/markdown")
+    assert "with this study: **1**" in shown(outputs, "text/markdown")
     titles = shown(outputs, "text/html")
-    for title in ("Optimisation history", "Learning curves of the folds", "The fitted function"):
+    for title in (
+        "Optimisation history",
+        "Learning curves of the folds",
+        "The fitted function",
+        "Weights before and after training",
+        "From the input to the function",
+    ):
         assert f"<h4>{title}</h4>" in titles
 
 
@@ -177,5 +183,12 @@ def test_fashion_mnist(
     )
     assert optuna.load_study(study_name="convolutions", storage=url).best_value > 0
     titles = shown(outputs, "text/html")
-    for title in ("Confusion of the classes", "The most confident mistakes"):
+    for title in (
+        "Confusion of the classes",
+        "The most confident mistakes",
+        "Weights before and after training",
+        "Feature maps",
+        "Receptive fields",
+        "Images that maximise the classes",
+    ):
         assert f"<h4>{title}</h4>" in titles

@@ -33,6 +33,7 @@ COMMANDS = [
     "analyze",
     "export",
     "predict",
+    "dashboard",
     "delete",
 ]
 
@@ -320,8 +321,9 @@ def test_an_interrupted_run_fails_its_trial_says_so_and_continues(
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert "Stopping: the running trials are given up" in stdout
     assert stderr.startswith("Interrupted; nothing finished is lost. To continue: ")
     assert "Traceback" not in stderr
     assert set(states(url, "slow-tpe")) <= {TrialState.FAIL}

@@ -1,5 +1,6 @@
 """Images, text and boxes placed by the pixel, as a plotly figure."""
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -28,8 +29,8 @@ BARRED_WIDTH = WIDTH - MARGIN - BAR_ROOM
 BAR_LENGTH, LEAST_BAR = 240, 130
 MOST_COLOURS = 128
 """Of all colour images of a figure together; a heatmap has no true colour."""
-LEAST_CELLS = 20
-"""Along each side of an image: smaller ones would be hundreds of rectangles in an SVG."""
+LEAST_CELLS = 400
+"""Of an image: fewer would be as many rectangles in an SVG."""
 
 
 class Canvas:
@@ -76,7 +77,7 @@ class Canvas:
         reduced = stacked.quantize(MOST_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         numbers = np.asarray(reduced).reshape(n, height, width)
         used = int(numbers.max()) + 1
-        palette = np.array(reduced.getpalette()[: 3 * used]).reshape(used, 3)
+        palette = np.array(reduced.getpalette() or [])[: 3 * used].reshape(used, 3)
         colours = ["#{:02X}{:02X}{:02X}".format(*colour) for colour in palette]
         # Steps: between two numbers there is no colour.
         steps = [(edge / used, colour) for i, colour in enumerate(colours) for edge in (i, i + 1)]
@@ -100,7 +101,7 @@ class Canvas:
             scale: what `scale` or `pictures` returned.
             hover: what is shown at a pixel, with ``%{z}`` for its value; nothing by default.
         """
-        times = max(1, -(-LEAST_CELLS // min(values.shape)))
+        times = max(1, math.ceil(math.sqrt(LEAST_CELLS / values.size)))
         cells = values.repeat(times, 0).repeat(times, 1)
         steps = size[0] / cells.shape[1], size[1] / cells.shape[0]
         said = {"hovertemplate": f"{hover}<extra></extra>"} if hover else {"hoverinfo": "skip"}
@@ -202,7 +203,12 @@ class Canvas:
 
 def colour_bar(title: str, height: float) -> dict[str, Any]:
     """The properties of a colour bar beside panels of that height: at the top, not too long."""
-    return {"title": {"text": title}, "len": min(1.0, BAR_LENGTH / height), "y": 1, "yanchor": "top"}
+    return {
+        "title": {"text": title},
+        "len": min(1.0, BAR_LENGTH / height),
+        "y": 1,
+        "yanchor": "top",
+    }
 
 
 @lru_cache(maxsize=4096)
@@ -222,3 +228,8 @@ def shortened(text: str, width: float, size: int = SMALL_SIZE) -> str:
         kept = kept[:-1]
     return f"{kept.rstrip()}…"
 
+
+def fitted(shape: Sequence[int], side: float) -> tuple[float, float]:
+    """Across and down, of an image ``(height, width)`` with square pixels within a square."""
+    pixel = side / max(shape[0], shape[1])
+    return pixel * shape[1], pixel * shape[0]

@@ -1,9 +1,11 @@
 """A folder of figures: each as an interactive page and as SVG, and a page that shows them all."""
 
 import html
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import plotly.graph_objects as go
 import plotly.offline
 
 from hw1.analysis.figures.style import (
@@ -21,6 +23,8 @@ from hw1.errors import InputError
 PANEL_WIDTH, IMAGE_WIDTH = 230, 110
 """The pixels that each of several plots, or images, side by side needs at least; a narrow screen
 scrolls."""
+
+MANIFEST = "figures.json"
 
 _STYLE = f"""
 body {{ margin: 0; color: {INK}; background: white; line-height: 1.5;
@@ -75,6 +79,8 @@ def write(
 ) -> Path:
     """Write each figure as ``NAME.html`` and ``NAME.svg``, and ``index.html`` with all of them.
 
+    ``figures.json`` holds them once more, for `read`.
+
     The pages need no network: plotly lies beside them. The same figures give the same files.
 
     Args:
@@ -105,11 +111,53 @@ def write(
             _write(folder / f"{figure.name}.html", page)
         index = folder / "index.html"
         _write(index, _page(title, _overview(sections, title, introduction)))
+        _write(folder / MANIFEST, _manifest(sections))
     except OSError as error:
         raise InputError(
             f"the figures can't be written to {folder} ({error.strerror}): choose another folder"
         ) from error
     return index
+
+
+def read(folder: Path) -> dict[str, list[Figure]]:
+    """The figures that `write` wrote to a folder, by the headings of their sections.
+
+    Empty if it wrote none there.
+
+    Raises:
+        InputError: the list of figures in the folder is damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        sections = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            heading: [
+                Figure(f["name"], f["title"], f["caption"], go.Figure(f["plot"])) for f in figures
+            ]
+            for heading, figures in sections.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is damaged: analyze the study again") from error
+
+
+def _manifest(sections: Mapping[str, Sequence[Figure]]) -> str:
+    """All figures, for `read`."""
+    return json.dumps(
+        {
+            heading: [
+                {
+                    "name": figure.name,
+                    "title": figure.title,
+                    "caption": figure.caption,
+                    "plot": json.loads(figure.plot.to_json()),
+                }
+                for figure in figures
+            ]
+            for heading, figures in sections.items()
+        }
+    )
 
 
 def _write(path: Path, text: str) -> None:

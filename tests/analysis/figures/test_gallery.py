@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 from plotly.subplots import make_subplots
 
-from hw1.analysis.figures.gallery import write
+from hw1.analysis.figures.gallery import read, write
 from hw1.analysis.figures.style import TEMPLATE, Figure
 from hw1.errors import InputError
 
@@ -62,7 +62,8 @@ def test_every_figure_has_a_page_and_an_svg(
     index = write(sections, tmp_path / "new" / "figures", "The study", ["First.", "Second."])
     folder = index.parent
     names = ["one", "two", "three"]
-    files = {"index.html", "plotly.min.js", *(f"{n}.{e}" for n in names for e in ("html", "svg"))}
+    files = {"index.html", "figures.json", "plotly.min.js"}
+    files |= {*(f"{n}.{e}" for n in names for e in ("html", "svg"))}
     assert {path.name for path in folder.iterdir()} == files
     for name in names:
         assert ElementTree.parse(folder / f"{name}.svg").getroot().tag.endswith("svg")
@@ -140,3 +141,21 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="choose another folder"):
         write({"a": [make("one")]}, tmp_path / "file" / "figures", "t")
+
+
+def test_figures_are_read_as_they_were_written(
+    tmp_path: Path, sections: dict[str, list[Figure]]
+) -> None:
+    assert read(tmp_path) == {}
+    write(sections, tmp_path, "The study")
+    found = read(tmp_path)
+    assert list(found) == ["The search", "The evaluation"]
+    for heading, figures in found.items():
+        for figure, written in zip(figures, sections[heading], strict=True):
+            assert figure.plot == written.plot
+            for name in ("name", "title", "caption"):
+                assert getattr(figure, name) == getattr(written, name)
+    manifest = tmp_path / "figures.json"
+    manifest.write_text(manifest.read_text()[:-100])
+    with pytest.raises(InputError, match="analyze the study again"):
+        read(tmp_path)

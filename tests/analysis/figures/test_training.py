@@ -80,6 +80,7 @@ def test_the_fitted_function_has_the_mean_and_the_band_of_the_folds() -> None:
     assert list(trace(figure, "training rows").x) == train.inputs[:, 0].tolist()
     assert list(trace(figure, "test rows").y) == test.targets[:, 0].tolist()
     assert "differ most, by 10, at" in figure.caption
+    assert "test rows" in to_svg(figure.plot)
     names = [t.name for t in fitted_function([affine(1.0)], train, None).plot.data]
     assert "test rows" not in names
 

@@ -229,7 +229,8 @@ def _markers(
             s=sizes[here] ** 2,
             marker=_SYMBOLS[base],
             facecolors=colours[here] if thin or not hollow else "none",
-            edgecolors=outline if width else "none",
+            # Of markers that are lines the face is all there is.
+            edgecolors=None if thin else outline if width else "none",
             linewidths=width,
             zorder=order + 0.0002,
             rasterized=bool(here.sum() > RASTERISED_FROM),

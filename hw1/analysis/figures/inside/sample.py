@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from hw1.analysis.activations import activation_profiles
-from hw1.analysis.layers import hidden_layers, layer_outputs
-from hw1.analysis.network import Network
+from hw1.analysis.layers import evaluating, hidden_layers, layer_outputs
+from hw1.analysis.network import Network, predict
 from hw1.datasets import Dataset
 
 N_ROWS = 2000
@@ -89,21 +89,19 @@ def is_image(dataset: Dataset) -> bool:
     return len(dataset.input_shape) == 3
 
 
-def find_layers(network: Network, sample: Dataset, most: int, *, maps: bool = False) -> list[Layer]:
-    """The hidden layers of a network, or some of them if they are too many.
-
-    Args:
-        network: any.
-        sample: its data.
-        most: how many.
-        maps: whether to take those with maps alone.
-    """
+def find_layers(network: Network, sample: Dataset) -> list[Layer]:
+    """The hidden layers of a network, in the order of their use."""
     inputs = network.normalise(sample.inputs[:2])
     titles = hidden_layers(network.network, inputs)
     with torch.no_grad():
         outputs = layer_outputs(network.network, inputs, titles)
-    layers = [Layer(name, titles[name], tuple(o.shape[1:])) for name, o in outputs.items()]
-    return evenly([layer for layer in layers if layer.has_maps or not maps], most)
+    return [Layer(name, titles[name], tuple(o.shape[1:])) for name, o in outputs.items()]
+
+
+def outputs_of(network: Network, inputs: Tensor) -> Tensor:
+    """What the network says of raw inputs, ``(n_rows, n_outputs)``, in evaluation mode."""
+    with evaluating(network):
+        return predict(network, inputs)
 
 
 def unit_activations(
@@ -127,6 +125,13 @@ def most_varying(activations: np.ndarray, n: int) -> np.ndarray:
     return np.sort(np.argsort(-activations.std(0), kind="stable")[:n])
 
 
+def weight_of(network: Network, layer: str) -> Tensor:
+    """The weight of a linear or convolutional layer, float64 on the CPU."""
+    weight = network.network.get_submodule(layer).weight
+    assert isinstance(weight, Tensor)
+    return weight.detach().cpu().double()
+
+
 def pixel_range(sample: Dataset) -> tuple[float, float]:
     """The lowest and the highest value that a pixel can have, or has in the sample."""
     if sample.inputs.dtype == torch.uint8:
@@ -136,7 +141,7 @@ def pixel_range(sample: Dataset) -> tuple[float, float]:
 
 
 def as_pictures(images: Tensor, low: float, high: float) -> np.ndarray:
-    """Images of any channels for the eye: ``(n, height, width)`` uint8, of colour with an axis of 3.
+    """Images of any channels for the eye: ``(n, height, width)`` uint8; of colours ``(…, 3)``.
 
     Args:
         images: ``(n, channels, height, width)``; one of three channels has colours, any other
@@ -151,7 +156,12 @@ def as_pictures(images: Tensor, low: float, high: float) -> np.ndarray:
 
 def counted(n: int, noun: str) -> str:
     """``"1 unit"``, ``"3 units"``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}{'es' if noun.endswith('s') else 's'}"
+    return f"{n} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def shown_of(n: int, n_all: int, nouns: str) -> str:
+    """A sentence that says how many are shown, after a space; nothing if all are."""
+    return f" Shown are {n} of {n_all:,} {nouns}." if n < n_all else ""
 
 
 def listed(parts: Sequence[str]) -> str:
@@ -159,7 +169,11 @@ def listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def score(value: float) -> str:
-    """A number in three significant digits, or all of those before the point."""
-    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+def score(value: float, n_digits: int = 3) -> str:
+    """A number in three significant digits, or all of those before the point.
+
+    Below one it is as many digits as ``n_digits``.
+    """
+    digits = n_digits if abs(value) < 1 else 3
+    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{digits}g}"
     return text.replace("-", "−")

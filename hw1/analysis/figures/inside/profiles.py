@@ -1,4 +1,4 @@
-"""Figures of hidden units: what they answer to, and which of them are unused."""
+"""A figure of what hidden units answer to."""
 
 import math
 from collections.abc import Sequence
@@ -7,36 +7,31 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hw1.analysis.activations import unit_statistics
 from hw1.analysis.figures.canvas import colour_bar, shortened, text_width
-from hw1.analysis.figures.inside_sample import (
+from hw1.analysis.figures.inside.sample import (
     Layer,
     counted,
     evenly,
     find_layers,
-    listed,
     most_varying,
     score,
     shown_classes,
+    shown_of,
     take_sample,
     unit_activations,
 )
 from hw1.analysis.figures.style import (
     DIVERGING,
     INK,
-    SKY,
     SMALL_SIZE,
     TEMPLATE,
-    VERMILLION,
     WIDTH,
-    YELLOW,
     Figure,
 )
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
 
 MOST_LAYERS = 8
-MOST_BARS = 24
 MOST_UNITS = 64
 """Units of a layer that are shown."""
 N_BINS = 10
@@ -57,7 +52,8 @@ def unit_profiles(network: Network, dataset: Dataset, *, seed: int = 0) -> Figur
         None for a network without hidden layers, or a single class.
     """
     sample = take_sample(dataset, seed)
-    layers = find_layers(network, sample, MOST_LAYERS)
+    all_layers = find_layers(network, sample)
+    layers = evenly(all_layers, MOST_LAYERS)
     groups, labels = _groups(sample)
     if not layers or len(labels) < 2:
         return None
@@ -71,10 +67,7 @@ def unit_profiles(network: Network, dataset: Dataset, *, seed: int = 0) -> Figur
         plot.add_heatmap(
             z=profile.round(3).astype(np.float32),
             coloraxis="coloraxis",
-            hovertext=[
-                [f"{layers[i].unit} {unit}, {label}: {score(z)} SD" for label, z in zip(labels, row, strict=True)]
-                for unit, row in zip(units, profile, strict=True)
-            ],
+            hovertext=_hover(layers[i].unit, units, profile, labels),
             hoverinfo="text",
             row=i // columns + 1,
             col=i % columns + 1,
@@ -89,16 +82,26 @@ def unit_profiles(network: Network, dataset: Dataset, *, seed: int = 0) -> Figur
     )
     what = "class"
     if sample.task == "regression":
-        what = f"tenth of the rows by {sample.target_name}"
+        what = f"group of rows of similar {sample.target_name}"
     caption = (
         f"How far the mean activation of a unit lies, for each {what}, from its mean over all "
         "rows, in its standard deviations. Units are sorted by what they answer to most. "
     )
-    caption += _profile_caption(layers, profiles, np.bincount(groups[rows]), labels, what.split()[0])
-    n_classes = len(sample.class_names)
-    if sample.task == "classification" and len(labels) < n_classes:
-        caption += f" Shown are {len(labels)} of {n_classes} classes."
+    caption += _profile_caption(
+        layers, profiles, np.bincount(groups[rows]), labels, what.split()[0]
+    )
+    caption += shown_of(len(layers), len(all_layers), "layers")
+    caption += shown_of(len(labels), len(sample.class_names), "classes")
     return Figure("inside_profiles", "What the units answer to", caption, plot)
+
+
+def _hover(
+    unit: str, numbers: np.ndarray, profile: np.ndarray, labels: Sequence[str]
+) -> list[list[str]]:
+    return [
+        [f"{unit} {number}, {la}: {score(z)} SD" for la, z in zip(labels, row, strict=True)]
+        for number, row in zip(numbers, profile, strict=True)
+    ]
 
 
 def _profile_panels(
@@ -122,8 +125,10 @@ def _profile_panels(
     plot = make_subplots(
         rows,
         columns,
-        specs=[[{} if r * columns + c < len(layers) else None for c in range(columns)]
-               for r in range(rows)],
+        specs=[
+            [{} if r * columns + c < len(layers) else None for c in range(columns)]
+            for r in range(rows)
+        ],
         subplot_titles=[shortened(title, across) for title in titles],
         horizontal_spacing=14 / (WIDTH - 120) if columns > 1 else 0.0,
         vertical_spacing=gap / height if rows > 1 else 0.0,
@@ -166,7 +171,7 @@ def _profile_caption(
         text += f" and {shares[-1]:.0%} in {layers[-1].title} (mean over the units shown)"
     best = max(range(len(layers)), key=lambda i: profiles[i][1].max())
     units, profile = profiles[best]
-    row, column = np.unravel_index(int(profile.argmax()), profile.shape)
+    row, column = divmod(int(profile.argmax()), len(labels))
     return text + (
         f". Furthest from its mean is {layers[best].unit} {units[row]} of {layers[best].title}: "
         f"{score(float(profile.max()))} for {labels[column]}."
@@ -209,131 +214,3 @@ def _profile(
     best = np.where(varies, effects.argmax(1), n_groups)
     order = np.lexsort((-effects.max(1), best))
     return units[order], effects[order]
-
-
-def unused_units(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure | None:
-    """The share of dead units in each hidden layer, and of activations that are zero.
-
-    Args:
-        network: any.
-        dataset: its data; a sample of the rows is used.
-        seed: of the sample.
-
-    Returns:
-        None for a network without hidden layers, or one of whose units none is dead and none
-        ever zero, and for a single row.
-    """
-    sample = take_sample(dataset, seed)
-    layers = find_layers(network, sample, MOST_BARS)
-    if not layers or len(sample) < 2:
-        return None
-    inputs = network.normalise(sample.inputs)
-    found = unit_statistics(network.network, inputs, [layer.name for layer in layers])
-    dead = np.array([float(found[layer.name].dead_share) for layer in layers])
-    silent = np.array(
-        [float((f.dead & (f.zeros == 1)).double().mean()) for f in found.values()]
-    )
-    sparsity = np.array([f.sparsity for f in found.values()])
-    n_dead = [int(found[layer.name].dead.sum()) for layer in layers]
-    if not dead.any() and not sparsity.any():
-        return None
-    plot = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.12)
-    places = list(range(len(layers)))
-    for name, shares, colour in (
-        ("always zero", silent, VERMILLION),
-        ("always the same, but not zero", dead - silent, YELLOW),
-    ):
-        if not shares.any():
-            continue
-        plot.add_bar(
-            x=shares,
-            y=places,
-            orientation="h",
-            name=name,
-            marker={"color": colour},
-            hovertemplate=f"{name}: %{{x:.1%}} of the units<extra></extra>",
-            row=1,
-            col=1,
-        )
-    plot.add_bar(
-        x=sparsity,
-        y=places,
-        orientation="h",
-        showlegend=False,
-        marker={"color": SKY},
-        text=[f"{share:.0%}" for share in sparsity],
-        textposition="outside",
-        hovertemplate="%{x:.1%} of the activations are zero<extra></extra>",
-        row=1,
-        col=2,
-    )
-    for place, share, n, layer in zip(places, dead, n_dead, layers, strict=True):
-        plot.add_annotation(
-            text=f"{n} of {layer.n_units}",
-            x=share,
-            y=place,
-            xanchor="left",
-            xshift=4,
-            font={"size": SMALL_SIZE},
-            row=1,
-            col=1,
-        )
-    _dress_bars(plot, layers, dead, sparsity)
-    caption = _unused_caption(layers, n_dead, sparsity, len(sample))
-    return Figure("inside_unused", "Dead units and zeros", caption, plot)
-
-
-def _dress_bars(
-    plot: go.Figure, layers: Sequence[Layer], dead: np.ndarray, zeros: np.ndarray
-) -> None:
-    """Axes with room for the labels behind the longest bars."""
-    height = 26 * len(layers)
-    for column, shares, title in (
-        (1, dead, "dead units"),
-        (2, zeros, "activations that are zero"),
-    ):
-        plot.update_xaxes(
-            title_text=f"share of {title}",
-            range=[0, 1.25 * max(shares.max(), 0.04)],
-            tickformat=".0%",
-            nticks=5,
-            row=1,
-            col=column,
-        )
-    plot.update_yaxes(
-        tickvals=list(range(len(layers))),
-        ticktext=[layer.title for layer in layers],
-        range=[len(layers) - 0.4, -0.6],
-        showgrid=False,
-    )
-    plot.update_layout(
-        template=TEMPLATE,
-        barmode="stack",
-        bargap=0.3,
-        width=WIDTH,
-        height=height + 100,
-        legend={"y": 1 + 8 / height},
-        margin={"l": 84, "r": 24, "t": 40, "b": 60},
-    )
-
-
-def _unused_caption(
-    layers: Sequence[Layer], n_dead: Sequence[int], sparsity: np.ndarray, n_rows: int
-) -> str:
-    total = sum(n_dead)
-    worst = [
-        f"{n} of {counted(layer.n_units, layer.unit)} of {layer.title}"
-        for n, layer in sorted(zip(n_dead, layers, strict=True), key=lambda pair: -pair[0])
-        if n
-    ]
-    text = f"A unit is dead if its output is the same for all {n_rows:,} rows looked at. "
-    if total:
-        more = f", and {total - sum(sorted(n_dead)[-3:])} in other layers" * (len(worst) > 3)
-        are = "is" if total == 1 else "are"
-        text += f"{listed(worst[:3])}{more} {are} dead. "
-    else:
-        text += f"None of the {counted(sum(la.n_units for la in layers), 'unit')} is. "
-    if sparsity.max() == 0:
-        return text + "No activation is exactly zero."
-    most = int(sparsity.argmax())
-    return text + f"Most zeros has {layers[most].title}: {sparsity[most]:.0%} of its activations."

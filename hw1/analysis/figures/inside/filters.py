@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from torch import Tensor, nn
 
 from hw1.analysis.figures.canvas import BARRED_WIDTH, Canvas, shortened
-from hw1.analysis.figures.inside_sample import counted, is_image, score, take_sample
+from hw1.analysis.figures.inside.sample import counted, is_image, score, take_sample, weight_of
 from hw1.analysis.figures.style import DIVERGING, GREY, INK, TEMPLATE, WIDTH, Figure
 from hw1.analysis.layers import weight_layers
 from hw1.analysis.network import Network
@@ -38,7 +38,7 @@ def first_layer_weights(network: Network, dataset: Dataset) -> Figure | None:
     if name is None:
         return None
     layer = network.network.get_submodule(name)
-    weight = layer.weight.detach().cpu().double()
+    weight = weight_of(network, name)
     # Without hidden layers the units are the classes.
     names = dataset.class_names if len(titles) == 1 else ()
     if isinstance(layer, nn.Conv2d) and weight[0, 0].numel() > 1:
@@ -62,7 +62,7 @@ def _tiles(weight: Tensor, title: str, kind: str, names: Sequence[str] = ()) -> 
     parts = weight if n_channels in (1, 3) else weight.mean(1, keepdim=True)
     sizes = parts[chosen].abs().flatten().nan_to_num()
     # A few weights beyond the scale's ends leave more colours for the others.
-    limit = float(np.quantile(sizes.numpy(), 0.998)) or 1.0
+    limit = float(np.quantile(sizes.numpy(), 0.998, method="higher")) or 1.0
     plot = _draw_tiles({unit: parts[unit].numpy() for unit in chosen}, limit, kind, names)
     caption = f"The {counted(n_units, kind) if n_units > 1 else kind} of {title}"
     if len(chosen) < n_units:

@@ -1,33 +1,39 @@
-"""Figures of what outputs and units respond to: images that maximise them, and saliency."""
+"""Figures of the images that outputs and hidden units are largest for."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hw1.analysis.attribution import integrated_gradients, smooth_grad
 from hw1.analysis.figures.canvas import CANVAS_WIDTH, Canvas, fitted, shortened
-from hw1.analysis.figures.inside_sample import (
+from hw1.analysis.figures.inside.sample import (
+    Layer,
     as_pictures,
+    counted,
     evenly,
     find_layers,
     is_image,
     most_varying,
+    outputs_of,
     pixel_range,
     score,
+    shown_of,
     take_sample,
     unit_activations,
 )
-from hw1.analysis.figures.style import DIVERGING, GREY, MUTED, SEQUENTIAL, Figure
+from hw1.analysis.figures.style import MUTED, Figure
 from hw1.analysis.maximization import Maximized, maximize_activations
-from hw1.analysis.network import Network, predict
+from hw1.analysis.network import Network
 from hw1.datasets import Dataset
 
 MOST_OUTPUTS = 10
 COLUMNS = 5
-N_UNITS = 8
-"""Of a hidden layer."""
+N_UNITS, N_TRIED = 8, 12
+"""Of a hidden layer, that are shown, and for which an image is searched."""
+UNIT_ROWS = 500
+"""With whose activations those for the images found are compared."""
 ARROW = " → "
 GAP = 16
 
@@ -69,15 +75,13 @@ def maximized_outputs(network: Network, dataset: Dataset, *, seed: int = 0) -> F
     size = fitted(dataset.input_shape[1:], room)
     for i, name in enumerate(names):
         left, top = i % columns * (room + GAP), 68 + i // columns * (size[1] + 52)
-        numbers = ARROW.join(score(float(v)) for v in (scores[i], *shifted[i]))
+        numbers = ARROW.join(score(float(v), 2) for v in (scores[i], *shifted[i]))
         canvas.text(shortened(name, room), left, top - 26, anchor="left")
         canvas.text(shortened(numbers, room), left, top - 10, anchor="left", colour=MUTED)
         canvas.image(pictures[i], left, top, size, scale_name)
     rows = -(-len(outputs) // columns)
     caption = _outputs_caption(network, sample, outputs, names, scores, shifted)
-    if len(outputs) < dataset.n_outputs:
-        kind = "classes" if is_class else "outputs"
-        caption += f" Shown are {len(outputs)} of {dataset.n_outputs} {kind}."
+    caption += shown_of(len(outputs), dataset.n_outputs, "classes" if is_class else "outputs")
     plot = canvas.figure(68 + rows * (size[1] + 52) - 52)
     heading = f"Images that maximise {'the classes' if is_class else 'the prediction'}"
     return Figure("inside_maximized_outputs", heading, caption, plot)
@@ -118,17 +122,21 @@ def _outputs_caption(
     lost = (scores - shifted[:, 0]) / scores.abs().clamp(min=1e-12)
     worst = int(lost.nan_to_num().argmax())
     what = "logit" if sample.task == "classification" else "prediction"
-    text += (
-        f"The {what} of {names[worst]} falls most when its image is shifted by a pixel: from "
-        f"{score(float(scores[worst]))} to {score(float(shifted[worst, 0]))}."
-    )
+    if lost[worst] > 0:
+        text += (
+            f"The {what} of {names[worst]} falls most when its image is shifted by a pixel: from "
+            f"{score(float(scores[worst]))} to {score(float(shifted[worst, 0]))}."
+        )
+    else:
+        text += f"No {what} falls when its image is shifted by a pixel."
     if sample.task == "regression":
         most = float(sample.targets[:, outputs[0]].max())
         return text + f" The highest {sample.target_name} of the training rows is {score(most)}."
     rows = torch.arange(len(sample))
-    true = predict(network, sample.inputs)[rows, sample.targets].double()
+    true = outputs_of(network, sample.inputs)[rows, sample.targets].double()
     typical = [
-        float(true[sample.targets == output].mean()) for output in outputs
+        float(true[sample.targets == output].mean())
+        for output in outputs
         if (sample.targets == output).any()
     ]
     return text + (
@@ -150,93 +158,97 @@ def maximized_units(network: Network, dataset: Dataset, *, seed: int = 0) -> Fig
     """
     if not is_image(dataset):
         return None
-    sample = take_sample(dataset, seed)
+    sample = take_sample(dataset, seed, UNIT_ROWS)
     # The one in the middle, and the last.
-    layers = find_layers(network, sample, 3)[-2:]
+    layers = evenly(find_layers(network, sample), 3)[-2:]
     if not layers:
         return None
     activations = unit_activations(network, sample.inputs, layers)
-    chosen = [most_varying(activations[layer.name], N_UNITS).tolist() for layer in layers]
-    found = [
-        _maximize(network, sample, units, seed, layer.name)
-        for layer, units in zip(layers, chosen, strict=True)
-    ]
+    found = {
+        layer: _maximized(network, sample, layer, activations[layer.name], seed) for layer in layers
+    }
+    images = [unit.image for units, _ in found.values() for unit in units]
+    if not images:
+        return None
     canvas = Canvas()
-    images = torch.cat([some.inputs for some in found])
-    pictures, scale = canvas.pictures(_pictures(network, sample, images))
+    pictures, scale = canvas.pictures(_pictures(network, sample, torch.stack(images)))
     side = (CANVAS_WIDTH - 12 * (N_UNITS - 1)) / N_UNITS
     size = fitted(dataset.input_shape[1:], side)
-    top, ratios, n = 0.0, [], 0
-    for layer, units, some in zip(layers, chosen, found, strict=True):
-        of = f"{len(units)} of {layer.n_units}" if len(units) < layer.n_units else f"{len(units)}"
-        canvas.text(f"{layer.title}, {of} {layer.unit}{'s' * (layer.n_units > 1)}", 0, top + 8,
-                    anchor="left")
+    top, n = 0.0, 0
+    for layer, (units, _) in found.items():
+        if not units:
+            continue
+        many = len(units) if len(units) == layer.n_units else f"{len(units)} of {layer.n_units}"
+        title = f"{layer.title}: {many} {layer.unit}{'s' * (layer.n_units > 1)}"
+        canvas.text(title, 0, top + 8, anchor="left")
         for place, unit in enumerate(units):
             left = place * (side + 12)
-            value = float(some.scores[place])
-            text = shortened(f"{unit}: {score(value)}", side)
+            text = shortened(f"{unit.number}: {score(unit.score)}", side)
             canvas.text(text, left, top + 30, anchor="left", colour=MUTED)
-            canvas.image(pictures[n], left, top + 40, size, scale, f"{layer.unit} {unit}")
-            ratios.append((value / max(float(activations[layer.name][:, unit].max()), 1e-12),
-                           f"{layer.unit} {unit} of {layer.title}"))
+            said = f"{layer.unit} {unit.number}"
+            canvas.image(pictures[n], left, top + 40, size, scale, said)
             n += 1
         top += 40 + size[1] + 22
-    most, least = max(ratios), min(ratios)
-    caption = (
-        "Above each image the number of the unit and its activation (of channels the mean over "
-        "their positions). The units are those that vary most over the training rows. "
-        f"The images exceed the highest activation of {len(sample):,} rows {score(least[0])} times "
-        f"({least[1]}) to {score(most[0])} times ({most[1]})."
-    )
     return Figure(
         "inside_maximized_units",
         "Images that maximise hidden units",
-        caption,
+        _units_caption(found, len(sample)),
         canvas.figure(top - 22),
     )
 
 
-def saliency(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure | None:
-    """Which pixels the prediction rests on, for an image of each class that is predicted well.
+class _Unit(NamedTuple):
+    """A hidden unit and the image found for it, normalised.
 
-    Args:
-        network: any.
-        dataset: its data.
-        seed: of the sample and of SmoothGrad's noise.
-
-    Returns:
-        None where rows are no images.
+    ``highest`` is its activation for the row of the sample that it is largest for.
     """
-    if not is_image(dataset):
-        return None
-    sample = take_sample(dataset, seed)
-    outputs = predict(network, sample.inputs)
-    rows = _well_predicted(sample, outputs)
-    inputs = network.normalise(sample.inputs[rows])
-    explained = outputs[rows].argmax(1)
-    if sample.task == "regression":
-        explained = torch.zeros_like(explained)
-    sensitivity = smooth_grad(network.network, inputs, explained, seed=seed).abs().sum(1)
-    attributed = integrated_gradients(network.network, inputs, explained).sum(1)
-    canvas = Canvas()
-    pictures, picture_scale = canvas.pictures(as_pictures(sample.inputs[rows], *pixel_range(sample)))
-    little_to_much = canvas.scale(SEQUENTIAL, 0, 255)
-    signed = canvas.scale(DIVERGING, 0, 255)
-    gap = 8
-    side = min((CANVAS_WIDTH + gap) / len(rows) - gap, 120.0)
-    size = fitted(dataset.input_shape[1:], side)
-    for i, row in enumerate(rows):
-        left = i * (side + gap)
-        for line, text in enumerate(_described(sample, outputs[row], row)):
-            colour = MUTED if line else None
-            canvas.text(shortened(text, side + gap - 2, 11), left, 8 + 15 * line, anchor="left", size=11, **({"colour": colour} if colour else {}))
-        top = 34.0
-        for values, scale in (
-            (pictures[i], picture_scale),
-            (_as_bytes(sensitivity[i], low=0.0), little_to_much),
-            (_as_bytes(attributed[i], low=-1.0), signed),
-        ):
-            canvas.image(values, left, top, size, scale)
-            canvas.box(left, top, left + size[0], top + size[1], colour=GREY, width=0.5)
-            top += size[1] + 26
-    ...
+
+    number: int
+    image: Tensor
+    score: float
+    highest: float
+
+
+def _maximized(
+    network: Network, sample: Dataset, layer: Layer, activations: np.ndarray, seed: int
+) -> tuple[list[_Unit], int]:
+    """Of the most varying units of a layer those for which an image was found, and how many not.
+
+    The gradient of a unit that is zero for all images near the mean one leads nowhere.
+    """
+    tried = most_varying(activations, N_TRIED)
+    found = _maximize(network, sample, tried.tolist(), seed, layer.name)
+    highest, mean = activations.max(0), activations.mean(0)
+    units = [
+        _Unit(int(unit), image, value, float(highest[unit]))
+        for unit, image, value in zip(tried, found.inputs, found.scores.tolist(), strict=True)
+        if value > mean[unit]
+    ]
+    return units[:N_UNITS], len(tried) - len(units)
+
+
+def _units_caption(found: dict[Layer, tuple[list[_Unit], int]], n_rows: int) -> str:
+    ratios = [
+        (unit.score / unit.highest, f"{layer.unit} {unit.number} of {layer.title}")
+        for layer, (units, _) in found.items()
+        for unit in units
+        if unit.highest > 0
+    ]
+    text = (
+        "Above each image the number of the unit and its activation"
+        f"{' (of a channel the mean over its positions)' * any(la.has_maps for la in found)}. "
+        "The units are those that vary most over the training rows."
+    )
+    if ratios:
+        (least, first), (most, last) = min(ratios), max(ratios)
+        text += (
+            f" The activations are {score(least)} times ({first}) to {score(most)} times ({last}) "
+            f"the highest of {n_rows:,} training rows."
+        )
+    lost = sum(n for _, n in found.values())
+    if lost:
+        text += (
+            f" For {counted(lost, 'other unit')} no image above the mean activation was found: a "
+            "unit that is zero for all images near the mean one has no gradient to follow."
+        )
+    return text

@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
-from torch import Tensor
 
-from hw1.analysis import activations
-from hw1.analysis.figures.inside_sample import (
+from hw1.analysis.activations import WeightHistogram
+from hw1.analysis.activations import weight_histograms as count_weights
+from hw1.analysis.figures.inside.sample import (
+    counted,
     evenly,
     listed,
     score,
+    shown_of,
     take_sample,
+    weight_of,
 )
 from hw1.analysis.figures.style import (
     BLUE,
@@ -35,6 +38,7 @@ MOST_PANELS = 12
 """Layers whose weights are shown."""
 MOST_BINS = 50
 COLUMNS = 4
+"""Panels side by side, at most."""
 
 
 def weight_histograms(trained: Network, initial: Network, dataset: Dataset) -> Figure | None:
@@ -52,12 +56,15 @@ def weight_histograms(trained: Network, initial: Network, dataset: Dataset) -> F
     if not shown:
         return None
     histograms = {name: _counts(initial, trained, name) for name in shown}
-    columns = min(len(shown), COLUMNS if len(shown) != 3 else 3)
-    rows = -(-len(shown) // columns)
+    rows = math.ceil(len(shown) / COLUMNS)
+    columns = math.ceil(len(shown) / rows)
     plot = _panels(
         rows,
         columns,
-        [f"{titles[name]}: {_weight(trained, name).numel():,} weights" for name in shown],
+        [
+            f"{titles[name]}: {counted(weight_of(trained, name).numel(), 'weight')}"
+            for name in shown
+        ],
     )
     for i, name in enumerate(shown):
         _histogram(plot, histograms[name], i // columns + 1, i % columns + 1, first=i == 0)
@@ -73,22 +80,21 @@ def weight_histograms(trained: Network, initial: Network, dataset: Dataset) -> F
     if outside:
         beyond = listed([f"{n:,} of {title}" for title, n in outside.items()])
         caption += f" Trained weights beyond the axes: {beyond}."
-    if len(shown) < len(titles):
-        caption += f" Shown are {len(shown)} of {len(titles)} layers."
+    caption += shown_of(len(shown), len(titles), "layers")
     return Figure("inside_weights", "Weights before and after training", caption, plot)
 
 
-def _counts(initial: Network, trained: Network, name: str) -> activations.WeightHistogram:
-    n_weights = _weight(trained, name).numel()
+def _counts(initial: Network, trained: Network, name: str) -> WeightHistogram:
+    n_weights = weight_of(trained, name).numel()
     n_bins = min(max(round(2 * n_weights ** (1 / 3)), MOST_BINS // 5), MOST_BINS)
     both = initial.network, trained.network
-    return activations.weight_histograms(*both, [name], n_bins)[name]
+    return count_weights(*both, [name], n_bins)[name]
 
 
 def _panels(rows: int, columns: int, titles: list[str]) -> go.Figure:
     """Panels with titles; those without a title are left out."""
     height = 150 * rows + 50 * (rows - 1)
-    specs = [
+    specs: list[list[dict[str, Any] | None]] = [
         [{} if row * columns + column < len(titles) else None for column in range(columns)]
         for row in range(rows)
     ]
@@ -112,17 +118,19 @@ def _panels(rows: int, columns: int, titles: list[str]) -> go.Figure:
 
 
 def _histogram(
-    plot: go.Figure, histogram: activations.WeightHistogram, row: int, col: int, *, first: bool
+    plot: go.Figure, histogram: WeightHistogram, row: int, col: int, *, first: bool
 ) -> None:
     """The outline of both histograms; the counts of the first stand behind."""
     edges = histogram.edges
     # An outline: each edge twice, from zero and back to it.
     x = np.repeat(edges, 2)
+    highest = 0.0
     for name, counts, colour, fill in (
         ("before training", histogram.initial, MUTED, translucent(GREY, 0.55)),
         ("after training", histogram.trained, BLUE, translucent(BLUE, 0.12)),
     ):
         share = counts / max(counts.sum(), 1)
+        highest = max(highest, float(share.max()))
         plot.add_scatter(
             x=x.astype(np.float32),
             y=np.concatenate([[0], np.repeat(share, 2), [0]]).astype(np.float32),
@@ -138,7 +146,8 @@ def _histogram(
             col=col,
         )
     plot.update_xaxes(showgrid=False, **_ticks(edges), row=row, col=col)
-    plot.update_yaxes(tickformat=".0%", nticks=4, rangemode="tozero", row=row, col=col)
+    # None are within the edges where all are no numbers.
+    plot.update_yaxes(tickformat=".0%", nticks=4, range=[0, 1.05 * highest or 1], row=row, col=col)
 
 
 def _ticks(edges: np.ndarray) -> dict[str, Any]:
@@ -147,27 +156,27 @@ def _ticks(edges: np.ndarray) -> dict[str, Any]:
     power = 10.0 ** math.floor(math.log10(reach))
     step = next(factor for factor in (5, 2, 1) if factor * power <= reach * (1 + 1e-9)) * power
     ticks = [tick for tick in (-step, 0.0, step) if edges[0] <= tick <= edges[-1]]
+    labels = [format_tick(tick, step) for tick in ticks]
+    if not ticks:
+        ticks = [float(edges[0] + edges[-1]) / 2]
+        labels = [score(ticks[0])]
     return {
         "range": [float(edges[0]), float(edges[-1])],
         "tickvals": ticks,
-        "ticktext": [format_tick(tick, step) for tick in ticks],
+        "ticktext": labels,
     }
-
-
-def _weight(network: Network, name: str) -> Tensor:
-    weight = network.network.get_submodule(name).weight
-    assert isinstance(weight, Tensor)
-    return weight.detach().cpu().double()
 
 
 def _histogram_caption(trained: Network, initial: Network, titles: dict[str, str]) -> str:
     spread, moved = {}, {}
     for name, title in titles.items():
-        before, after = _weight(initial, name), _weight(trained, name)
+        before, after = weight_of(initial, name), weight_of(trained, name)
         spread[title] = float(before.std(correction=0)), float(after.std(correction=0))
         moved[title] = float((after - before).norm() / max(float(before.norm()), 1e-30))
     most = max(moved, key=lambda title: moved[title])
     text = "The weights of each layer before training (grey) and after it (blue), without biases. "
+    if moved[most] == 0:
+        return text + "None has changed."
     if len(titles) > 1:
         least = min(moved, key=lambda title: moved[title])
         return text + (

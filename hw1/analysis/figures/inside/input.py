@@ -9,11 +9,14 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from hw1.analysis.figures.canvas import colour_bar
-from hw1.analysis.figures.inside_sample import (
+from hw1.analysis.figures.inside.sample import (
     Layer,
     counted,
+    evenly,
     find_layers,
     most_varying,
+    outputs_of,
+    shown_of,
     take_sample,
     unit_activations,
 )
@@ -28,7 +31,7 @@ from hw1.analysis.figures.style import (
     Figure,
     translucent,
 )
-from hw1.analysis.network import Network, predict
+from hw1.analysis.network import Network
 from hw1.datasets import Dataset
 
 MOST_LAYERS = 8
@@ -56,7 +59,8 @@ def units_along_input(network: Network, dataset: Dataset, *, seed: int = 0) -> F
     if dataset.input_shape != (1,) or dataset.task != "regression":
         return None
     sample = take_sample(dataset, seed)
-    layers = find_layers(network, sample, MOST_LAYERS)
+    all_layers = find_layers(network, sample)
+    layers = evenly(all_layers, MOST_LAYERS)
     if not layers:
         return None
     grid = torch.linspace(float(sample.inputs.min()), float(sample.inputs.max()), GRID_POINTS)
@@ -89,10 +93,9 @@ def units_along_input(network: Network, dataset: Dataset, *, seed: int = 0) -> F
     return Figure(
         "inside_units",
         "From the input to the function",
-        _along_caption(layers, found, sample),
+        _along_caption(layers, found, sample) + shown_of(len(layers), len(all_layers), "layers"),
         plot,
     )
-
 
 
 def _stack(layers: Sequence[Layer], n_shown: Sequence[int]) -> go.Figure:
@@ -111,9 +114,7 @@ def _stack(layers: Sequence[Layer], n_shown: Sequence[int]) -> go.Figure:
         vertical_spacing=GAP / total,
         subplot_titles=["", *titles],
     )
-    plot.update_annotations(
-        x=0, xanchor="left", font={"size": SMALL_SIZE, "color": INK}, yshift=1
-    )
+    plot.update_annotations(x=0, xanchor="left", font={"size": SMALL_SIZE, "color": INK}, yshift=1)
     plot.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed")
     plot.update_xaxes(showgrid=False)
     plot.update_layout(
@@ -140,7 +141,7 @@ def _function(plot: go.Figure, network: Network, sample: Dataset, grid: Tensor) 
     )
     plot.add_scatter(
         x=grid.numpy(),
-        y=predict(network, grid[:, None])[:, 0].numpy(),
+        y=outputs_of(network, grid[:, None])[:, 0].numpy(),
         mode="lines",
         line={"color": BLUE, "width": 2.5},
         name="network",
@@ -180,12 +181,10 @@ def _turns(activations: np.ndarray) -> float:
     for slope, size in zip(slopes.T, spread, strict=True):
         signs = np.sign(slope[np.abs(slope) > 1e-4 * size])
         turns += int((signs[1:] != signs[:-1]).sum())
-    return turns / activations.shape[1]
+    return turns / int(activations.shape[1])
 
 
-def _along_caption(
-    layers: Sequence[Layer], found: dict[str, np.ndarray], sample: Dataset
-) -> str:
+def _along_caption(layers: Sequence[Layer], found: dict[str, np.ndarray], sample: Dataset) -> str:
     turns = [_turns(found[layer.name]) for layer in layers]
     text = (
         f"Above, the network's {sample.target_name} and {len(sample)} training rows. Below, the "

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hw1.analysis.figures.canvas import CANVAS_WIDTH, Canvas, shortened, text_width
-from hw1.analysis.figures.inside_sample import (
+from hw1.analysis.figures.canvas import CANVAS_WIDTH, Canvas, fitted, shortened, text_width
+from hw1.analysis.figures.inside.sample import (
     Layer,
     as_pictures,
     evenly,
@@ -18,6 +18,7 @@ from hw1.analysis.figures.inside_sample import (
     pixel_range,
     score,
     shown_classes,
+    shown_of,
     take_sample,
     unit_activations,
 )
@@ -32,12 +33,15 @@ from hw1.analysis.figures.style import (
 from hw1.analysis.layers import activations
 from hw1.analysis.network import Network
 from hw1.analysis.receptive_fields import (
+    EffectiveReceptiveField,
     effective_receptive_field,
     receptive_field,
     receptive_field_by_gradient,
 )
 from hw1.datasets import Dataset
 from hw1.errors import InputError
+
+Pair = tuple[int, int]
 
 MOST_LAYERS = 4
 """Whose maps are shown."""
@@ -68,7 +72,8 @@ def feature_maps(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure
     if not is_image(dataset):
         return None
     sample = take_sample(dataset, seed)
-    layers = find_layers(network, sample, MOST_LAYERS, maps=True)
+    all_layers = [layer for layer in find_layers(network, sample) if layer.has_maps]
+    layers = evenly(all_layers, MOST_LAYERS)
     if not layers:
         return None
     rows, labels = _examples(sample, N_IMAGES)
@@ -86,31 +91,42 @@ def feature_maps(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure
     ]
     for layer, left in zip(layers, lefts, strict=True):
         width = columns * (TILE + TILE_GAP) + BLOCK_GAP - TILE_GAP
-        canvas.text(shortened(f"{layer.title}: {_size(layer.shape[1:])}", width), left, 8,
-                    anchor="left")
+        canvas.text(
+            shortened(f"{layer.title}: {_size(layer.shape[1:])}", width), left, 8, anchor="left"
+        )
     shown: dict[str, list[list[int]]] = {name: [] for name in names}
     for i, label in enumerate(labels):
         top = 36 + i * ROW
-        canvas.text(shortened(label, IMAGE_SIDE + BLOCK_GAP), 0, top - 9, anchor="left", colour=MUTED)
-        canvas.image(pictures[i], 0, top, _fitted(pictures[i].shape, IMAGE_SIDE), picture_scale)
+        canvas.text(
+            shortened(label, IMAGE_SIDE + BLOCK_GAP), 0, top - 9, anchor="left", colour=MUTED
+        )
+        canvas.image(pictures[i], 0, top, fitted(pictures[i].shape, IMAGE_SIDE), picture_scale)
         for layer, left in zip(layers, lefts, strict=True):
             maps = found[layer.name][i].double().nan_to_num()
-            chosen = maps.mean((1, 2)).argsort(descending=True, stable=True)[: 2 * columns].tolist()
-            shown[layer.name].append(chosen)
-            for place, channel in enumerate(chosen):
-                x = left + place % columns * (TILE + TILE_GAP)
-                y = top + place // columns * (TILE + TILE_GAP)
-                values = _as_bytes(maps[channel])
-                size = _fitted(values.shape, TILE)
-                canvas.image(values, x, y, size, map_scale, f"channel {channel}")
-                canvas.box(x, y, x + size[0], y + size[1], colour=GREY, width=0.5)
+            shown[layer.name].append(_draw_maps(canvas, maps, left, top, columns, map_scale))
     caption = (
         f"For each image the channels of each layer ({2 * columns} at most) whose mean activation "
         "is highest, each on its own scale from light, little, to dark, much. "
     )
-    caption += _maps_caption(layers, shown)
+    caption += _maps_caption(layers, shown) + shown_of(len(layers), len(all_layers), "layers")
     plot = canvas.figure(36 + ROW * len(rows) - (ROW - IMAGE_SIDE))
     return Figure("inside_maps", "Feature maps", caption, plot)
+
+
+def _draw_maps(
+    canvas: Canvas, maps: Tensor, left: float, top: float, columns: int, scale: str
+) -> list[int]:
+    """Draw the most active of the maps ``(channels, height, width)`` in two rows; their numbers."""
+    order = maps.mean((1, 2)).argsort(descending=True, stable=True)
+    chosen: list[int] = order[: 2 * columns].tolist()
+    for place, channel in enumerate(chosen):
+        x = left + place % columns * (TILE + TILE_GAP)
+        y = top + place // columns * (TILE + TILE_GAP)
+        values = _as_bytes(maps[channel])
+        size = fitted(values.shape, TILE)
+        canvas.image(values, x, y, size, scale, f"channel {channel}")
+        canvas.box(x, y, x + size[0], y + size[1], colour=GREY, width=0.5)
+    return chosen
 
 
 def _maps_caption(layers: Sequence[Layer], shown: dict[str, list[list[int]]]) -> str:
@@ -123,12 +139,6 @@ def _maps_caption(layers: Sequence[Layer], shown: dict[str, list[list[int]]]) ->
 
 def _size(shape: Sequence[int]) -> str:
     return f"{shape[0]} × {shape[1]}"
-
-
-def _fitted(shape: Sequence[int], side: float) -> tuple[float, float]:
-    """Across and down, of an image ``(height, width)`` with square pixels in a square."""
-    pixel = side / max(shape[0], shape[1])
-    return pixel * shape[1], pixel * shape[0]
 
 
 def _as_bytes(values: Tensor) -> np.ndarray:
@@ -165,7 +175,8 @@ def effective_receptive_fields(
     if not is_image(dataset):
         return None
     sample = take_sample(dataset, seed, FIELD_ROWS)
-    layers = find_layers(network, sample, MOST_FIELDS, maps=True)
+    all_layers = [layer for layer in find_layers(network, sample) if layer.has_maps]
+    layers = evenly(all_layers, MOST_FIELDS)
     if not layers:
         return None
     inputs = network.normalise(sample.inputs)
@@ -174,42 +185,57 @@ def effective_receptive_fields(
     scale = canvas.scale(SEQUENTIAL, 0, 1)
     columns = min(len(layers), 4)
     side = min((CANVAS_WIDTH - 20 * (columns - 1)) / columns, 190.0)
-    size = _fitted(dataset.input_shape[1:], side)
+    size = fitted(dataset.input_shape[1:], side)
     sizes = []
     for i, layer in enumerate(layers):
         channel = int(most_varying(found[layer.name], 1)[0])
         field = effective_receptive_field(network.network, inputs, layer.name, channel, SHARE)
         theory, window = _theory(network, dataset.input_shape, layer.name)
         sizes.append((layer.title, theory, field.side))
-        left, top = i % columns * (side + 20), 66 + i // columns * (size[1] + 58)
-        canvas.text(f"{layer.title}, channel {channel}", left, top - 27, anchor="left")
-        canvas.text(f"{_size(theory)}; {SHARE:.0%} in {_size((field.side, field.side))}",
-                    left, top - 10, anchor="left", colour=MUTED)
-        values = (field.map / field.map.max().clamp(min=1e-300)).numpy()
-        canvas.image(values, left, top, size, scale, "%{z:.0%} of the largest")
-        canvas.box(left, top, left + size[0], top + size[1], colour=GREY, width=0.7)
-        pixel = size[0] / values.shape[1]
-        for (down, across), colour, dash in (
-            (window, VERMILLION, "solid"),
-            (_square(field.map, field.side), INK, "dot"),
-        ):
-            canvas.box(
-                left + across.start * pixel,
-                top + down.start * pixel,
-                left + across.stop * pixel,
-                top + down.stop * pixel,
-                colour=colour,
-                dash=dash,
-                width=2,
-            )
+        place = i % columns * (side + 20), 66 + i // columns * (size[1] + 58)
+        heading = f"{layer.title}, channel {channel}"
+        _draw_field(canvas, field, (heading, theory, window), place, size, scale)
     _legend(canvas)
     rows = -(-len(layers) // columns)
     return Figure(
         "inside_receptive_fields",
         "Receptive fields",
-        _fields_caption(sizes, dataset.input_shape[1:], len(sample)),
+        _fields_caption(sizes, dataset.input_shape[1:], len(sample))
+        + shown_of(len(layers), len(all_layers), "layers"),
         canvas.figure(66 + rows * (size[1] + 58) - 58),
     )
+
+
+def _draw_field(
+    canvas: Canvas,
+    field: EffectiveReceptiveField,
+    said: tuple[str, Pair, tuple[slice, slice]],
+    place: tuple[float, float],
+    size: tuple[float, float],
+    scale: str,
+) -> None:
+    """A field below its heading, with both squares; ``said``: heading, theoretical size, window."""
+    (heading, theory, window), (left, top) = said, place
+    numbers = f"{_size(theory)}; {SHARE:.0%} in {_size((field.side, field.side))}"
+    canvas.text(heading, left, top - 27, anchor="left")
+    canvas.text(numbers, left, top - 10, anchor="left", colour=MUTED)
+    values = (field.map / field.map.max().clamp(min=1e-300)).numpy()
+    canvas.image(values, left, top, size, scale, "%{z:.0%} of the largest")
+    canvas.box(left, top, left + size[0], top + size[1], colour=GREY, width=0.7)
+    pixel = size[0] / values.shape[1]
+    for (down, across), colour, dash in (
+        (window, VERMILLION, "solid"),
+        (_square(field.map, field.side), INK, "dot"),
+    ):
+        canvas.box(
+            left + across.start * pixel,
+            top + down.start * pixel,
+            left + across.stop * pixel,
+            top + down.stop * pixel,
+            colour=colour,
+            dash=dash,
+            width=2,
+        )
 
 
 def _legend(canvas: Canvas) -> None:
@@ -225,15 +251,15 @@ def _legend(canvas: Canvas) -> None:
 
 def _theory(
     network: Network, input_shape: Sequence[int], layer: str
-) -> tuple[tuple[int, int], tuple[slice, slice]]:
+) -> tuple[Pair, tuple[slice, slice]]:
     """The size of what a layer's units see, and for the one in the middle rows and columns."""
     try:
         field = receptive_field(network.network, input_shape, layer)
     except InputError:  # something that the recurrence does not know
         seen = receptive_field_by_gradient(network.network, input_shape, layer)
-        down, across = torch.nonzero(seen.any(1))[:, 0], torch.nonzero(seen.any(0))[:, 0]
-        window = tuple(slice(int(some[0]), int(some[-1]) + 1) for some in (down, across))
-        return tuple(part.stop - part.start for part in window), window
+        down, across = (torch.nonzero(seen.any(dim))[:, 0].tolist() for dim in (1, 0))
+        window = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
+        return (window[0].stop - window[0].start, window[1].stop - window[1].start), window
     return field.size, field.window(field.centre)
 
 
@@ -248,7 +274,7 @@ def _square(field: Tensor, side: int) -> tuple[slice, slice]:
 
 
 def _fields_caption(
-    sizes: Sequence[tuple[str, tuple[int, int], int]], image: Sequence[int], n_rows: int
+    sizes: Sequence[tuple[str, Pair, int]], image: Sequence[int], n_rows: int
 ) -> str:
     text = (
         f"The mean absolute gradient of the unit in the middle of a channel by each pixel, over "

@@ -1,0 +1,182 @@
+"""The dashboard as a browser sees it: Debian's Chromium, headless, driven by selenium."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+import pytest
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from PIL import Image
+
+from hw1.dashboard import DashboardServer, listen
+from hw1.storage import Storage
+
+pytest.importorskip("selenium", reason="a browser test needs selenium: pip install selenium")
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None,
+    reason="a browser test needs Chromium: apt-get install chromium chromium-driver",
+)
+PATIENCE_SECONDS = 60
+"""How long a page may take on a machine that has much else to do."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    """A browser for which evil.example is this machine."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",  # without which it does not start as root
+        "--disable-dev-shm-usage",  # containers have little of it
+        "--window-size=1400,1200",
+        "--host-resolver-rules=MAP evil.example 127.0.0.1",
+    ):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options, Service(DRIVER))
+    driver.set_script_timeout(PATIENCE_SECONDS)
+    yield driver
+    driver.quit()
+
+
+@dataclass
+class Shown:
+    """A study of one trial with a PNG and an HTML artifact."""
+
+    storage: Storage
+    folder: Path
+    study_id: int
+    artifacts: str
+    png: str
+    html: str
+
+
+@pytest.fixture
+def shown(tmp_path: Path, url: str) -> Shown:
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    Image.new("RGB", (37, 23), "red").save(tmp_path / "red.png")
+    (tmp_path / "page.html").write_text("<p>harmless</p><script>document.title = 'ran'</script>")
+    storage, store = Storage(url), FileSystemArtifactStore(folder)
+    study = optuna.create_study(storage=storage, study_name="my study")
+    trial = study.ask()
+    trial.suggest_float("learning_rate", 0.25, 0.25)
+    png, html = (
+        upload_artifact(artifact_store=store, file_path=str(tmp_path / name), study_or_trial=trial)
+        for name in ("red.png", "page.html")
+    )
+    study.tell(trial, 0.5)
+    place = f"artifacts/{study._study_id}/{trial._trial_id}"
+    return Shown(storage, folder, study._study_id, place, png, html)
+
+
+@contextmanager
+def serving(shown: Shown, **options: Any) -> Iterator[DashboardServer]:
+    """A dashboard that answers while the test goes on."""
+    with listen(shown.storage, shown.folder, port=0, **options) as server:
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def wait(browser: webdriver.Chrome, condition: Callable[[webdriver.Chrome], Any]) -> Any:
+    return WebDriverWait(browser, PATIENCE_SECONDS).until(condition)
+
+
+def text(browser: webdriver.Chrome) -> str:
+    return str(browser.execute_script("return document.body?.innerText ?? ''"))
+
+
+def delete(browser: webdriver.Chrome, path: str) -> Any:
+    """The status and content that the open page gets when it deletes something."""
+    script = """
+        const [path, done] = arguments;
+        fetch(path, {method: "DELETE"}).then(async r => done([r.status, await r.text()]));
+    """
+    return browser.execute_async_script(script, path)
+
+
+def test_a_study_its_trial_and_the_image_of_it(browser: webdriver.Chrome, shown: Shown) -> None:
+    with serving(shown) as server:
+        browser.get(server.url)
+        wait(browser, lambda b: "my study" in text(b))
+        links = browser.find_elements(By.CSS_SELECTOR, f"a[href$='/studies/{shown.study_id}']")
+        links[0].click()
+        wait(browser, lambda b: "History" in text(b) and "learning_rate" in text(b))
+        wait(browser, lambda b: b.find_elements(By.CSS_SELECTOR, ".js-plotly-plot svg"))
+        browser.get(f"{server.url}dashboard/studies/{shown.study_id}/trials?numbers=0")
+        wait(browser, lambda b: "learning_rate 0.25" in text(b) and "page.html" in text(b))
+        find = "return [...document.images].filter(i => i.src.endsWith(arguments[0]))"
+        width = f"{find}.map(i => i.complete ? [i.naturalWidth, i.naturalHeight] : null)[0]"
+        assert wait(browser, lambda b: b.execute_script(width, shown.png)) == [37, 23]
+
+
+def test_the_page_deletes_with_write_alone(browser: webdriver.Chrome, shown: Shown) -> None:
+    path = f"/api/studies/{shown.study_id}"
+    with serving(shown) as server:
+        browser.get(server.url)
+        wait(browser, lambda b: "my study" in text(b))
+        status, content = delete(browser, path)
+        assert status == 403
+        assert "--write" in content
+    assert optuna.get_all_study_names(shown.storage) == ["my study"]
+    with serving(shown, write=True) as server:
+        browser.get(server.url)
+        wait(browser, lambda b: "my study" in text(b))
+        assert delete(browser, path)[0] == 204
+        browser.refresh()
+        wait(browser, lambda b: "RELOAD" in text(b).upper() and "my study" not in text(b))
+    assert optuna.get_all_study_names(shown.storage) == []
+
+
+def test_a_form_of_another_site_is_refused(browser: webdriver.Chrome, shown: Shown) -> None:
+    with serving(shown, write=True) as server:
+        form = f"<form method=post action={server.url}api/studies><button>Win</button></form>"
+        browser.get(f"data:text/html,{quote(form)}")
+        browser.find_element(By.TAG_NAME, "button").click()
+        wait(browser, lambda b: "another site" in text(b))
+
+
+def test_a_name_that_was_pointed_here_is_refused(browser: webdriver.Chrome, shown: Shown) -> None:
+    with serving(shown) as server:
+        browser.get(f"http://evil.example:{server.server_port}/api/studies")
+        wait(browser, lambda b: "host name" in text(b))
+        assert "my study" not in text(browser)
+    with serving(shown, allowed_hosts=["evil.example"]) as server:
+        browser.get(f"http://evil.example:{server.server_port}/api/studies")
+        wait(browser, lambda b: "my study" in text(b))
+
+
+def test_without_the_password_nothing_is_shown(browser: webdriver.Chrome, shown: Shown) -> None:
+    with serving(shown, password="geheim") as server:
+        browser.get(server.url)
+        # A browser without a head shows nothing where others ask for the password.
+        status = "return performance.getEntriesByType('navigation')[0].responseStatus"
+        wait(browser, lambda b: b.execute_script(status) == 401)
+        assert "my study" not in text(browser)
+        browser.get(server.url.replace("//", "//anyone:geheim@"))
+        wait(browser, lambda b: "my study" in text(b))
+
+
+def test_the_script_of_an_artifact_does_not_run(browser: webdriver.Chrome, shown: Shown) -> None:
+    with serving(shown) as server:
+        # This spelling of the path is shown; with the usual one the browser saves the page.
+        browser.get(f"{server.url}%ff{shown.artifacts}/{shown.html}")
+        wait(browser, lambda b: "harmless" in text(b))
+        assert browser.title != "ran"
