@@ -304,6 +304,7 @@ def run(
     from rich.console import Console
 
     from hw1.console import ProgressLine, format_score
+    from hw1.dashboard.publish import publish, write_note
     from hw1.definitions import find_definition, find_device, find_precision, load_definition
     from hw1.errors import choose
     from hw1.run import Job, Options, execute, prepare
@@ -340,6 +341,7 @@ def run(
         target=target,
     )
     stored, dataset = prepare(job, options)
+    write_note(stored)
     settings, before, shown = stored.settings, stored.progress(), stored.storage.shown
     # What is printed can be pasted: quoted, with the storage that was given, without its password.
     given = [] if storage in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", shown]
@@ -362,8 +364,17 @@ def run(
             say("  compiling the training code for this processor, once: some seconds")
         try:
             with ProgressLine(stored, console) as line:
-                execute(job, stored, dataset, jobs=jobs, deadline=deadline, on_tick=line.update)
+                execute(
+                    job,
+                    stored,
+                    dataset,
+                    jobs=jobs,
+                    deadline=deadline,
+                    on_tick=line.update,
+                    on_interrupt=line.interrupted,
+                )
         except KeyboardInterrupt:
+            publish(stored, dataset, job.storage_url)
             say(f"Interrupted; nothing finished is lost. To continue: {again}", err=True)
             raise typer.Exit(130) from None
         after = stored.progress()
@@ -371,11 +382,12 @@ def run(
             elsewhere = f", {after.running} more run elsewhere" if after.running else ""
             say(f"Stopped with {after.done} of {after.n_trials} trials{elsewhere}.")
             say(f"To continue: {again}")
+    publish(stored, dataset, job.storage_url)
     best = stored.progress().best
     if best is not None:
         say(f"Best {settings.metric}: {format_score(best.value)} in trial {best.number}")
         say("  " + shlex.join(["python", "run_study.py", "best", name, *given]))
-        say("  " + shlex.join(["optuna-dashboard", shown]))
+        say("  " + shlex.join(["python", "run_study.py", "dashboard", *given]))
 
 
 def parse_seconds(text: str) -> float:
@@ -742,6 +754,61 @@ def predict(
     Console(highlight=False, markup=False).print(table)
 
 
+@app.command(**example("dashboard --port 8081"))
+def dashboard(
+    storage: StorageOption = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST", help="Where to listen; elsewhere than here asks for a password."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes a free one.")
+    ] = 8080,
+    write: Annotated[
+        bool, typer.Option("--write", help="Allow notes to be written, studies to be deleted.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A further name by which browsers may call it."),
+    ] = None,
+) -> None:
+    """Watch the studies in optuna-dashboard.
+
+    Read-only and on this machine alone unless told otherwise. On another --host a password is
+    needed: HW1_PASSWORD, or what is asked for. Without TLS it travels in clear: prefer an ssh
+    tunnel.
+    """
+    from hw1.dashboard.server import is_loopback, listen
+    from hw1.storage import Storage, artifact_folder
+
+    quiet_optuna()
+    url = storage_url(storage)
+    opened = Storage(url, create=False)
+    password = os.environ.get("HW1_PASSWORD") or None
+    if password is None and sys.stdin.isatty() and not is_loopback(host):
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    with listen(
+        opened,
+        artifact_folder(url),
+        host=host,
+        port=port,
+        write=write,
+        password=password,
+        allowed_hosts=allow_host or (),
+    ) as server:
+        typer.echo(f"Dashboard of {opened.shown}: {server.url}")
+        typer.echo(
+            "  it can change and delete studies" if write else "  read-only; --write lifts that"
+        )
+        if password:
+            typer.echo("  any user name and the password; without TLS they travel in clear")
+        typer.echo("  Ctrl-C ends it")
+        server.run()
+    typer.echo("Stopped.")
+
+
 @app.command(**example("delete regression_mlp-random"))
 def delete(
     name: NameArgument,
@@ -751,11 +818,13 @@ def delete(
     """Delete a study and all its trials, after asking."""
     import optuna
 
+    from hw1.dashboard.publish import artifact_ids, remove_artifacts
     from hw1.storage import Storage
     from hw1.study import require_study, searches_within
 
     quiet_optuna()
-    opened = Storage(storage_url(storage), create=False)
+    url = storage_url(storage)
+    opened = Storage(url, create=False)
     require_study(opened, name)
     count = len(optuna.load_study(study_name=name, storage=opened).get_trials(deepcopy=False))
     parts = searches_within(opened, name)
@@ -763,7 +832,9 @@ def delete(
         of_parts = f" and the {len(parts)} searches of its nested cross-validation" if parts else ""
         typer.confirm(f"Delete {name} with its {count} trials{of_parts}?", abort=True)
     for one in (*parts, name):
+        artifacts = artifact_ids(opened, one)
         optuna.delete_study(study_name=one, storage=opened)
+        remove_artifacts(artifacts, url)
     typer.echo(f"Deleted {name}.")
 
 

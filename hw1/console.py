@@ -1,12 +1,17 @@
 """What the command line shows while a study runs, and how it lays out trials."""
 
+import math
 import time
+from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.table import Column, Table
 from rich.text import Text
 
 from hw1.objective import is_refused
@@ -16,13 +21,20 @@ SECONDS_BETWEEN_UPDATES = 0.5
 SECONDS_BETWEEN_LINES = 15.0
 """How often a line is printed where there is no terminal."""
 BAR_WIDTH = 10
+MOST_ROWS = 10
+"""Trials in the table."""
+JUST_ENDED = 3
+"""Of them, those that are no longer trained."""
+CURVE_WIDTH = 24
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class ProgressLine:
-    """A line that shows how far a study is; use it as a context manager and call `update` often.
+    """Shows how far a study is; use it as a context manager and call `update` often.
 
-    In a terminal it stays in place; elsewhere it is printed now and then, and at the end. All it
-    says is read from storage, so it covers every process that works on the study.
+    In a terminal a table of the trials that are being trained stands above one line on the whole
+    study, and both stay in place; elsewhere the line is printed now and then, and at the end. All
+    they say is read from storage, so they cover every process that works on the study.
     """
 
     def __init__(self, study: Study, console: Console) -> None:
@@ -40,7 +52,8 @@ class ProgressLine:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._show()
+        # What is left of the table would stand there for ever.
+        self._show(with_table=False)
         if self._live is not None:
             self._live.stop()
 
@@ -50,13 +63,57 @@ class ProgressLine:
         if time.monotonic() - self._shown >= interval:
             self._show()
 
-    def _show(self) -> None:
+    def interrupted(self) -> None:
+        """Say that Ctrl-C was heard, and what comes of it."""
+        self.console.print(
+            "Stopping: the running trials are given up, and made up for when the study goes on.",
+            soft_wrap=True,
+        )
+
+    def _show(self, with_table: bool = True) -> None:
         self._shown = time.monotonic()
-        line = Text(self.line(self.study.progress()), no_wrap=True, overflow="ellipsis")
-        if self._live is not None:
-            self._live.update(line, refresh=True)
-        else:
+        trials = self.study.trials()
+        line = Text(self.line(self.study.progress(trials)), no_wrap=True, overflow="ellipsis")
+        if self._live is None:
             self.console.print(line, soft_wrap=True)
+            return
+        most = min(MOST_ROWS, self.console.height - 4)
+        parts = [self.table(trials, most)] if with_table and most > 0 else []
+        self._live.update(Group(*parts, line), refresh=True)
+
+    def table(self, trials: Sequence[FrozenTrial], most: int) -> Table:
+        """The trials that are being trained, and above them those that have just ended.
+
+        Args:
+            trials: all of the study.
+            most: the number of rows at most.
+        """
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+        ended = [t for t in trials if t.state.is_finished() and t.intermediate_values]
+        room = max(most - len(running), 0)
+        rows = [*ended[len(ended) - min(room, JUST_ENDED) :], *running]
+        table = Table(
+            Column("trial", justify="right"),
+            Column("epoch", justify="right"),
+            Column("fold mean", justify="right"),
+            Column("learning curve", width=CURVE_WIDTH, no_wrap=True),
+            Column("state", no_wrap=True),
+            box=None,
+            padding=(0, 2, 0, 0),
+        )
+        for trial in rows[-most:]:
+            curve = list(trial.intermediate_values.values())
+            table.add_row(
+                str(trial.number),
+                f"{len(curve)}/{self.study.settings.epochs}",
+                format_score(curve[-1] if curve else None),
+                sparkline(curve, CURVE_WIDTH, log=not self.study.metric.maximize),
+                state_name(trial),
+                style="dim" if trial.state.is_finished() else "",
+            )
+        if len(rows) > most:
+            table.add_row("", "", "", f"and {len(rows) - most} more", "")
+        return table
 
     def line(self, progress: Progress) -> str:
         """Done of target, best value and its trial, pruned, failed, time left."""
@@ -116,6 +173,27 @@ class TaskLine:
             self._live.update(line, refresh=True)
         else:
             self.console.print(line, soft_wrap=True)
+
+
+def sparkline(values: Sequence[float], width: int, *, log: bool = False) -> str:
+    """A curve as a row of block characters, its lowest value at the bottom.
+
+    Args:
+        values: finite, in order; where there are more than ``width`` each character is the mean of
+            several.
+        width: characters at most.
+        log: whether heights are logarithmic, if all values are positive.
+    """
+    if not values:
+        return ""
+    log = log and min(values) > 0
+    heights = [math.log(value) for value in values] if log else list(values)
+    n = min(width, len(heights))
+    ends = [round(i * len(heights) / n) for i in range(n + 1)]
+    means = [fmean(heights[a:b]) for a, b in pairwise(ends)]
+    low, span = min(means), max(means) - min(means)
+    top = len(BLOCKS) - 1
+    return "".join(BLOCKS[round((m - low) / span * top) if span > 0 else 0] for m in means)
 
 
 def format_score(value: float | None) -> str:

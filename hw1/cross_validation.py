@@ -124,6 +124,9 @@ class CrossValidation:
         n_trials: how many trials were trained together at first.
         way: how they were; see `hw1.training.lockstep.Lockstep`.
         precision: of its convolutions and matrix products.
+        outputs: ``(n_rows, n_outputs)``, of the best epoch for each row by the network that has not
+            seen it: predictions in the target's own units, or logits; None if there is no best
+            epoch.
         state: the weights of the best epoch for `Lockstep.restore`; None if they were not kept.
     """
 
@@ -135,6 +138,7 @@ class CrossValidation:
     n_trials: int
     way: Way
     precision: Precision
+    outputs: Tensor | None
     state: State | None
 
     @property
@@ -212,13 +216,16 @@ def cross_validate(
     while numbers:
         epoch += 1
         models.train_epoch()
-        scores = models.validate().numpy().reshape(len(numbers), n_splits)
+        every_score, outputs = models.validate_and_predict()
+        scores = every_score.numpy().reshape(len(numbers), n_splits)
         means = dict(zip(numbers, scores.mean(1).tolist(), strict=True))
         for i, number in enumerate(numbers):
             trial = trials[number]
             trial.curves.append(scores[i])
             if metric.better(means[number], trial.best):
                 trial.best, trial.best_epoch = means[number], epoch
+                # A copy, for the others' outputs would stay in memory with a view.
+                trial.outputs = outputs[i * n_splits : (i + 1) * n_splits].clone()
                 if keep_models:
                     trial.state = models.state(slice(i * n_splits, (i + 1) * n_splits))
         finite = {n: mean for n, mean in means.items() if math.isfinite(mean)}
@@ -251,6 +258,7 @@ def cross_validate(
                     n_trials=len(configurations),
                     way=models.way,
                     precision=trial.precision,
+                    outputs=_by_row(trial.outputs, splits),
                     state=trial.state,
                 ),
             )
@@ -271,4 +279,15 @@ class _Trial:
     best_epoch: int = 0
     seconds: float = 0.0
     curves: list[np.ndarray] = field(default_factory=list)
+    outputs: Tensor | None = None
     state: State | None = None
+
+
+def _by_row(outputs: Tensor | None, splits: Splits) -> Tensor | None:
+    """The folds' outputs for their validation rows, in the order of the rows."""
+    if outputs is None:
+        return None
+    of_rows = outputs.new_empty(len(splits.folds), outputs.shape[2]).cpu()
+    for fold, rows in enumerate(splits.validation_rows()):
+        of_rows[rows] = outputs[fold, : len(rows)].cpu()
+    return of_rows

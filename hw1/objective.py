@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import optuna
 import torch
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from hw1.cross_validation import Splits, cross_validate
+from hw1.cross_validation import CrossValidation, Splits, cross_validate
 from hw1.datasets import Dataset, Loader, Task
 from hw1.errors import ArchitectureError, InputError
 from hw1.provenance import provenance
@@ -26,6 +28,10 @@ from hw1.training.precision import Precision
 PROBES = 200
 """Random configurations from which a search space is read off."""
 CONFIGURATIONS = "(configurations)"
+DETAILED = 3
+"""How many trials of a study are the best, of which more is kept."""
+MOST_CLASSES = 30
+"""In a confusion matrix that is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,8 +196,10 @@ class Objective:
     trial the user attributes ``configuration``, ``fold_scores``, ``std``, ``best_epoch``,
     ``epochs``, ``stopped``, ``seconds``, ``n_parameters``, ``device``, ``way``, ``precision``,
     ``trials_per_batch``, ``batch`` (the numbers of the trials that it was trained with, its own
-    too) and ``provenance``. A configuration whose network cannot exist gets ``refused`` with the
-    reason.
+    too) and ``provenance``; those that are among the best when they complete also ``curves`` (of
+    each epoch the folds' scores), and ``predicted`` (of `shown_rows`) or the ``confusion`` of
+    classes, by the fold that has not seen the row. A configuration whose network cannot exist
+    gets ``refused`` with the reason.
 
     Args:
         definition: the study.
@@ -223,6 +231,28 @@ class Objective:
         self.epochs = epochs
         self.precision: Precision = precision
         self.on_step = on_step
+
+    def _is_among_best(self, trial: Trial, value: float) -> bool:
+        """Whether fewer than `DETAILED` completed trials of its study are better."""
+        sign = -1 if trial.study.direction == StudyDirection.MAXIMIZE else 1
+        done = trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        better = [other for other in done if sign * other.values[0] < sign * value]
+        return len(better) < DETAILED
+
+    def _details(self, result: CrossValidation) -> dict[str, Any]:
+        """What is kept with the best trials alone, for pictures of them."""
+        if result.outputs is None or not np.isfinite(result.curves).all():
+            return {}
+        details: dict[str, Any] = {"curves": _short(result.curves)}
+        n_outputs = self.dataset.n_outputs
+        if self.dataset.task == "regression":
+            rows = shown_rows(len(self.dataset))
+            return details | {"predicted": _short(result.outputs[rows, 0].numpy())}
+        if n_outputs <= MOST_CLASSES:
+            pairs = self.dataset.targets.cpu() * n_outputs + result.outputs.argmax(1)
+            counts = torch.bincount(pairs, minlength=n_outputs**2)
+            details["confusion"] = counts.view(n_outputs, n_outputs).tolist()
+        return details
 
     def __call__(self, trial: Trial) -> float:
         """The best point of the fold-mean curve.
@@ -305,6 +335,8 @@ class Objective:
             }
             if result.best_epoch:
                 attributes |= {"fold_scores": result.fold_scores.tolist(), "std": result.std}
+            if result.stopped != "pruned" and self._is_among_best(trials[number], result.mean):
+                attributes |= self._details(result)
             try:
                 for name, value in attributes.items():
                     trials[number].set_user_attr(name, value)
@@ -314,6 +346,18 @@ class Objective:
                 yield Outcome(trials[number], TrialState.PRUNED, None)
             else:
                 yield Outcome(trials[number], TrialState.COMPLETE, result.mean)
+
+
+def shown_rows(n_rows: int) -> np.ndarray:
+    """The rows whose predictions are kept with a trial: all, or 500 of them."""
+    return np.unique(np.linspace(0, n_rows - 1, min(n_rows, 500)).round().astype(int))
+
+
+def _short(values: np.ndarray) -> Any:
+    """Numbers in five digits, as lists."""
+    if values.ndim > 1:
+        return [_short(row) for row in values]
+    return [float(f"{value:.5g}") for value in values]
 
 
 def is_refused(trial: FrozenTrial) -> bool:

@@ -304,6 +304,7 @@ def execute(
     jobs: int = 1,
     deadline: float = float("inf"),
     on_tick: Callable[[], None] = lambda: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the trials that a study is missing.
 
@@ -314,6 +315,7 @@ def execute(
         jobs: the number of processes, this one included; they share the processor's threads.
         deadline: a ``time.time()`` after which no further trial starts.
         on_tick: called often while trials run.
+        on_interrupt: called when Ctrl-C is heard, before the running trials are given up.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, after the running trials have been marked as failed.
@@ -326,6 +328,8 @@ def execute(
     with Interruption() as interruption:
 
         def on_step() -> None:
+            if interruption.requested:
+                on_interrupt()
             interruption.check()
             on_tick()
 

@@ -31,6 +31,7 @@ from sqlalchemy.orm import Session
 
 from hw1.errors import InputError, NoStorageError
 
+PROJECT_STORAGE = Path(__file__).resolve().parent.parent / "storage"
 TIMEOUT_SECONDS = 60
 HEARTBEAT_SECONDS = 60
 """How often a process that trains says that it lives."""
@@ -421,6 +422,12 @@ def shown(url: str) -> str:
             "the storage is given by no URL: give one such as sqlite:///storage/studies.db or "
             "postgresql://user@host/database"
         ) from error
+
+
+def artifact_folder(url: str) -> Path:
+    """Where the files that belong to a storage's studies are: beside a SQLite file, else here."""
+    path = _sqlite_path(make_url(url))
+    return (PROJECT_STORAGE if path is None else path.parent) / "artifacts"
 
 
 def _sqlite_path(url: URL) -> Path | None:

@@ -174,9 +174,9 @@ class Study:
             raise InputError(f"no trial of {self.name!r} has completed yet: run it for longer")
         return best
 
-    def progress(self) -> Progress:
-        """How far the study is, from storage."""
-        trials = self.trials()
+    def progress(self, trials: Sequence[FrozenTrial] | None = None) -> Progress:
+        """How far the study is, from its trials in storage unless they have just been read."""
+        trials = self.trials() if trials is None else trials
         states = [trial.state for trial in trials]
         refused = sum(map(is_refused, trials))
         running = states.count(TrialState.RUNNING)

@@ -5,23 +5,15 @@ to every host name, deletes what it is told to, and serves artifacts as pages of
 stands before it.
 """
 
-import base64
-import binascii
 import contextlib
 import errno
-import hmac
 import ipaddress
-import json
-import logging
-import re
 import socket
 import socketserver
 import sys
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -30,31 +22,23 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna_dashboard import wsgi  # type: ignore[import-untyped]
 
+from hw1.dashboard.guard import Guard, allowed_name
 from hw1.errors import InputError
 from hw1.interruption import Interruption
 from hw1.storage import Storage
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIApplication
 
 HOST = "127.0.0.1"
 PORT = 8080
 IDLE_SECONDS = 60
 """A connection that says nothing for so long is closed."""
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 0.3
 """How long requests that are being answered may take when the server is stopped."""
 POLL_SECONDS = 0.1
 """How often the server looks whether it is to stop."""
-READING = ("GET", "HEAD", "OPTIONS")
-"""The methods that change nothing; the page shows everything with them alone."""
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-HEADERS = [
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    # Not "no-referrer", with which browsers hide where a form comes from.
-    ("Referrer-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-]
 
 
 def listen(
@@ -109,13 +93,11 @@ def listen(
     everywhere = ipaddress.ip_address(address[0]).is_unspecified
     name = socket.gethostname() if everywhere else host.strip("[]")
     names = {*allowed_hosts, name, address[0]} | (LOCAL_NAMES if loopback or everywhere else set())
-    # It warns of every importance that it cannot calculate yet.
-    logging.getLogger("optuna_dashboard").setLevel(logging.ERROR)
     app = wsgi(storage, artifact_store=_Artifacts(artifacts))
     app.catchall = False  # what is not there is answered by the guard
     guard = Guard(
         app,
-        names=frozenset(map(_allowed_name, names)),
+        names=frozenset(map(allowed_name, names)),
         any_address=everywhere,
         write=write,
         password=password,
@@ -135,86 +117,6 @@ def is_loopback(host: str) -> bool:
     return _is_loopback(_resolve(host, 0)[1])
 
 
-@dataclass(frozen=True)
-class Guard:
-    """A WSGI application that lets through to another what is safe.
-
-    It refuses with a status and a JSON object whose ``reason`` says why and what to do:
-
-    - 403 if the Host header names none of ``names``. A page elsewhere may point its own name at
-      this machine and read all it answers (https://en.wikipedia.org/wiki/DNS_rebinding).
-    - 401 without the password, by HTTP Basic (https://www.rfc-editor.org/rfc/rfc7617).
-    - 403 if the request may change something and ``write`` is off, or the browser says that
-      another site's page sends it (https://www.w3.org/TR/fetch-metadata/).
-
-    What comes back may not be framed, nor run scripts but for the dashboard itself, so that an
-    HTML artifact is harmless.
-
-    Attributes:
-        app: what is guarded, the dashboard.
-        names: host names in lower case, and addresses without brackets.
-        any_address: whether every IP address is a name too: an address can't be pointed elsewhere.
-        write: whether anything may be changed.
-        password: what to ask for.
-    """
-
-    app: "WSGIApplication"
-    names: frozenset[str]
-    any_address: bool = False
-    write: bool = False
-    password: str | None = None
-
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            # Artifacts come with the leave for all sites to read them.
-            kept = [(k, v) for k, v in headers if k.lower() != "access-control-allow-origin"]
-            return start_response(status, [*kept, *_safety_headers(path)], *rest)
-
-        refusal = self._refusal(environ)
-        if refusal is not None:
-            return _answer(environ, start, *refusal)
-        environ.setdefault("HTTP_ACCEPT_ENCODING", "")  # without it the dashboard fails
-        try:
-            return self.app(environ, start)
-        except (KeyError, ArtifactNotFound):
-            if not path.startswith("/artifacts/"):
-                raise
-            return _answer(environ, start, HTTPStatus.NOT_FOUND, "there is no such artifact")
-
-    def _refusal(self, environ: "WSGIEnvironment") -> tuple[HTTPStatus, str] | None:
-        host = environ.get("HTTP_HOST", "")
-        if not self._answers_to(_name(host)):
-            return HTTPStatus.FORBIDDEN, (
-                "the dashboard does not answer to this host name: open the address that it "
-                "printed, or start it with --allow-host NAME"
-            )
-        if self.password is not None and not _has_password(environ, self.password):
-            return HTTPStatus.UNAUTHORIZED, (
-                "the dashboard asks for a password: give the one it was started with, and any "
-                "user name"
-            )
-        if environ["REQUEST_METHOD"] in READING:
-            return None
-        if not self.write:
-            return HTTPStatus.FORBIDDEN, (
-                "the dashboard is read-only: start it with --write to change or delete anything"
-            )
-        if _is_foreign(environ, host):
-            return HTTPStatus.FORBIDDEN, (
-                "this comes from another site: changes are made in the dashboard's own page alone"
-            )
-        return None
-
-    def _answers_to(self, name: str | None) -> bool:
-        return name is not None and (
-            name in self.names or (self.any_address and _as_address(name) is not None)
-        )
-
-
 class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
     """A WSGI server with a thread for every connection; see `listen`.
 
@@ -225,8 +127,9 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
         url: where the dashboard is.
     """
 
-    allow_reuse_port = False  # two dashboards would share a port in silence
-    request_queue_size = 128
+    # Some Pythons turn it on, and two dashboards would share a port in silence.
+    allow_reuse_port = False
+    request_queue_size = 128  # a page asks for much at once
 
     def __init__(
         self,
@@ -281,10 +184,9 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
             del self._connections[threading.current_thread()]
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection once the other side has, or has sent enough.
+        """Read what is left, such as a refused upload, and close the connection.
 
-        To close it with something unread, such as a refused upload, would reset it, and the
-        answer be lost.
+        One that is closed with something unread is reset, and the answer lost.
         """
         with contextlib.suppress(OSError):
             request.shutdown(socket.SHUT_WR)
@@ -303,7 +205,8 @@ class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
                 connection.shutdown(socket.SHUT_RD)
         deadline = time.monotonic() + GRACE_SECONDS
         for thread, _ in open_ones:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():  # there may be one that could not be started
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print errors, but for browsers that went away."""
@@ -333,80 +236,6 @@ class _Artifacts(FileSystemArtifactStore):
         # Otherwise a study could not be deleted without all its files.
         with contextlib.suppress(ArtifactNotFound):
             super().remove(artifact_id)
-
-
-def _safety_headers(path: str) -> list[tuple[str, str]]:
-    policy = "frame-ancestors 'none'"
-    headers = list(HEADERS)
-    # By what the dashboard's page is, for a path can be spelt in many ways: all else is sandboxed.
-    if not path.startswith("/dashboard"):
-        policy = f"sandbox; {policy}"
-    if path.startswith("/artifacts/"):
-        headers.append(("Content-Disposition", "attachment"))
-    if not path.startswith("/static/"):
-        headers.append(("Cache-Control", "no-store"))
-    return [*headers, ("Content-Security-Policy", policy)]
-
-
-def _answer(
-    environ: "WSGIEnvironment", start: "StartResponse", status: HTTPStatus, reason: str
-) -> list[bytes]:
-    body = json.dumps({"reason": reason}).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers.append(("WWW-Authenticate", 'Basic realm="hw1 dashboard", charset="UTF-8"'))
-    start(f"{status.value} {status.phrase}", headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-
-
-def _has_password(environ: "WSGIEnvironment", password: str) -> bool:
-    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    try:
-        given = base64.b64decode(token.strip(), validate=True).partition(b":")[2]
-    except (binascii.Error, ValueError):
-        return False
-    # Both are evaluated, and in a time that says nothing of what is right in a wrong one.
-    return hmac.compare_digest(given, password.encode()) and scheme.lower() == "basic"
-
-
-def _is_foreign(environ: "WSGIEnvironment", host: str) -> bool:
-    """Whether a browser says that the request was made by a page of another origin.
-
-    Sec-Fetch-Site is what browsers know and pages cannot set; they send it to loopback and over
-    TLS. Elsewhere they send Origin. Programs other than browsers send neither.
-    """
-    site = environ.get("HTTP_SEC_FETCH_SITE")
-    if site is not None:
-        return bool(site != "same-origin")
-    origin = environ.get("HTTP_ORIGIN")
-    return origin is not None and origin.lower() not in (
-        f"http://{host.lower()}",
-        f"https://{host.lower()}",  # a proxy with TLS
-    )
-
-
-def _name(host: str) -> str | None:
-    """The name in a Host header, an address in its usual spelling; None if it is malformed."""
-    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:/?#@,\[\]]+)(:[0-9]{1,5})?", host)
-    if match is None:
-        return None
-    name = match[1].strip("[]").lower()
-    address = _as_address(name)
-    return name if address is None else str(address)
-
-
-def _allowed_name(name: str) -> str:
-    known = str(address) if (address := _as_address(name)) else _name(name)
-    if not known:
-        raise InputError(f"{name!r} is no host name: allow one such as studies.example.org")
-    return known
-
-
-def _as_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        return None
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:

@@ -234,17 +234,26 @@ class Lockstep:
 
     def score(self, rows: Sequence[Tensor]) -> Tensor:
         """The metric of each model over its own ``rows``, ``(n_models,)`` float64."""
-        return self._score(_Rectangle.of(rows, self.dataset))
+        return self._score(_Rectangle.of(rows, self.dataset))[0]
 
     def validate(self) -> Tensor:
         """The metric of each model over its validation rows, ``(n_models,)`` float64."""
+        return self.validate_and_predict()[0]
+
+    def validate_and_predict(self) -> tuple[Tensor, Tensor]:
+        """The same, and the outputs of each model for its validation rows.
+
+        Returns:
+            ``(n_models,)`` and ``(n_models, most_rows, n_outputs)``; a model with fewer rows than
+            another has anything in the places that are over.
+        """
         assert self._validation is not None, "the models were given no validation rows"
         with torch_threads(1):
             return self._score(self._validation)
 
-    def _score(self, rows: "_Rectangle") -> Tensor:
+    def _score(self, rows: "_Rectangle") -> tuple[Tensor, Tensor]:
         outputs = self.predict(rows.rows)
-        return scores(self.dataset.task, outputs, rows.targets, rows.counted).cpu()
+        return scores(self.dataset.task, outputs, rows.targets, rows.counted).cpu(), outputs
 
     def state(self, models: slice = slice(None)) -> State:
         """A copy of the weights and buffers of ``models``, for `restore`."""

@@ -14,7 +14,7 @@ import pytest
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from PIL import Image
 
-from hw1.dashboard import DashboardServer, listen
+from hw1.dashboard.server import DashboardServer, listen
 from hw1.storage import Storage
 
 pytest.importorskip("selenium", reason="a browser test needs selenium: pip install selenium")

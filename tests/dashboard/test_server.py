@@ -30,7 +30,8 @@ from hypothesis import strategies as st
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from PIL import Image
 
-from hw1.dashboard import PORT, DashboardServer, Guard, is_loopback, listen
+from hw1.dashboard.guard import Guard
+from hw1.dashboard.server import PORT, DashboardServer, is_loopback, listen
 from hw1.errors import InputError
 from hw1.storage import Storage
 
@@ -444,7 +445,7 @@ def test_nothing_is_left_of_it_even_with_a_connection_open(shown: Shown) -> None
 PROCESS = """
 import sys
 from pathlib import Path
-from hw1.dashboard import listen
+from hw1.dashboard.server import listen
 from hw1.storage import Storage
 
 with listen(Storage(sys.argv[1], create=False), Path(sys.argv[2]), port=0) as server:

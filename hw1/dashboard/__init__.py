@@ -1,0 +1,1 @@
+"""What is seen of studies in optuna-dashboard, and serving it."""
