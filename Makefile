@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STUDY ?= regression_mlp
 
-.PHONY: study test bench lint format clean help
+.PHONY: study test bench lint format archive clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,22 @@ lint: $(VENV)/installed ## Check style and types
 format: $(VENV)/installed ## Put the code in the project's style
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+archive: ## Pack the source, without data, studies and caches, into dist/hw1.zip
+	@git rev-parse --git-dir >/dev/null 2>&1 || { \
+		echo "make archive needs the git checkout: it packs what git does not ignore" >&2; exit 2; }
+	@mkdir -p dist
+	@git ls-files -z --cached --others --exclude-standard | $(PYTHON) -c "$$PACK"
+	@echo "dist/hw1.zip: $$($(PYTHON) -m zipfile -l dist/hw1.zip | tail -n +2 | wc -l) files"
+
+define PACK
+import os, sys, zipfile
+names = sorted(name for name in sys.stdin.read().split("\0") if os.path.isfile(name))
+with zipfile.ZipFile("dist/hw1.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    for name in names:
+        archive.write(name, "hw1/" + name)
+endef
+export PACK
 
 clean: ## Remove the environment and the caches, but no study and no data
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

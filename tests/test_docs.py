@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import optuna
@@ -65,3 +66,24 @@ def test_every_study_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     for path in (ROOT / "studies").glob("*.py"):
         assert f"`{path.stem}`" in readme
+
+
+def test_the_archive_holds_the_source_and_no_data(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    for name in ("Makefile", ".gitignore", "README.md", "run_study.py"):
+        shutil.copy(ROOT / name, checkout)
+    (checkout / "hw1").mkdir()
+    (checkout / "hw1" / "mine.py").write_text("new, not known to git")
+    for ignored in ("storage/studies.db", "data/images", ".venv/lib", "hw1/__pycache__/x.pyc"):
+        path = checkout / ignored
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("ignored")
+    subprocess.run(["git", "init", "-q"], cwd=checkout, check=True)
+    subprocess.run(["git", "add", "README.md"], cwd=checkout, check=True)
+    run = subprocess.run(["make", "archive"], cwd=checkout, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "dist/hw1.zip: 5 files" in run.stdout
+    names = zipfile.ZipFile(checkout / "dist" / "hw1.zip").namelist()
+    files = [".gitignore", "Makefile", "README.md", "hw1/mine.py", "run_study.py"]
+    assert names == [f"hw1/{name}" for name in files]
