@@ -42,6 +42,11 @@ def _cache() -> str:
 CACHE = _cache()
 
 
+def are_compiled() -> bool:
+    """Whether compiled code is kept for this processor and these sources; if not, it takes time."""
+    return any(Path(CACHE).rglob("*.nbc"))
+
+
 def compiled(function: Function) -> Function:
     """``function``, compiled when it is first called."""
     config: Any = numba.config

@@ -108,3 +108,18 @@ def test_what_was_compiled_of_other_sources_is_not_used(
     assert kernels._cache() == before
     (copy / "update.py").write_text("# another one\n")
     assert kernels._cache() != before
+
+
+def test_code_is_compiled_once_there_are_files_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "CACHE", str(tmp_path / "compiled"))
+    assert not kernels.are_compiled()
+
+    def double(x: float) -> float:
+        return 2 * x
+
+    function = kernels.compiled(double)
+    assert not kernels.are_compiled()  # though there is a folder by now
+    assert function(2.0) == 4.0
+    assert kernels.are_compiled()
