@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -42,8 +43,7 @@ def curves_png(curves: np.ndarray, best_epoch: int, metric: str, title: str) -> 
         return x * SCALE, y * SCALE
 
     def write(x: float, y: float, text: str, anchor: str, colour: str, size: int) -> None:
-        font = ImageFont.load_default(size * SCALE)
-        draw.text((x * SCALE, y * SCALE), text, fill=colour, anchor=anchor, font=font)
+        draw.text((x * SCALE, y * SCALE), text, fill=colour, anchor=anchor, font=_font(size))
 
     for tick in _ticks(low, high, log):
         value = math.log10(tick) if log else tick
@@ -62,8 +62,13 @@ def curves_png(curves: np.ndarray, best_epoch: int, metric: str, title: str) -> 
     r = 5 * SCALE
     draw.ellipse([x - r, y - r, x + r, y + r], fill=VERMILLION)
     out = io.BytesIO()
-    image.resize((WIDTH, HEIGHT), Image.Resampling.BOX).save(out, "png")
+    image.reduce(SCALE).save(out, "png", compress_level=1)
     return out.getvalue()
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size * SCALE)
 
 
 def _line(

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import math
+import sys
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -54,11 +55,12 @@ def publish(study: Study, dataset: Dataset, url: str) -> None:
     write_note(study)
     best = _best(study, COMPARED)
     store = FileSystemArtifactStore(_made(artifact_folder(url)))
-    for trial in best[:PICTURED]:
-        # Optuna reads a trial that has ended once, and would not know of a picture made since.
-        stored = study.storage.get_trial(trial._trial_id)
-        if "curves" in stored.user_attrs and not _artifacts(stored.system_attrs):
-            _attach(study, stored, store)
+    pictured = [trial._trial_id for trial in best[:PICTURED]]
+    study_id = study.storage.get_study_id_from_name(study.name)
+    # Optuna reads a trial that has ended once, and would not know of a picture made since.
+    for trial in study.storage.trials_since(study_id, sys.maxsize, pictured):
+        if "curves" in trial.user_attrs and not _artifacts(trial.system_attrs):
+            _attach(study, trial, store)
     if best:
         _write_plot(study, "fold-scores", _fold_scores(study, best))
         fit = _fit(best[0], dataset)
