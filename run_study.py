@@ -754,6 +754,47 @@ def predict(
     Console(highlight=False, markup=False).print(table)
 
 
+@app.command(**example("report regression_mlp-tpe regression_mlp-random --author 'A. Student'"))
+def report(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Studies that `list` shows.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .pdf; the page of HTML lies beside it. [default: storage/reports/NAME.pdf]",
+        ),
+    ] = None,
+    author: Annotated[str, typer.Option(metavar="TEXT", help="Who hands it in.")] = "",
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Its title. [default: names the data]")
+    ] = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a report of studies: one PDF, and the same as one page of HTML.
+
+    Introduction, method and results have six pages at most, the rest is an appendix. All comes
+    from storage: what `evaluate`, `compare` and `analyze` have not filled yet is named, with the
+    command that does.
+    """
+    from hw1.analysis.report.write import check_output, write_report
+    from hw1.storage import shown
+
+    if output is not None:
+        check_output(output)
+    studies = [open_results(storage, name, None, "auto", "auto") for name in names]
+    given = (
+        [] if storage in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", shown(storage)]
+    )
+    paths = write_report(studies, output, author=author, title=title, options=given)
+    if as_json:
+        print_json({"studies": names, "files": [str(path) for path in paths]})
+    else:
+        typer.echo(f"Wrote {relative(paths[0])} and {relative(paths[1])}.")
+
+
 @app.command(**example("dashboard --port 8081"))
 def dashboard(
     storage: StorageOption = None,

@@ -33,6 +33,7 @@ COMMANDS = [
     "analyze",
     "export",
     "predict",
+    "report",
     "dashboard",
     "delete",
 ]

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import math
+import shlex
 import sys
 import uuid
 from collections.abc import Iterable
@@ -122,15 +123,15 @@ def note(study: Study) -> str:
         if name != CONFIGURATIONS:
             ranges = [_range(json_to_distribution(part)) for part in _split_json(text)]
             lines.append(f"| {name} | {_cell('; or '.join(ranges))} |")
-    again = f"run {s.definition} --name {study.name}"
+    again = ["run", s.definition, "--name", study.name]
     lines += [
         "",
         "## Go on",
         "",
         "```sh",
         *(
-            f"python run_study.py {command}"
-            for command in (again, f"evaluate {study.name}", f"analyze {study.name}")
+            shlex.join(["python", "run_study.py", *command])
+            for command in (again, ["evaluate", study.name], ["analyze", study.name])
         ),
         "```",
         "",
