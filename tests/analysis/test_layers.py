@@ -45,7 +45,7 @@ def test_of_residual_networks_the_blocks_are_shown_and_shortcuts_are_named() -> 
         "features.3.residual.4": "conv 3",
         "features.4.residual.0": "conv 4",
         "features.4.residual.4": "conv 5",
-        "features.4.shortcut.0": "shortcut 1",
+        "features.4.shortcut.1": "shortcut 1",
         "head.2": "linear 6",
     }
     assert hidden_layers(model, IMAGES) == {

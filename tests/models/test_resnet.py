@@ -1,10 +1,13 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 
 from hw1.errors import ArchitectureError, InputError
@@ -189,3 +192,26 @@ def test_an_unknown_activation_is_refused() -> None:
 def test_sizes_below_one_are_refused_by_name(name: str) -> None:
     with pytest.raises(ArchitectureError, match=f"{name} must be at least 1, not 0"):
         ResNet((1, 28, 28), 10, **{name: 0})
+
+
+def test_the_shortcut_is_a_strided_convolution() -> None:
+    block = ResidualBlock(3, 5, 2, "relu", 0.0).eval()
+    x = torch.randn(4, 3, 7, 9, requires_grad=True)
+    *_, convolution, norm = block.shortcut
+    assert isinstance(convolution, nn.Conv2d)
+    expected = norm(functional.conv2d(x, convolution.weight, stride=2))
+    torch.testing.assert_close(block.shortcut(x), expected)
+
+
+def test_small_odd_batches_are_trained_on_two_threads() -> None:
+    """A gradient by oneDNN wrote beyond its memory for these sizes, which ended the process."""
+    code = (
+        "import torch\n"
+        "from hw1.models import ResNet\n"
+        "torch.set_num_threads(2)\n"
+        "model = ResNet((1, 28, 28), 10, width=8).to(memory_format=torch.channels_last)\n"
+        "x = torch.randn(63, 1, 28, 28).to(memory_format=torch.channels_last)\n"
+        "for _ in range(20):\n"
+        "    torch.autograd.grad(model(x).sum(), list(model.parameters()))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
