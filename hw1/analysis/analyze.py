@@ -19,7 +19,7 @@ from hw1.analysis.figures.training import (
     out_of_fold,
     predictions_and_targets,
 )
-from hw1.analysis.results import PROJECT, StudyResults
+from hw1.analysis.results import PROJECT, StudyResults, require_writable
 from hw1.analysis.training import (
     UNWATCHED,
     Watcher,
@@ -61,6 +61,8 @@ def analyze(
     Raises:
         InputError: the folder cannot be written.
     """
+    folder = folder or default_folder(results)
+    require_writable(folder)
     watcher.say("drawing the search")
     sections = {"The search": search_figures(results)}
     for trial in trials:
@@ -76,7 +78,7 @@ def analyze(
     watcher.say("writing the figures")
     return write(
         sections,
-        folder or default_folder(results),
+        folder,
         f"{results.name}: {'trial' if len(trials) == 1 else 'trials'} "
         + ", ".join(str(trial.number) for trial in trials),
         introduction(results, trials),

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 from hw1.analysis.description import ModelDescription, import_path
 from hw1.analysis.model_files import save
 from hw1.analysis.network import Network
-from hw1.analysis.results import PROJECT, StudyResults, configuration
+from hw1.analysis.results import PROJECT, StudyResults, configuration, require_writable
 from hw1.analysis.training import UNWATCHED, Retrained, Watcher, retrain
 from hw1.provenance import provenance
 from hw1.training import Configuration
@@ -88,6 +88,7 @@ def export(
     """
     chosen = results.trial(trial)
     path = output or default_path(results, chosen)
+    require_writable(path.parent)
     retrained = retrain(results, chosen, watcher=watcher)
     dataset = results.dataset
     description = ModelDescription(

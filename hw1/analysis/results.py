@@ -1,6 +1,7 @@
 """A stored study, opened to be analysed."""
 
 import contextlib
+import errno
 import os
 from functools import cached_property
 from pathlib import Path
@@ -171,6 +172,22 @@ def _has(record: dict[str, Any], same: dict[str, Any]) -> bool:
 def configuration(trial: FrozenTrial) -> Configuration:
     """What a trial's parameters had become."""
     return Configuration(**trial.user_attrs["configuration"])
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder, before long work whose result is to lie in it.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {folder} ({error.strerror}): choose another --output"
+        ) from error
 
 
 def list_studies(storage: str | None = None) -> pd.DataFrame:

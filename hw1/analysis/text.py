@@ -51,8 +51,12 @@ def evaluation_lines(found: Evaluation) -> list[str]:
     if nested is not None:
         lines += [
             _row("nested", estimate(nested.estimate)),
-            _row("", f"{len(nested.scores)} of {nested.n_outer} outer folds, each scored by what a"),
-            _row("", f"search of {nested.n_trials} trials, {nested.n_inner} folds found without it"),
+            _row(
+                "", f"{len(nested.scores)} of {nested.n_outer} outer folds, each scored by what a"
+            ),
+            _row(
+                "", f"search of {nested.n_trials} trials, {nested.n_inner} folds found without it"
+            ),
             _row("  each fold", _scores(nested.scores)),
         ]
     if found.n_tests > 1:

@@ -161,6 +161,8 @@ def test_several_trials_are_analysed_side_by_side(call: Call) -> None:
         (["replay", "regression-tpe", "99"], "has no trial 99"),
         (["analyze", "regression-tpe", "--top", "2", "--trial", "1"], "one of --trial and --top"),
         (["export", "regression-tpe", "--output", "a.pickle"], "end it in .safetensors"),
+        (["export", "regression-tpe", "--output", "/proc/x/a.pt2"], "cannot write to /proc/x"),
+        (["analyze", "regression-tpe", "--output", "/proc/x"], "cannot write to /proc/x"),
         (["predict", "none.safetensors", "rows.csv"], "there is no file none.safetensors"),
         (["predict", "a.txt", "rows.csv"], "end it in .safetensors"),
     ],
