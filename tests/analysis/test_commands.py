@@ -215,3 +215,12 @@ def test_ctrl_c_ends_an_evaluation_in_a_sentence(analysed_url: str, tmp_path: Pa
     assert process.returncode == 130
     assert b"Interrupted; what is finished is stored" in shown
     assert b"Traceback" not in shown
+
+
+def test_a_report_is_a_pdf_and_a_page(call: Call) -> None:
+    result = call("report", "regression-random", "regression-tpe", "--output", "out/mine.pdf")
+    assert "Wrote out/mine.pdf and out/mine.html." in result.stdout
+    assert Path("out/mine.pdf").read_bytes().startswith(b"%PDF-")
+    assert "regression-random" in Path("out/mine.html").read_text()
+    result = call("report", "regression-random", "--output", "mine.doc", code=2)
+    assert "end 'mine.doc' in .pdf or .html" in result.stderr

@@ -1,0 +1,285 @@
+"""Studies with trials that were never trained: what is stored of them is made up here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import plotly.graph_objects as go
+import pytest
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hw1.analysis.evaluation import CROSS_VALIDATIONS, TESTS
+from hw1.analysis.figures.gallery import write
+from hw1.analysis.figures.style import TEMPLATE, Figure
+from hw1.analysis.nested import NESTED
+from hw1.analysis.report import write_report
+from hw1.analysis.results import StudyResults, open_study
+from hw1.objective import CONFIGURATIONS
+from hw1.storage import Storage
+from hw1.study import Settings
+from hw1.training import METRICS, Configuration
+
+SOURCE = '''
+from hw1.models import MLP
+from hw1.objective import StudyDefinition
+from hw1.training import Configuration
+
+def load(part, data_dir):
+    """Rows of {words}."""
+    raise AssertionError("a report has loaded data")
+
+study = StudyDefinition(
+    dataset=load, task="{task}", model=MLP, search_space=lambda trial: Configuration(),
+    grid={{}}, defaults={{}},
+)
+'''
+SPACE: dict[str, BaseDistribution] = {
+    "optimizer": CategoricalDistribution(["sgd", "adam"]),
+    "momentum": FloatDistribution(0.5, 0.95),
+    "width": IntDistribution(8, 128, log=True),
+    "lr": FloatDistribution(1e-4, 1e-1, log=True),
+    "dropout": FloatDistribution(0.0, 0.3),
+    "initialization": CategoricalDistribution(["default", "kaiming_normal", "xavier_uniform"]),
+}
+BEGAN = datetime(2026, 3, 1, 12, 0, 0)
+PROVENANCE = {
+    "python": "3.11.7",
+    "hw1": "0.1.0",
+    "torch": "2.14.1",
+    "numpy": "2.4.6",
+    "scipy": "1.17.1",
+    "numba": "0.68.1",
+    "optuna": "5.0.0",
+    "system": "Linux x86_64",
+    "processor": "A <fast> & \\big #processor",
+    "threads": 2,
+    "revision": None,
+}
+
+
+class Made:
+    """Makes studies in a database of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        self.url = f"sqlite:///{folder}/studies.db"
+
+    def study(
+        self,
+        name: str = "made",
+        *,
+        n_trials: int = 4,
+        n_more: int = 0,
+        classify: bool = False,
+        kept: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> StudyResults:
+        """A study with so many trials, every third of them pruned.
+
+        It has ``n_more`` parameters more than usual, and ``kept`` as attributes of each trial.
+        """
+        path = self.path / ("classify.py" if classify else "regress.py")
+        task = "classification" if classify else "regression"
+        path.write_text(SOURCE.format(task=task, words="a made-up problem"))
+        space = SPACE | {
+            f"a_parameter_of_the_architecture_{i}": FloatDistribution(1e-6, 0.5 + i, log=True)
+            for i in range(n_more)
+        }
+        target = settings.pop("target_trials", n_trials)
+        made = Settings(
+            **{
+                "definition": str(path),
+                "sampler": "random",
+                "pruner": "median",
+                "n_splits": 3,
+                "epochs": 30,
+                "seed": 0,
+                "train_size": None,
+                "train_csv": None,
+                "test_csv": None,
+                "target": None,
+                "dataset": "made up",
+                "fingerprint": "0011223344556677",
+                "n_rows": 1234,
+                "splits": "8899aabbccddeeff",
+                "metric": METRICS[task].name,
+                "search_space": {n: distribution_to_json(d) for n, d in space.items()}
+                | {CONFIGURATIONS: "feedfacefeedface"},
+                "grid": None,
+                "version": "0.1.0",
+            }
+            | settings
+        )
+        study = optuna.create_study(
+            storage=Storage(self.url),
+            study_name=name,
+            direction="maximize" if classify else "minimize",
+        )
+        study.set_user_attr("settings", vars(made))
+        study.set_user_attr("n_trials", target)
+        rng = np.random.default_rng([made.seed, n_more])
+        study.add_trials(_trial(space, rng, number, kept or {}) for number in range(n_trials))
+        return self.open(name)
+
+    def open(self, name: str) -> StudyResults:
+        """The study, read again."""
+        return open_study(name, storage=self.url)
+
+    def evaluated(self, results: StudyResults, *, tests: int = 1, nested: bool = False) -> None:
+        """Stores an evaluation of its best trial: 2 × 3 folds and three seeds."""
+        trial = results.trial().number
+        rng = np.random.default_rng([trial, results.settings.seed])
+        folds = {"trial": trial, "n_splits": 3, "seed": 0}
+        scores = rng.uniform(0.4, 0.6, (2, 3)).tolist()
+        results.store(CROSS_VALIDATIONS, folds | {"scores": scores, "provenance": PROVENANCE})
+        for i in range(tests):
+            record = {
+                "trial": trial,
+                "epochs": 11,
+                "seeds": [1, 2, 3],
+                "scores": rng.uniform(0.1, 0.2, 3).tolist(),
+                "ensemble": float(rng.uniform(0.05, 0.1)),
+                "n_rows": 4321,
+                "fingerprint": "0123456789abcdef",
+                "date": f"2026-03-0{i + 2}T10:20:30+00:00",
+                "provenance": PROVENANCE,
+            }
+            results.store(TESTS, record)
+        if nested:
+            outer = {"n_outer": 4, "n_inner": 2, "n_trials": 6, "trials": [0, 1, 2, 3]}
+            scores = rng.uniform(0.6, 0.9, 4).tolist()
+            results.store(NESTED, outer | {"scores": scores, "provenance": PROVENANCE})
+
+    def analysed(self, results: StudyResults, trial: int | None = None) -> None:
+        """Stores figures, as `analyze` does."""
+        number = results.trial().number if trial is None else trial
+        figures = [
+            figure("learning_curves"),
+            figure("fitted_function"),
+            figure("inside_weights", width=780, height=470),
+            figure("inside_units", width=780, height=700),
+            figure("inside_receptive_fields", width=780, height=480),
+            figure("inside_saliency", width=780, height=300),
+        ]
+        sections = {"Inside the network": figures}
+        write(sections, self.figures(results), f"{results.name}: trial {number}")
+
+    def figures(self, results: StudyResults) -> Path:
+        """Where its figures are."""
+        return self.path / "figures" / results.file_stem
+
+
+def figure(name: str, **layout: int) -> Figure:
+    """A small figure whose texts are those of its name."""
+    plot = go.Figure(layout={"template": TEMPLATE, **layout})
+    plot.add_scatter(x=np.arange(5.0), y=np.arange(5.0) ** 2, name="a <trace>")
+    plot.update_xaxes(title="input").update_yaxes(title="label")
+    words = name.replace("_", " ")
+    return Figure(name, words.capitalize(), f"What {words} shows: 42.5 < 43 & so on.", plot)
+
+
+def _trial(
+    distributions: Mapping[str, BaseDistribution],
+    rng: np.random.Generator,
+    number: int,
+    more: Mapping[str, Any],
+) -> FrozenTrial:
+    params = {name: _draw(distribution, rng) for name, distribution in distributions.items()}
+    if params["optimizer"] == "adam":
+        del params["momentum"]
+    scores = rng.uniform(0.3, 2, 3)
+    best, epochs = int(rng.integers(3, 20)), int(rng.integers(20, 31))
+    pruned = number % 3 == 2
+    kept = {
+        "configuration": Configuration(epochs=30, patience=7, lr=params["lr"]).to_json(),
+        "stopped": "pruned" if pruned else "epochs",
+        "epochs": epochs,
+        "best_epoch": best,
+        "seconds": round(float(rng.uniform(1, 9)), 3),
+        "n_parameters": int(rng.integers(1000, 99_999)),
+        "device": "cpu",
+        "way": "compiled",
+        "precision": "float32",
+        "trials_per_batch": 1,
+        "batch": [number],
+        "provenance": PROVENANCE,
+        "fold_scores": scores.tolist(),
+        "std": float(scores.std(ddof=1)),
+    }
+    trial = create_trial(
+        state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
+        value=None if pruned else float(scores.mean()),
+        params=params,
+        distributions={name: distributions[name] for name in params},
+        user_attrs=kept | more,
+        intermediate_values={
+            e: float(scores.mean()) + abs(best - e) / 50 for e in range(1, epochs)
+        },
+    )
+    trial.datetime_start = BEGAN + timedelta(minutes=number)
+    trial.datetime_complete = BEGAN + timedelta(minutes=number, seconds=40)
+    return trial
+
+
+def _draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[int(rng.integers(len(distribution.choices)))]
+    low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
+    value = float(np.exp(rng.uniform(np.log(low + 1e-9), np.log(high))))
+    value = min(max(value, low), high)
+    return round(value) if isinstance(distribution, IntDistribution) else value
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    """Makes studies."""
+    return Made(tmp_path)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report of three studies of two problems, and what it is a report of.
+
+    Of ``one`` and ``three`` everything is stored, of ``two`` no evaluation and no figures.
+    """
+
+    studies: list[StudyResults]
+    pdf: Path
+    page: Path
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """A report, written once."""
+    made = Made(tmp_path_factory.mktemp("written"))
+    studies = three_studies(made)
+    files = write_report(
+        studies, made.path / "x.pdf", author="Ada", title="All of it", folder=made.figures
+    )
+    return Written(studies, *files)
+
+
+def three_studies(made: Made) -> list[StudyResults]:
+    """See `Written`."""
+    of: dict[str, dict[str, Any]] = {
+        "one": {},
+        "two": {"seed": 1},
+        "three": {"fingerprint": "f", "classify": True},
+    }
+    for name, settings in of.items():
+        results = made.study(name, **settings)
+        if name != "two":
+            made.evaluated(results, tests=2 if name == "one" else 1, nested=True)
+            made.analysed(results)
+    return [made.open(name) for name in of]

@@ -1,0 +1,124 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hw1.analysis.comparison import compare
+from hw1.analysis.evaluation import CROSS_VALIDATIONS, evaluate
+from hw1.analysis.report.content import StudyContent, collect
+from hw1.analysis.results import StudyResults
+from hw1.errors import InputError
+
+Made = Any
+
+
+def only(made: Made, results: StudyResults) -> StudyContent:
+    return collect([results], made.figures).studies[0]
+
+
+def test_pairs_are_those_that_compare_finds(open_results: Callable[..., StudyResults]) -> None:
+    studies = [open_results(f"regression-{sampler}") for sampler in ("random", "tpe")]
+    for results in studies:
+        evaluate(results, n_repeats=2, test=False)
+    found = compare([open_results(r.name) for r in studies], n_repeats=2)
+    (problem,) = collect([open_results(r.name) for r in studies], lambda r: Path("none")).problems
+    assert (problem.n_repeats, problem.n_splits, problem.seed) == (2, 3, 0)
+    assert problem.compared == list(found.studies)
+    (pair,), (expected,) = problem.pairs, found.pairs
+    assert (pair.first, pair.second) == (expected.first, expected.second)
+    assert pair.test.difference == expected.difference
+    assert (pair.test.t, pair.test.p) == (expected.t, expected.p)
+    assert problem.lead.name == pair.first
+
+
+def test_the_repeats_that_all_have_are_compared(made: Made) -> None:
+    """By the corrected t-test, written out."""
+    scores = {"a": np.arange(9.0).reshape(3, 3) ** 2, "b": np.ones((2, 3))}
+    for name, of in scores.items():
+        results = made.study(name)
+        best = results.trial().number
+        folds = {"trial": best, "n_splits": 3, "seed": 4, "provenance": {}}
+        results.store(CROSS_VALIDATIONS, folds | {"scores": of.tolist()})
+        other = {"trial": best, "n_splits": 5, "seed": 0, "provenance": {}}
+        if name == "a":
+            results.store(CROSS_VALIDATIONS, other | {"scores": [[0.0] * 5]})
+    (problem,) = collect([made.open(n) for n in "ab"], made.figures).problems
+    assert (problem.n_repeats, problem.n_splits, problem.seed) == (2, 3, 4)
+    (pair,) = problem.pairs
+    assert pair.first == "b"
+    differences = 1 - np.arange(6.0) ** 2
+    error = differences.std(ddof=1) * np.sqrt(1 / 6 + 1 / 2)
+    assert pair.test.t == pytest.approx(differences.mean() / error)
+    assert pair.test.p == pytest.approx(2 * stats.t.sf(abs(differences.mean() / error), 5))
+
+
+def test_other_trials_and_diverged_networks_are_not_compared(made: Made) -> None:
+    for name in "abc":
+        results = made.study(name)
+        number = results.trial().number
+        record = {
+            "trial": number if name != "c" else results.top(2)[1].number,
+            "n_splits": 3,
+            "seed": 0,
+            "scores": [[1.0, 2.0, None if name == "b" else 3.0]],
+            "provenance": {},
+        }
+        results.store(CROSS_VALIDATIONS, record)
+    (problem,) = collect([made.open(n) for n in "abc"], made.figures).problems
+    assert problem.compared == ["a"]
+    assert problem.diverged == ["b"]
+    assert problem.pairs == []
+
+
+def test_studies_of_other_rows_are_other_problems(made: Made) -> None:
+    studies = [made.study(n, fingerprint=f) for n, f in (("a", "1"), ("b", "2"), ("c", "1"))]
+    found = collect(studies, made.figures)
+    assert [[s.name for s in p.studies] for p in found.problems] == [["a", "c"], ["b"]]
+    assert found.problems[0].distribution is not None
+    assert found.problems[1].distribution is None
+    assert len(found.spaces()) == 1
+
+
+def test_the_distributions_are_those_that_the_trials_were_made_with(made: Made) -> None:
+    results = made.study()
+    found = only(made, results).distributions
+    for trial in results.study.trials():
+        for name, distribution in trial.distributions.items():
+            assert found[name] == [distribution]
+
+
+def test_figures_of_the_best_of_several_trials_are_taken(made: Made) -> None:
+    results = made.study()
+    assert only(made, results).analysed == []
+    made.analysed(results, 1)
+    found = only(made, results)
+    assert found.analysed == [1]
+    assert "inside_weights" in [figure.name for figure in found.network_figures]
+    plot = found.network_figures[1].plot
+    assert np.array_equal(plot.data[0].y, np.arange(5.0) ** 2)  # not packed as text
+    made.analysed(made.study("other"), 1)
+    (made.path / "figures" / "made").rename(made.path / "figures" / "old")
+    (made.path / "figures" / "other").rename(made.path / "figures" / "made")
+    assert only(made, results).analysed == []  # those of another study
+
+
+def test_learning_curves_come_from_storage_without_an_analysis(made: Made) -> None:
+    curves = [[1 / (epoch + fold + 1) for fold in range(3)] for epoch in range(30)]
+    found = only(made, made.study(kept={"curves": curves}))
+    (figure,) = found.network_figures
+    assert figure.name == "learning_curves"
+    assert list(figure.plot.data[0].y) == [curve[0] for curve in curves]
+    assert found.analysed == []
+
+
+def test_bad_input_is_named(made: Made) -> None:
+    one = made.study("one")
+    empty = made.study("empty", n_trials=0)
+    with pytest.raises(InputError, match="no trial of 'empty' has completed yet"):
+        collect([one, empty], made.figures)
+    for studies in ([], [one, made.open("one")]):
+        with pytest.raises(InputError, match="one or more different studies"):
+            collect(studies, made.figures)

@@ -1,0 +1,143 @@
+import dataclasses
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from analysis.report.reading import Page, outline, squeezed
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pypdf import PdfReader
+
+from hw1.analysis.report.compose import draft
+from hw1.analysis.report.content import Content, collect
+from hw1.analysis.report.drawings import Drawings
+from hw1.analysis.report.page import to_page
+from hw1.analysis.report.pdf import MOST_PAGES, Typesetter
+from hw1.analysis.report.wording import clean
+
+Made = Written = Any  # see conftest
+
+
+@pytest.fixture
+def five(made: Made) -> Content:
+    """Five studies of three problems with long names and many parameters, and few figures."""
+    studies = []
+    for i in range(5):
+        name = f"a_study-with_a.very_long/name {'x' * 40} {'Wörter' * 3} {i}"
+        results = made.study(name, fingerprint=str(i % 3), n_more=14 + i % 2, seed=i)
+        if i != 1:
+            made.evaluated(results, tests=i % 3, nested=i % 2 == 0)
+        if i != 2:
+            made.analysed(results)
+        studies.append(made.open(name))
+    return with_studies(collect(studies, made.figures), 5)
+
+
+def with_studies(content: Content, n: int) -> Content:
+    """The content with the first ``n`` studies, and one figure of each search."""
+    problems = [
+        dataclasses.replace(
+            problem,
+            studies=[
+                dataclasses.replace(study, search_figures=study.search_figures[:1])
+                for study in problem.studies
+                if int(study.name[-1]) < n
+            ],
+        )
+        for problem in content.problems
+    ]
+    return dataclasses.replace(content, problems=[p for p in problems if p.studies])
+
+
+def test_introduction_method_and_results_never_exceed_six_pages(
+    five: Content, tmp_path: Path
+) -> None:
+    """Of one to five studies with long names and many parameters."""
+    drawings = Drawings()
+    for n in range(1, 6):
+        written = draft(with_studies(five, n), author="Ada")
+        with Typesetter(drawings) as typesetter:
+            document = typesetter.fit(written)
+            path = tmp_path / f"{n}.pdf"
+            path.write_bytes(typesetter.pdf(document))
+            assert_main_part_is_short(path, typesetter.n_pages(document))
+        assert set(written.ranking()) <= set(document.numbers)  # nothing is lost
+
+
+def assert_main_part_is_short(path: Path, measured: int) -> None:
+    reader = PdfReader(path)
+    headings = list(outline(reader.outline, reader))
+    titles = [title for title, _ in headings]
+    assert [t for t in titles if t[0] in "123" and "." not in t.split()[0]] == [
+        "1 Introduction",
+        "2 Method",
+        "3 Results",
+    ]
+    appendix = min(page for title, page in headings if title.startswith("A "))
+    assert appendix == measured  # counted from 0: the page after them
+    assert 1 < appendix <= MOST_PAGES
+
+
+def test_the_pdf_has_metadata_its_own_fonts_and_vector_figures(
+    written: Written,
+) -> None:
+    reader = PdfReader(written.pdf)
+    assert reader.metadata is not None
+    assert (reader.metadata.title, reader.metadata.author) == ("All of it", "Ada")
+    assert str(reader.metadata.creation_date) == "2026-03-01 12:03:40+00:00"
+    fonts: set[str] = set()
+    for page in reader.pages:
+        assert page.mediabox.width == pytest.approx(595.28, abs=0.1)  # A4
+        resources = page["/Resources"]
+        for font in resources.get("/Font", {}).values():
+            descendant = font["/DescendantFonts"][0]
+            fonts.add(descendant["/BaseFont"].rpartition("+")[2].partition("-")[0].strip("/"))
+            embedded = {"/FontFile", "/FontFile2", "/FontFile3"} & set(
+                descendant["/FontDescriptor"]
+            )
+            assert embedded
+        for image in resources.get("/XObject", {}).values():
+            # Colour bars alone are pixels.
+            assert image["/Subtype"] != "/Image" or min(image["/Width"], image["/Height"]) < 80
+    assert fonts == {"DejaVuSans", "DejaVuSansMono", "LibertinusSerif"}
+    text = "\n".join(page.extract_text() for page in reader.pages)
+    assert re.search(rf"page 1 of {len(reader.pages)}\n", text)
+    assert "best so far" in text  # of a figure
+
+
+@pytest.fixture
+def plain(made: Made) -> Content:
+    """One study without figures."""
+    content = collect([made.study()], made.figures)
+    study = dataclasses.replace(content.studies[0], search_figures=[])
+    return Content([dataclasses.replace(content.problems[0], studies=[study])], content.date)
+
+
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=30), st.text(max_size=30))
+@example("#panic() $x$", "*a* _b_ `c` <d> @e \\f //", "#{", "</script><!-- ]]>")
+@example('"); #eval("', "= h\n- i", "[[", "&amp;<b>")
+@example("王小明 🎓", "\u202eright to left\x00", "\ud800", "'")
+def test_no_character_breaks_a_report(
+    plain: Content, title: str, author: str, name: str, value: str
+) -> None:
+    (problem,) = plain.problems
+    (study,) = problem.studies
+    best = dataclasses.replace(study.best, params=study.best.params | {name or "x": value})
+    changed = dataclasses.replace(study, name=name or "x", best=best, trials=[*study.trials, best])
+    content = dataclasses.replace(plain, problems=[dataclasses.replace(problem, studies=[changed])])
+    written = draft(content, author=author, title=title, options=[value])
+    drawings = Drawings()
+    with Typesetter(drawings) as typesetter:
+        document = typesetter.fit(written)
+        reader = PdfReader(io.BytesIO(typesetter.pdf(document)))
+    page = Page(to_page(document, drawings))
+    assert squeezed(clean(value)) in page.text
+    assert squeezed(clean(author)) in page.text
+    if value.isascii():
+        text = squeezed("".join(page.extract_text() for page in reader.pages))
+        assert squeezed(clean(value)) in text
