@@ -6,9 +6,9 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
+from hw1.analysis.figures import search
 from hw1.analysis.figures.gallery import write
 from hw1.analysis.figures.inside import inside_figures
-from hw1.analysis.figures import search
 from hw1.analysis.figures.style import Figure
 from hw1.analysis.figures.training import (
     confident_mistakes,

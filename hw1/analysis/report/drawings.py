@@ -32,7 +32,7 @@ def size(plot: go.Figure) -> tuple[int, int]:
 
 
 def is_narrow(plot: go.Figure) -> bool:
-    """Whether a figure can be drawn half as wide: it has one panel, and no more than usual height."""
+    """Whether a figure can be drawn half as wide: it has one panel of at most usual height."""
     axes = [key for key in plot.layout if key.startswith("xaxis")]
     return (
         len(axes) == 1

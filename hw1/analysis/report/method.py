@@ -246,14 +246,16 @@ def _evaluation(content: Content) -> Text:
 
 
 def _computation(studies: Sequence[StudyContent]) -> Text:
-    machines = listed(sorted({_machine(p) for s in studies for p in s.provenances}), MOST_LISTED)
+    kept = [trial.kept.get("provenance") for study in studies for trial in study.trials]
+    stored = [provenance for provenance in kept if provenance is not None]
+    machines = sorted({_machine(provenance) for provenance in stored})
+    versions = sorted({f"PyTorch {provenance['torch']}" for provenance in stored})
     precision = _grouped(studies, _precision)
-    versions = sorted({f"PyTorch {p['torch']}" for s in studies for p in s.provenances})
     return line(
         "The folds of a trial, and several trials where possible, are trained in lockstep, epoch "
         "by epoch in one program, so that pruning and early stopping act on the true mean over the "
         "folds. The trials ran on ",
-        machines or ("a machine that is not stored",),
+        listed(machines, MOST_LISTED) or ("a machine that is not stored",),
         " with ",
         listed(versions, 3) or ("an unknown version of PyTorch",),
         ", in ",

@@ -256,8 +256,11 @@ style="height: {layout.height or HEIGHT}px; {width}"></div></div>
 
 def _least(plot: go.Figure) -> int:
     """The pixels that a figure needs from left to right to be legible."""
-    axes = [plot.layout[key] for key in plot.layout if key.startswith("xaxis")]
-    panels = {tuple(axis.domain or (0, 1)): axis.visible is not False for axis in axes}
+    # Axes one above the other have one domain; plotly names them in no fixed order.
+    panels: dict[tuple[float, float], bool] = {}
+    for axis in (plot.layout[key] for key in plot.layout if key.startswith("xaxis")):
+        domain = tuple(axis.domain or (0, 1))
+        panels[domain] = panels.get(domain, False) or axis.visible is not False
     width = sum(PANEL_WIDTH if has_axis else IMAGE_WIDTH for has_axis in panels.values())
     dimensions = sum(len(trace.dimensions) for trace in plot.data if trace.type == "parcoords")
     return max(width, AXIS_WIDTH * dimensions, 300)

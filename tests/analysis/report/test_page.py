@@ -1,9 +1,17 @@
 import json
 import re
+from datetime import datetime
 from typing import Any
 
+import plotly.graph_objects as go
 from analysis.report.reading import Page, outline, squeezed, text_of
+from plotly.subplots import make_subplots
 from pypdf import PdfReader
+
+from hw1.analysis.figures.style import Figure
+from hw1.analysis.report.document import Block, Document, Picture
+from hw1.analysis.report.drawings import Drawings
+from hw1.analysis.report.page import to_page
 
 Written = Any  # see conftest
 
@@ -41,3 +49,20 @@ def test_the_page_has_the_blocks_of_the_pdf(written: Written) -> None:
     headings = [squeezed(title) for title, _ in outline(reader.outline, reader)]
     for heading in headings:
         assert heading in Page(written.page.read_text()).text
+
+
+def test_plots_side_by_side_keep_their_width_on_a_narrow_screen() -> None:
+    """In whatever order plotly names their axes, of which the upper ones may be hidden."""
+    plots = []
+    for shown in (False, True):
+        plot = make_subplots(2, 3)
+        plot.add_scatter(x=[0], y=[0])
+        plot.update_xaxes(visible=shown, row=1).update_xaxes(visible=not shown, row=2)
+        plots.append(plot)
+    figures: list[Block] = [
+        Picture(f"f{i}", Figure("name", "Title", "Caption.", plot), ("study",))
+        for i, plot in enumerate([*plots, go.Figure(go.Scatter(x=[0], y=[0]))])
+    ]
+    document = Document("t", "", datetime(2026, 3, 1), figures, [])
+    widths = re.findall(r"min-width: ([0-9]+)px\"", to_page(document, Drawings()))
+    assert widths == ["690", "690", "300"]
