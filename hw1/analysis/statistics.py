@@ -17,7 +17,8 @@ class Estimate:
     Attributes:
         mean: of the scores; NaN if a network diverged.
         std: their sample standard deviation; NaN for a single score.
-        low, high: the interval of the mean, of 95 % unless another level was asked for.
+        low, high: the interval of the mean, of 95 % unless another level was asked for; NaN for a
+            single score.
         n: the number of scores.
     """
 
@@ -45,7 +46,7 @@ def cross_validated(scores: Sequence[Sequence[float]], level: float = LEVEL) -> 
     """
     values = np.asarray(scores, dtype=float)
     mean, std, error = _mean(values)
-    half = float(stats.t.ppf((1 + level) / 2, values.size - 1)) * error
+    half = float(stats.t.ppf((1 + level) / 2, max(values.size - 1, 1))) * error
     return Estimate(mean, std, mean - half, mean + half, values.size)
 
 
@@ -112,6 +113,8 @@ def corrected_t_test(
 
 def _mean(values: np.ndarray) -> tuple[float, float, float]:
     """Mean, standard deviation and corrected standard error of ``(n_repeats, n_splits)``."""
+    if values.size < 2:  # of an outer fold, before the others are done
+        return float(values.mean()), math.nan, math.nan
     std = float(values.std(ddof=1))
     error = std * math.sqrt(1 / values.size + 1 / (values.shape[1] - 1))
     return float(values.mean()), std, error

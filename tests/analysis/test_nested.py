@@ -9,6 +9,7 @@ from hw1.analysis.evaluation import evaluate
 from hw1.analysis.nested import nested_cross_validation
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.text import evaluation_lines
 from hw1.analysis.training import Watcher, retrain
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
@@ -53,6 +54,11 @@ def test_an_interrupted_one_goes_on_where_it_stopped(open_results: Open) -> None
 
     with pytest.raises(KeyboardInterrupt):
         nested_cross_validation(open_results(), 3, 2, watcher=Watcher(stop_in_the_second))
+    part = evaluate(open_results(), n_repeats=1, test=False)
+    assert part.nested is not None
+    assert len(part.nested.scores) == 1
+    assert "1 of 3 outer folds" in "\n".join(evaluation_lines(part))
+    assert part.to_json()["nested"]["estimate"]["std"] is None
     words: list[str] = []
     found = nested_cross_validation(open_results(), 3, 2, watcher=Watcher(words.append))
     assert len(found.scores) == 3

@@ -20,9 +20,9 @@ from hw1.analysis.figures.style import (
 from hw1.analysis.figures.svg import to_svg
 from hw1.errors import InputError
 
-PANEL_WIDTH, IMAGE_WIDTH = 230, 110
-"""The pixels that each of several plots, or images, side by side needs at least; a narrow screen
-scrolls."""
+PANEL_WIDTH, IMAGE_WIDTH, AXIS_WIDTH = 230, 110, 90
+"""The pixels that each of several plots, images, or parallel axes side by side needs at least; a
+narrow screen scrolls."""
 
 MANIFEST = "figures.json"
 
@@ -188,7 +188,7 @@ def _embedded(figure: Figure, *, alone: bool = False) -> str:
     data = figure.plot.to_json().replace("<", "\\u003c")  # no tag of the page's may begin in it
     height = figure.plot.layout.height or figure.plot.layout.template.layout.height or HEIGHT
     width = figure.plot.layout.width
-    size = f"width: {width}px" if width else f"min-width: {_least_width(figure)}px"
+    size = f"width: {width}px" if width else f"min-width: {least_width(figure.plot)}px"
     links = f'<a href="{name}.svg">SVG</a>'
     if not alone:
         links = f'<a href="{name}.html">on its own</a> {links}'
@@ -203,14 +203,16 @@ def _embedded(figure: Figure, *, alone: bool = False) -> str:
 </figure>"""
 
 
-def _least_width(figure: Figure) -> int:
-    """What the figure needs in pixels to be legible."""
-    layout = figure.plot.layout
-    axes = [layout[key] for key in layout if key.startswith("xaxis")]
-    places = {tuple(axis.domain or (0, 1)): axis.visible is not False for axis in axes}
-    panels = sum(PANEL_WIDTH if has_axis else IMAGE_WIDTH for has_axis in places.values())
-    dimensions = sum(len(t.dimensions) for t in figure.plot.data if t.type == "parcoords")
-    return max(panels, 90 * dimensions, 300)
+def least_width(plot: go.Figure) -> int:
+    """The pixels that a figure needs from left to right to be legible."""
+    # Axes one above the other have one domain; plotly names them in no fixed order.
+    panels: dict[tuple[float, float], bool] = {}
+    for axis in (plot.layout[key] for key in plot.layout if key.startswith("xaxis")):
+        domain = tuple(axis.domain or (0, 1))
+        panels[domain] = panels.get(domain, False) or axis.visible is not False
+    width = sum(PANEL_WIDTH if has_axis else IMAGE_WIDTH for has_axis in panels.values())
+    dimensions = sum(len(trace.dimensions) for trace in plot.data if trace.type == "parcoords")
+    return max(width, AXIS_WIDTH * dimensions, 300)
 
 
 def _page(title: str, body: str) -> str:

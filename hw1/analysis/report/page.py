@@ -4,9 +4,9 @@ import base64
 import html
 from collections.abc import Iterator
 
-import plotly.graph_objects as go
 import plotly.offline
 
+from hw1.analysis.figures.gallery import least_width
 from hw1.analysis.figures.style import (
     BLUE,
     FONT_FAMILIES,
@@ -27,10 +27,6 @@ from hw1.analysis.report.document import (
 )
 from hw1.analysis.report.drawings import Drawings, size
 from hw1.analysis.report.wording import Text, clean
-
-PANEL_WIDTH, IMAGE_WIDTH, AXIS_WIDTH = 230, 110, 90
-"""The pixels that each of several plots, images or axes side by side needs at least; a narrow
-screen scrolls."""
 
 _POLICY = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
@@ -82,7 +78,7 @@ th:last-child, td:last-child {{ padding-right: 0; }}
 .small td {{ border-top: 1px solid {GRID}; }}
 .right {{ text-align: right; white-space: nowrap; }}
 .short {{ white-space: nowrap; }}
-.long {{ min-width: 8em; overflow-wrap: anywhere; }}
+.long {{ min-width: 10em; overflow-wrap: anywhere; }}
 .small .long {{ min-width: 12em; }}
 td.group {{ color: {MUTED}; font-style: italic; padding-top: 10px; }}
 .still {{ display: none; max-width: 100%; height: auto; }}
@@ -241,7 +237,9 @@ def _label(document: Document, key: str) -> str:
 def _picture(document: Document, drawings: Drawings, picture: Picture) -> str:
     figure, key = picture.figure, picture.key
     layout = figure.plot.layout
-    width = f"width: {layout.width}px" if layout.width else f"min-width: {_least(figure.plot)}px"
+    width = (
+        f"width: {layout.width}px" if layout.width else f"min-width: {least_width(figure.plot)}px"
+    )
     still = base64.b64encode(drawings.svg(figure, *size(figure.plot)).encode()).decode()
     data = figure.plot.to_json().replace("<", "\\u003c")  # no tag of the page's begins in it
     title = html.escape(clean(figure.title))
@@ -252,15 +250,3 @@ style="height: {layout.height or HEIGHT}px; {width}"></div></div>
 <figcaption>{_label(document, key)} {_spans(document, caption(picture))}</figcaption>
 <script type="application/json" data-plot="{key}-plot">{data}</script>
 </figure>"""
-
-
-def _least(plot: go.Figure) -> int:
-    """The pixels that a figure needs from left to right to be legible."""
-    # Axes one above the other have one domain; plotly names them in no fixed order.
-    panels: dict[tuple[float, float], bool] = {}
-    for axis in (plot.layout[key] for key in plot.layout if key.startswith("xaxis")):
-        domain = tuple(axis.domain or (0, 1))
-        panels[domain] = panels.get(domain, False) or axis.visible is not False
-    width = sum(PANEL_WIDTH if has_axis else IMAGE_WIDTH for has_axis in panels.values())
-    dimensions = sum(len(trace.dimensions) for trace in plot.data if trace.type == "parcoords")
-    return max(width, AXIS_WIDTH * dimensions, 300)
