@@ -1,10 +1,13 @@
 """A folder of figures: each as an interactive page and as SVG, and a page that shows them all."""
 
+import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import plotly.offline
 
@@ -132,7 +135,8 @@ def read(folder: Path) -> dict[str, list[Figure]]:
         sections = json.loads(path.read_text(encoding="utf-8"))
         return {
             heading: [
-                Figure(f["name"], f["title"], f["caption"], go.Figure(f["plot"])) for f in figures
+                Figure(f["name"], f["title"], f["caption"], go.Figure(_unpacked(f["plot"])))
+                for f in figures
             ]
             for heading, figures in sections.items()
         }
@@ -140,6 +144,16 @@ def read(folder: Path) -> dict[str, list[Figure]]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged: analyze the study again") from error
+
+
+def _unpacked(thing: Any) -> Any:
+    """Arrays in place of the base64 text into which plotly packs them."""
+    if isinstance(thing, dict) and "bdata" in thing:
+        array = np.frombuffer(base64.b64decode(thing["bdata"]), dtype=thing["dtype"])
+        return array.reshape([int(n) for n in str(thing.get("shape", array.size)).split(",")])
+    if isinstance(thing, dict):
+        return {key: _unpacked(value) for key, value in thing.items()}
+    return [_unpacked(value) for value in thing] if isinstance(thing, list) else thing
 
 
 def _manifest(sections: Mapping[str, Sequence[Figure]]) -> str:

@@ -1,6 +1,5 @@
 """What a report says, as plain data from storage: nothing is trained, no data are loaded."""
 
-import base64
 import html
 import inspect
 import json
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial
 
@@ -317,23 +315,10 @@ def _stored_figures(name: str, folder: Path, best: int) -> tuple[list[Figure], l
     if len(numbers) > 1:
         prefix = f"trial{best if best in numbers else numbers[0]}_"
     return [
-        Figure(f.name.removeprefix(prefix), f.title, f.caption, go.Figure(_decoded(f.plot)))
+        Figure(f.name.removeprefix(prefix), f.title, f.caption, f.plot)
         for f in figures
         if f.name.startswith(prefix)
     ], numbers
-
-
-def _decoded(thing: Any) -> Any:
-    """A stored plot with lists in place of the base64 text into which plotly packs arrays."""
-    if isinstance(thing, go.Figure):
-        thing = thing.to_plotly_json()
-    if isinstance(thing, dict) and "bdata" in thing:
-        array = np.frombuffer(base64.b64decode(thing["bdata"]), dtype=thing["dtype"])
-        shape = [int(n) for n in str(thing.get("shape", array.size)).split(",")]
-        return array.reshape(shape)
-    if isinstance(thing, dict):
-        return {key: _decoded(value) for key, value in thing.items()}
-    return [_decoded(value) for value in thing] if isinstance(thing, list | tuple) else thing
 
 
 def _problem(those: Sequence[tuple[StudyResults, StudyContent]]) -> Problem:

@@ -4,12 +4,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 from plotly.subplots import make_subplots
 
 from hw1.analysis.figures.gallery import read, write
 from hw1.analysis.figures.style import TEMPLATE, Figure
+from hw1.analysis.figures.svg import to_svg
 from hw1.errors import InputError
 
 
@@ -159,3 +161,15 @@ def test_figures_are_read_as_they_were_written(
     manifest.write_text(manifest.read_text()[:-100])
     with pytest.raises(InputError, match="analyze the study again"):
         read(tmp_path)
+
+
+def test_arrays_are_read_as_arrays(tmp_path: Path) -> None:
+    plot = go.Figure(layout={"template": TEMPLATE})
+    plot.add_heatmap(z=np.arange(6.0).reshape(2, 3))
+    plot.add_scatter(x=np.arange(3), y=np.array([0.5, 1.5, 2.5]))
+    write({"All": [Figure("arrays", "Arrays", "Caption.", plot)]}, tmp_path, "The study")
+    (found,) = read(tmp_path)["All"]
+    heatmap, scatter = found.plot.data
+    assert np.array(heatmap.z).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert np.array(scatter.y).tolist() == [0.5, 1.5, 2.5]
+    assert to_svg(found.plot, "Arrays") == (tmp_path / "arrays.svg").read_text()
