@@ -35,6 +35,25 @@ def test_a_trial_of_a_batch_comes_out_alone(make_job: Callable[..., Job]) -> Non
     assert found.exact
 
 
+def test_where_trials_share_operations_the_whole_batch_is_trained_again(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: here the CPU is made to stack its models, too."""
+    monkeypatch.setattr("hw1.training.lockstep._best_way", lambda network, device: "stacked")
+    job = replace(make_job(), trials_per_batch=4)
+    study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
+    execute(job, study, dataset)
+    results = open_study("tiny", storage=job.storage_url)
+    trials = study.trials()
+    assert {len(trial.user_attrs["batch"]) for trial in trials} != {1}
+    assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+    for trial in trials:
+        found = replay(results, trial.number)
+        assert not found.alone
+        assert found.batch == trial.user_attrs["batch"]
+        assert found.exact
+
+
 def test_pruned_trials_come_out_too(make_job: Callable[..., Job]) -> None:
     job = replace(make_job(), trials_per_batch=1)
     study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
