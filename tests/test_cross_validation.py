@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw1.cross_validation import CrossValidation, Splits, cross_validate
-from hw1.datasets import Dataset, digits, function
+from hw1.datasets import Dataset, Loader, digits, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP
 from hw1.training import Configuration, Lockstep
@@ -120,6 +120,24 @@ def test_the_weights_of_the_best_epoch_are_kept() -> None:
     again = models.score(splits.validation_rows())
     assert again.tolist() == result.fold_scores.tolist()
     assert run(c).state is None
+
+
+@pytest.mark.parametrize("load", [function.load, digits.load])
+def test_outputs_are_those_of_the_fold_that_has_not_seen_the_row(load: Loader) -> None:
+    """At the best epoch: of each fold's own rows they give its score."""
+    data = load("train", Path())
+    splits = Splits.draw(data, 3, 0)
+    configuration = Configuration(model={"widths": [8]}, lr=0.03, epochs=6)
+    ((_, found),) = cross_validate(MLP, {0: configuration}, data, splits, seed=1)
+    assert found.outputs is not None
+    assert found.outputs.shape == (len(data), data.n_outputs)
+    for rows, score in zip(splits.validation_rows(), found.fold_scores, strict=True):
+        outputs = found.outputs[rows]
+        if data.task == "regression":
+            own = (outputs - data.targets[rows]).double().square().mean()
+        else:
+            own = (outputs.argmax(1) == data.targets[rows]).double().mean()
+        assert own.item() == pytest.approx(score, rel=1e-6)
 
 
 def test_patience_counts_epochs_without_a_better_fold_mean() -> None:

@@ -16,7 +16,6 @@ from hw1.analysis.figures.training import (
     fitted_function,
     fold_scores,
     learning_curves,
-    out_of_fold,
     predictions_and_targets,
 )
 from hw1.analysis.results import PROJECT, StudyResults, require_writable
@@ -114,24 +113,28 @@ def training_figures(
     results: StudyResults, trial: FrozenTrial, *, watcher: Watcher = UNWATCHED
 ) -> list[Figure]:
     """How a completed trial trains, and where the networks of its folds are right and wrong."""
-    found = cross_validate_again(results, [trial], keep_models=True, watcher=watcher)[trial.number]
-    assert found.state is not None, "a completed trial has a best epoch"
-    networks = fold_networks(results, trial, found.state)
     dataset, metric = results.dataset, results.metric
+    is_function = dataset.task == "regression" and dataset.input_shape == (1,)
+    found = cross_validate_again(results, [trial], keep_models=is_function, watcher=watcher)[
+        trial.number
+    ]
+    assert found.outputs is not None, "a completed trial has a best epoch"
     others = [t for t in results.top(COMPARED_TRIALS) if t.number != trial.number]
     compared = sorted([trial, *others], key=lambda t: t.values[0], reverse=metric.maximize)
     figures: list[Figure | None] = [
         learning_curves(found.curves, found.best_epoch, metric),
         fold_scores([(t.number, t.user_attrs["fold_scores"]) for t in compared], metric),
     ]
-    watcher.say("predicting each row by the fold that has not seen it")
-    outputs = out_of_fold(networks, dataset, results.study.splits())
     if dataset.task == "classification":
-        figures += [confusion_matrix(outputs, dataset), confident_mistakes(outputs, dataset)]
+        figures += [
+            confusion_matrix(found.outputs, dataset),
+            confident_mistakes(found.outputs, dataset),
+        ]
     else:
-        if dataset.input_shape == (1,):
+        if found.state is not None:
+            networks = fold_networks(results, trial, found.state)
             figures.append(fitted_function(networks, dataset, results.test_rows()))
-        figures.append(predictions_and_targets(outputs, dataset))
+        figures.append(predictions_and_targets(found.outputs, dataset))
     return [figure for figure in figures if figure is not None]
 
 

@@ -25,15 +25,13 @@ from torch import Tensor
 
 import hw1.models
 from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
-from hw1.analysis.network import Network
+from hw1.analysis.network import Network, predict
 from hw1.analysis.programs import Run, export, from_onnx, from_pt2, to_onnx, to_pt2
 from hw1.definitions import find_definition, load_definition
 from hw1.errors import InputError
 from hw1.training.lockstep import Family
 
 SUFFIXES = (".safetensors", ".pt2", ".onnx")
-CHUNK = 256
-"""Rows that are predicted at a time, which bounds the memory."""
 TOLERANCE = 1e-4
 """By how much a file may predict differently, as a part of the predictions' scale.
 
@@ -64,8 +62,7 @@ class LoadedModel:
         Returns:
             ``(n_rows, n_outputs)``.
         """
-        with torch.no_grad():
-            return torch.cat([self.run(chunk.float()) for chunk in inputs.split(CHUNK)])
+        return predict(lambda rows: self.run(rows.float()), inputs)
 
 
 def save(network: Network, description: ModelDescription, path: Path, inputs: Tensor) -> float:

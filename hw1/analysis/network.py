@@ -1,9 +1,14 @@
 """A trained network together with its normalisation: raw inputs in, predictions out."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from hw1.training.lockstep import Lockstep
+
+CHUNK = 512
+"""Rows that are predicted at a time."""
 
 
 class Network(nn.Module):
@@ -63,6 +68,15 @@ class Network(nn.Module):
 
 
 @torch.no_grad()
-def predict(network: nn.Module, inputs: Tensor, chunk: int = 512) -> Tensor:
-    """What a network says of many rows, ``(n_rows, n_outputs)``, a chunk of them at a time."""
+def predict(network: Callable[[Tensor], Tensor], inputs: Tensor, chunk: int = CHUNK) -> Tensor:
+    """What a network, or what stands for one, says of many rows, a chunk of them at a time.
+
+    Args:
+        network: takes ``(batch, *input_shape)``, as the data has them.
+        inputs: ``(n_rows, *input_shape)``.
+        chunk: rows at a time, which bounds the memory.
+
+    Returns:
+        ``(n_rows, n_outputs)``.
+    """
     return torch.cat([network(rows) for rows in inputs.split(chunk)])

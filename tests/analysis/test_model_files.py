@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hw1.analysis.description import ModelDescription, import_path
-from hw1.analysis.model_files import CHUNK, SUFFIXES, LoadedModel, load, save
-from hw1.analysis.network import Network
+from hw1.analysis.model_files import SUFFIXES, LoadedModel, load, save
+from hw1.analysis.network import CHUNK, Network
 from hw1.errors import InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.training.lockstep import Family

@@ -25,7 +25,6 @@ from hw1.analysis.figures.style import (
 )
 from hw1.analysis.network import Network, predict
 from hw1.console import format_score
-from hw1.cross_validation import Splits
 from hw1.datasets import Dataset
 from hw1.training import Metric
 
@@ -373,23 +372,6 @@ def confident_mistakes(outputs: Tensor, dataset: Dataset) -> Figure | None:
         "are wrong or could be either.",
         plot,
     )
-
-
-def out_of_fold(networks: Sequence[Network], dataset: Dataset, splits: Splits) -> Tensor:
-    """The outputs for each training row of the network that has not seen it.
-
-    Args:
-        networks: of each fold.
-        dataset: the training rows.
-        splits: the folds.
-
-    Returns:
-        ``(n_rows, n_outputs)``: predictions in the target's units, or logits.
-    """
-    outputs = torch.empty(len(dataset), dataset.n_outputs)
-    for network, rows in zip(networks, splits.validation_rows(), strict=True):
-        outputs[rows] = predict(network, dataset.inputs[rows.to(dataset.inputs.device)].cpu())
-    return outputs
 
 
 def _square_pixels(plot: go.Figure, n_images: int) -> None:

@@ -15,11 +15,9 @@ from hw1.analysis.figures.training import (
     fitted_function,
     fold_scores,
     learning_curves,
-    out_of_fold,
     predictions_and_targets,
 )
 from hw1.analysis.network import Network
-from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, digits, function
 from hw1.training import METRICS
 
@@ -137,11 +135,3 @@ def test_without_mistakes_or_images_there_are_none_to_show() -> None:
         "flat", "classification", data.inputs.flatten(1).float(), data.targets, data.class_names
     )
     assert confident_mistakes(1 - right, flat) is None
-
-
-def test_out_of_fold_predictions_are_of_the_network_that_has_not_seen_the_row() -> None:
-    data = function.load("train", Path())
-    splits = Splits.draw(data, 3, 0)
-    outputs = out_of_fold([affine(1.0), affine(2.0), affine(3.0)], data, splits)
-    expected = data.inputs * torch.from_numpy(splits.folds + 1.0)[:, None]
-    torch.testing.assert_close(outputs, expected.float())
