@@ -37,6 +37,7 @@ from hw1.training.dense_kernels import (
 )
 from hw1.training.keys import KeyedDropout
 from hw1.training.layer_kernels import BATCH_NORM, DROPOUT, LINEAR
+from hw1.training.operations import OF_STEP, of_example
 from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
 from hw1.training.products import WORTH_ROUNDING
@@ -52,9 +53,6 @@ KINDS: dict[type[nn.Module], int] = ACTIVATIONS | {
 CALL = 2e9
 """Floating-point operations in a call of the compiled code, about: some milliseconds, so that
 models can take turns and what waits for an end does not wait for long."""
-OF_UNIT, OF_STEP = 200.0, 2e5
-"""What a unit costs beside its products, for each row, and what a step costs at least, in
-operations of products."""
 WORTH_A_THREAD = 2e7
 """Operations below which handing them to another thread costs more than it saves."""
 
@@ -233,9 +231,8 @@ class Compiled:
         """Train every model for one epoch."""
         plan, sizes = self.plan, self._sizes
         order = plan.order(epoch).numpy()
-        # Forward, backward by the inputs and by the weights: two operations a weight and row each.
-        of_row = 6.0 * sizes[:, N_PARAMETERS] + OF_UNIT * sizes[:, UNITS]
-        per_step = of_row * sizes[:, BATCH] + OF_STEP
+        of_each = of_example(sizes[:, N_PARAMETERS], sizes[:, UNITS])
+        per_step = of_each * sizes[:, BATCH] + OF_STEP
         tasks = [
             self._train(first, last, epoch, order, float(per_step[first]))
             for first, last in self._groups(per_step * sizes[:, STEPS], n_threads)

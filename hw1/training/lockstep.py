@@ -20,7 +20,8 @@ from hw1.training.dense import dense_layers, program
 from hw1.training.in_turn import InTurn
 from hw1.training.keys import with_keyed_dropout
 from hw1.training.metrics import scores
-from hw1.training.plan import Plan
+from hw1.training.operations import OF_CALL, OF_STEP, count, of_example
+from hw1.training.plan import Plan, cut
 from hw1.training.precision import Precision
 from hw1.training.stacked import Stacked
 from hw1.training.threads import torch_threads
@@ -313,12 +314,15 @@ class Footprint:
         layers: the names of the network's layers, if it is a chain of dense ones.
         n_elements: of the largest matrix in a step of one network: its parameters, or what its
             widest layer makes of a batch.
+        operations: floating-point operations of an epoch of one network on all rows, a measure of
+            its time: what is not a matrix product counts as the products that take as long.
     """
 
     key: Hashable
     way: Way
     layers: tuple[str, ...]
     n_elements: int
+    operations: float
 
 
 def footprint(
@@ -343,7 +347,10 @@ def footprint(
             drops = configuration.model.get("dropout", 0) > 0
             others = json.dumps(configuration.model | {"dropout": drops}, sort_keys=True)
             key = others, network.shapes, configuration.batch_size
-    return Footprint(key, way, network.layers, n_elements)
+    steps, batch = cut(len(dataset), configuration.batch_size)
+    of_step = OF_STEP if way == "compiled" else OF_CALL * network.n_calls
+    operations = steps * (batch * network.of_example + of_step)
+    return Footprint(key, way, network.layers, n_elements, operations)
 
 
 @dataclass(frozen=True)
@@ -356,6 +363,8 @@ class _Network:
     is_compilable: bool
     has_convolutions: bool
     is_recurrent: bool
+    of_example: float
+    n_calls: int
 
 
 @lru_cache(maxsize=4096)
@@ -364,7 +373,8 @@ def _inspect(
 ) -> _Network:
     with torch.random.fork_rng(devices=[]):
         model = with_keyed_dropout(family(input_shape, n_outputs, **json.loads(arguments)))
-    layers = dense_layers(model, input_shape)
+        layers = dense_layers(model, input_shape)
+        counted = count(model, layers, input_shape)
     modules = list(model.modules())
     return _Network(
         layers=tuple(name for name, _ in layers),
@@ -373,6 +383,8 @@ def _inspect(
         is_compilable=is_compilable(layers),
         has_convolutions=any(isinstance(m, _ConvNd) for m in modules),
         is_recurrent=any(isinstance(m, nn.RNNBase) for m in modules),
+        of_example=of_example(counted.n_weights, counted.units),
+        n_calls=counted.n_calls,
     )
 
 

@@ -22,6 +22,12 @@ ORDERED = 2**18
 """Places of rows that are drawn at once, for several epochs of small data."""
 
 
+def cut(n_rows: int, batch_size: int) -> tuple[int, int]:
+    """The steps of an epoch, and the rows in each of its batches."""
+    steps = -(-n_rows // batch_size)
+    return steps, n_rows // steps
+
+
 class Plan:
     """The rows, normalisation, learning rates and random keys of ``n_models`` models.
 
@@ -62,8 +68,9 @@ class Plan:
         self._rows = pad_sequence(list(rows), batch_first=True).to(device)
         self._lengths = torch.tensor([len(r) for r in rows], device=device)
         n_rows = min(len(r) for r in rows)
-        self.steps = [-(-n_rows // c.batch_size) for c in configurations]
-        self.batch_sizes = [n_rows // steps for steps in self.steps]
+        cuts = [cut(n_rows, c.batch_size) for c in configurations]
+        self.steps = [steps for steps, _ in cuts]
+        self.batch_sizes = [batch for _, batch in cuts]
         if normalises and min(self.batch_sizes) < 2:
             smallest = min(c.batch_size for c in configurations)
             raise ArchitectureError(
