@@ -16,6 +16,10 @@ class NoStorageError(InputError):
     """There is no storage yet where one was to be read."""
 
 
+class ForeignStudyError(InputError):
+    """A study that hw1 did not make."""
+
+
 class ArchitectureError(InputError):
     """A network that cannot exist for its input, such as one that pools its last pixel away."""
 

@@ -1,5 +1,6 @@
-"""Ctrl-C and termination, heard at once and obeyed where nothing is half done."""
+"""Ctrl-C, termination and hang-up, heard at once and obeyed where nothing is half done."""
 
+import os
 import signal
 import threading
 import time
@@ -11,22 +12,34 @@ PATIENCE_SECONDS = 1.0
 """A signal that comes sooner after the first one is the same one, passed on by another process."""
 
 
+SIGNALS = [getattr(signal, s) for s in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, s)]
+
+
 class Interruption:
-    """A context in which signals, SIGINT and SIGTERM by default, wait for the next `check`.
+    """A context in which signals, those of `SIGNALS` by default, wait for the next `check`.
 
     An exception raised from a signal handler can strike within a database transaction, or within
     a destructor, where Python drops it. Here the handler only takes note; a second signal does not
-    wait. Outside the main thread, which alone hears signals, nothing changes.
+    wait. A signal that the process was started to ignore, as ``nohup`` does, stays ignored. Outside
+    the main thread, which alone hears signals, nothing changes.
+
+    Attributes:
+        requested: the signal that has come, None as long as none has.
     """
 
     def __init__(self, *signals: signal.Signals) -> None:
-        self.requested = False
-        self._signals = signals or (signal.SIGINT, signal.SIGTERM)
+        self.requested: int | None = None
+        self._signals = signals or SIGNALS
 
     def __enter__(self) -> "Interruption":
         self._before = {}
+        self._terminals = [descriptor for descriptor in (1, 2) if _is_terminal(descriptor)]
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._hear) for number in self._signals}
+            self._before = {
+                number: signal.signal(number, self._hear)
+                for number in self._signals
+                if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN
+            }
         return self
 
     def __exit__(
@@ -40,25 +53,44 @@ class Interruption:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        if not self.requested:
-            self.requested, self._first = True, now
+        if self.requested is None:
+            self.requested, self._first = number, now
         elif now - self._first > PATIENCE_SECONDS:
-            raise KeyboardInterrupt
+            self.check()
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a signal has come."""
-        if self.requested:
-            raise KeyboardInterrupt
+        """Raise a KeyboardInterrupt, with the signal's number, if one has come."""
+        if self.requested is None:
+            return
+        for descriptor in self._terminals:
+            if not _is_terminal(descriptor):  # it was closed: to write to it is an error
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        self._terminals = []
+        raise KeyboardInterrupt(self.requested)
+
+
+def _is_terminal(descriptor: int) -> bool:
+    try:
+        return os.isatty(descriptor)
+    except OSError:
+        return False
+
+
+def exit_status(interrupt: KeyboardInterrupt) -> int:
+    """What a process ends with, as shells count: 128 and the signal's number."""
+    return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
 @contextmanager
-def deaf_to(number: signal.Signals) -> Iterator[None]:
-    """Ignore a signal, here and in processes that are started meanwhile."""
+def deaf() -> Iterator[None]:
+    """Ignore all `SIGNALS` but SIGTERM, here and in processes that are started meanwhile."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(number, signal.SIG_IGN)
+    ignored = [number for number in SIGNALS if number != signal.SIGTERM]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,17 +3,19 @@
 import functools
 import hashlib
 import json
+import os
 import sqlite3
 import tempfile
 import warnings
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
-from contextlib import closing
+import zlib
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy
-from filelock import BaseFileLock, FileLock
 from optuna.distributions import (
     BaseDistribution,
     check_distribution_compatibility,
@@ -24,21 +26,35 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from hw1.errors import InputError, NoStorageError
+from hw1.locks import SPEAK_SECONDS, WAIT_SECONDS, Lock, acquire
 
 PROJECT_STORAGE = Path(__file__).resolve().parent.parent / "storage"
-TIMEOUT_SECONDS = 60
 HEARTBEAT_SECONDS = 60
 """How often a process that trains says that it lives."""
 GRACE_SECONDS = 300
 """How long after its last heartbeat a trial is taken for lost."""
 CHUNK = 300
 """How many rows a statement names at most: databases limit a statement's parameters."""
+BROKEN = (
+    "locked",
+    "disk is full",
+    "disk I/O error",
+    "readonly database",
+    "malformed",
+    "not a database",
+    "unable to open",
+    "decode to UTF-8",
+    "no such table",
+    "no such column",
+)
+"""What SQLite says of a file or a disk that is not in order, which is no fault of a statement."""
 
 ATTRIBUTES: dict[Any, str] = {
     models.TrialUserAttributeModel: "user_attrs",
@@ -83,25 +99,30 @@ class Storage(RDBStorage):
         self.shown = shown(url)
         self._distributions: dict[int, dict[str, BaseDistribution]] = {}
         parsed = make_url(url)
-        self._path = path = _sqlite_path(parsed)
-        if path is not None and not create and not path.exists():
-            raise NoStorageError(
-                f"there is no storage {self.shown} yet: run a study, or check --storage"
-            )
         try:
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self.lock = _lock(parsed, path)
+            self._path = path = _sqlite_path(parsed)
+            if path is not None and not create and not path.exists():
+                raise NoStorageError(
+                    f"there is no storage {self.shown} yet: run a study, or check --storage"
+                )
+            self.lock, kwargs = self._prepare(parsed, path, create)
             with self.lock, warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
                 super().__init__(
                     url,
-                    _engine_kwargs(path) if path is not None else None,
+                    kwargs,
                     heartbeat_interval=HEARTBEAT_SECONDS,
                     grace_period=GRACE_SECONDS,
                 )
-                if path is not None:
-                    self._begin_as_writer()
+            if path is not None:
+                found = path.stat()
+                self._inode = found.st_dev, found.st_ino
+                self._listen(path)
+                if isinstance(self.lock, Lock):
+                    with self.engine.begin():  # fails at once where the file cannot be written
+                        pass
+        except InputError:
+            raise
         except (ImportError, NoSuchModuleError) as error:
             raise InputError(
                 f"the driver for storage {self.shown} is not installed: {error}"
@@ -109,6 +130,7 @@ class Storage(RDBStorage):
         except (
             OSError,
             RuntimeError,
+            ValueError,  # of an option in the URL
             sqlite3.Error,
             SQLAlchemyError,
             StorageInternalError,
@@ -119,15 +141,162 @@ class Storage(RDBStorage):
                 "written and is an Optuna database"
             ) from error
 
-    def require_file(self) -> None:
-        """Raise an `InputError` if a SQLite file was deleted while it is open.
+    def _prepare(
+        self, url: URL, path: Path | None, create: bool
+    ) -> tuple[AbstractContextManager[object], dict[str, Any] | None]:
+        """The lock, and what SQLAlchemy is to be given besides the URL."""
+        if path is None:
+            # In a folder that all users share, and all of them are to take turns.
+            digest = hashlib.sha256(str(url).encode()).hexdigest()[:16]
+            return Lock(Path(tempfile.gettempdir()) / f"hw1-{digest}.lock", self.shown), None
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.is_file():
+            raise OSError("it is no file")
+        elif not create and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            # Read-only media, or somebody else's studies: nothing can be locked, or need be. Where
+            # nobody has it open, SQLite is told that nobody writes, for it cannot look.
+            alive = Path(f"{path}-wal").exists()
+            uri = f"file:{quote(str(path))}?mode=ro" + ("" if alive else "&immutable=1")
+            return nullcontext(), {"creator": lambda: _connect(uri)}
+        lock = Lock(Path(f"{path}.lock"), self.shown)
+        _check_contents(path)
+        return lock, {"creator": lambda: self._connect_as_writer(path)}
 
-        SQLite goes on writing to a deleted file, and all of it is lost in the end.
+    def _connect_as_writer(self, path: Path) -> sqlite3.Connection:
+        connection = _connect(f"file:{quote(str(path))}")
+
+        def set_up() -> None:
+            # With a write-ahead log readers don't block the writer, and NORMAL waits for the disk
+            # only at checkpoints: a power cut may lose the last trials but never the file.
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+        self._in_turn(set_up)
+        # For what Optuna does before `_listen` is called.
+        connection.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000:.0f}")
+        return connection
+
+    def _in_turn(self, statement: Callable[[], object]) -> None:
+        """Run a statement as soon as no other process has locked the database."""
+
+        def attempt() -> bool:
+            try:
+                statement()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                return False
+            return True
+
+        files = [Path(f"{self._path}{suffix}") for suffix in ("", "-wal", "-shm")]
+        acquire(attempt, self.shown, files)
+
+    def _listen(self, path: Path) -> None:
+        """Make every transaction on a SQLite file wait for its turn, and its errors readable.
+
+        SQLite begins a transaction as a reader and fails when two readers want to write; those
+        that begin as writers come one after another.
         """
-        if self._path is not None and not self._path.exists():
+        begin = "BEGIN IMMEDIATE" if isinstance(self.lock, Lock) else "BEGIN"
+
+        def on_begin(connection: sqlalchemy.Connection) -> None:
+            self.require_file()
+            driver: Any = connection.connection.driver_connection
+            try:
+                driver.execute(f"PRAGMA busy_timeout={SPEAK_SECONDS * 1000:.0f}")
+                self._in_turn(lambda: driver.execute(begin))
+            except sqlite3.Error as error:
+                raise self._explained(error) or error from error
+
+        def on_error(context: sqlalchemy.engine.ExceptionContext) -> None:
+            explained = self._explained(context.original_exception)
+            if explained is not None:
+                raise explained from context.original_exception
+
+        sqlalchemy.event.listen(self.engine, "begin", on_begin)
+        sqlalchemy.event.listen(self.engine, "handle_error", on_error)
+
+    def _explained(self, error: BaseException) -> InputError | None:
+        """A sentence for an error that the file or the disk is to blame for."""
+        reason = str(error)
+        if not isinstance(error, sqlite3.Error) or not any(part in reason for part in BROKEN):
+            return None
+        return InputError(
+            f"the database {self.shown} cannot be used ({reason}): check the disk's free space "
+            "and the file's permissions, or restore the file from a copy"
+        )
+
+    def require_file(self) -> None:
+        """Raise an `InputError` if a SQLite file was deleted or replaced while it is open.
+
+        SQLite goes on writing to the old file, and all of it is lost in the end.
+        """
+        if self._path is None:
+            return
+        try:
+            found = self._path.stat()
+            if (found.st_dev, found.st_ino) == self._inode:
+                return
+            what = "replaced by another file"
+        except FileNotFoundError:
+            what = "deleted"
+        raise InputError(
+            f"the database of {self.shown} was {what} while it was in use: put it back, or run "
+            "the study again"
+        )
+
+    @contextmanager
+    def readable(self, what: str) -> Iterator[None]:
+        """Raise an `InputError` for contents, of the study ``what``, that cannot be understood."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError, zlib.error) as error:
             raise InputError(
-                f"the database of {self.shown} was deleted while a study ran: run it again"
+                f"{what} in {self.shown} is damaged ({type(error).__name__}: "
+                f"{str(error).partition(chr(10))[0]}): restore the database from a copy, or delete "
+                "the study"
+            ) from error
+
+    def study_names(self) -> list[str]:
+        """The names of all studies, in alphabetical order, whatever state the studies are in."""
+        with _create_scoped_session(self.scoped_session) as session:
+            rows = session.execute(sqlalchemy.select(models.StudyModel.study_name))
+            return sorted(name for (name,) in rows)
+
+    def insert_study(
+        self,
+        name: str,
+        direction: StudyDirection,
+        *,
+        user_attrs: Mapping[str, Any],
+        system_attrs: Mapping[str, Any],
+    ) -> None:
+        """Add a study with all its attributes, in one transaction: it is whole or not there.
+
+        Where there is one of that name, because another machine was faster, it stays as it is.
+
+        Raises:
+            StorageInternalError: the database failed.
+        """
+        with _create_scoped_session(self.scoped_session, True) as session:
+            study: Any = models.StudyModel(
+                study_name=name,
+                directions=[models.StudyDirectionModel(objective=0, direction=direction)],
             )
+            session.add(study)
+            session.flush()
+            for model, attributes in (
+                (models.StudyUserAttributeModel, user_attrs),
+                (models.StudySystemAttributeModel, system_attrs),
+            ):
+                rows = [
+                    {"study_id": study.study_id, "key": key, "value_json": json.dumps(value)}
+                    for key, value in attributes.items()
+                ]
+                _insert(session, model, rows)
 
     def insert_trials(self, study_id: int, trials: Sequence[FrozenTrial]) -> list[int] | None:
         """Add trials with all they hold, in one transaction.
@@ -237,30 +406,31 @@ class Storage(RDBStorage):
         )
         with _create_scoped_session(self.scoped_session) as session:
             models.StudyModel.find_or_raise_by_id(study_id, session)
-            rows = session.query(trial).filter(
-                trial.study_id == study_id,
-                (trial.trial_id > trial_id_greater_than) | trial.trial_id.in_(unfinished),
-            )
-            ids = rows.with_entities(trial.trial_id)
-            trials = {
-                row.trial_id: FrozenTrial(
-                    trial_id=row.trial_id,
-                    number=row.number,
-                    state=row.state,
-                    value=None,
-                    datetime_start=row.datetime_start,
-                    datetime_complete=row.datetime_complete,
-                    params={},
-                    distributions={},
-                    user_attrs={},
-                    system_attrs={},
-                    intermediate_values={},
+            with self.readable("a study"):
+                rows = session.query(trial).filter(
+                    trial.study_id == study_id,
+                    (trial.trial_id > trial_id_greater_than) | trial.trial_id.in_(unfinished),
                 )
-                for row in rows.order_by(trial.trial_id)
-                if states is None or row.state in states
-            }
-            if trials:
-                _read(session, trials, ids)
+                ids = rows.with_entities(trial.trial_id)
+                trials = {
+                    row.trial_id: FrozenTrial(
+                        trial_id=row.trial_id,
+                        number=row.number,
+                        state=row.state,
+                        value=None,
+                        datetime_start=row.datetime_start,
+                        datetime_complete=row.datetime_complete,
+                        params={},
+                        distributions={},
+                        user_attrs={},
+                        system_attrs={},
+                        intermediate_values={},
+                    )
+                    for row in rows.order_by(trial.trial_id)
+                    if states is None or row.state in states
+                }
+                if trials:
+                    _read(session, trials, ids)
         return list(trials.values())
 
     def record_heartbeats(self, trial_ids: Sequence[int]) -> None:
@@ -307,20 +477,6 @@ class Storage(RDBStorage):
             for name, new in trial.distributions.items():
                 check_distribution_compatibility(known.setdefault(name, new), new)
         return known
-
-    def _begin_as_writer(self) -> None:
-        """Make every transaction wait for its turn.
-
-        SQLite begins a transaction as a reader and fails when two readers want to write; those
-        that begin as writers come one after another.
-        """
-
-        def begin(connection: sqlalchemy.Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-        sqlalchemy.event.listen(self.engine, "begin", begin)
-        with self.engine.begin():  # fails at once where the file cannot be written
-            pass
 
 
 def _write(session: Session, trials: Mapping[int, FrozenTrial]) -> None:
@@ -441,29 +597,16 @@ def _sqlite_path(url: URL) -> Path | None:
     return Path(url.database).expanduser().resolve()
 
 
-def _engine_kwargs(path: Path) -> dict[str, object]:
+def _connect(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        uri, uri=True, timeout=SPEAK_SECONDS, isolation_level=None, check_same_thread=False
+    )
+
+
+def _check_contents(path: Path) -> None:
+    """Raise an OSError if a file is the database of another program."""
     if path.exists():
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(_connect(f"file:{quote(str(path))}?mode=rw")) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if tables and "studies" not in tables:
             raise OSError("the database of another program")
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            path, timeout=TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        # With a write-ahead log readers don't block the writer, and NORMAL waits for the disk
-        # only at checkpoints: a power cut may lose the last trials but never the file.
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        return connection
-
-    return {"creator": connect}
-
-
-def _lock(url: URL, path: Path | None) -> BaseFileLock:
-    if path is not None:
-        return FileLock(f"{path}.lock")
-    # In a folder that all users share, and all of them are to take turns.
-    digest = hashlib.sha256(str(url).encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir()) / f"hw1-{digest}.lock", mode=0o666)

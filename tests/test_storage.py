@@ -1,8 +1,11 @@
 import copy
+import gc
 import math
 import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +30,10 @@ from hw1.storage import CHUNK, Change, Storage, shown
         ("sqlite:///file:x.db?mode=memory&uri=true", "a study needs a file"),
         ("foo://x", "driver for storage foo://x is not installed"),
         ("sqlite:////proc/nowhere/studies.db", "cannot open storage"),
+        ("sqlite:////proc/x.db", "cannot open storage"),
+        ("sqlite:////dev/zero", "it is no file"),
+        (f"sqlite:////tmp/{'x' * 300}.db", "File name too long"),
+        ("sqlite:////tmp/x.db?timeout=abc", "could not convert"),
     ],
 )
 def test_a_storage_that_cannot_be_is_an_input_error(url: str, reason: str) -> None:
@@ -59,7 +66,7 @@ def test_a_file_is_the_same_by_every_name(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "link").symlink_to(tmp_path)
     urls = ["sqlite:///s.db", "sqlite:///~/s.db", "sqlite:///link/s.db", "sqlite:///s.db?timeout=9"]
     storages = [Storage(url) for url in urls]
-    assert {storage.lock.lock_file for storage in storages} == {str(tmp_path / "s.db.lock")}
+    assert {storage.lock.path for storage in storages} == {tmp_path / "s.db.lock"}
     for storage in storages:
         with storage.engine.connect() as connection:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
@@ -84,13 +91,27 @@ def test_a_missing_file_is_made_only_when_asked_for(tmp_path: Path) -> None:
     Storage(f"sqlite:///{file}", create=False)
 
 
-def open_unprivileged(url: str) -> str:
+def open_unprivileged(url: str, create: bool = True) -> str:
     os.setuid(65534)
     try:
-        Storage(url)
+        storage = Storage(url, create=create)
+        names = storage.study_names()
+        with storage.lock:
+            optuna.create_study(storage=storage, study_name="new")
     except InputError as error:
         return str(error)
-    return "opened"
+    return f"opened, with {names}"
+
+
+def in_another_process(url: str, create: bool = True) -> str:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return str(pool.apply(open_unprivileged, (url, create)))
+
+
+def open_to_all(folder: Path) -> None:
+    for parent in folder.parents:
+        if parent.stat().st_mode & 0o011 != 0o011:
+            parent.chmod(parent.stat().st_mode | 0o011)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs root to become nobody")
@@ -103,12 +124,115 @@ def test_what_cannot_be_written_is_an_input_error(what: str, tmp_path: Path) -> 
         folder.chmod(0o755)
     else:
         folder.mkdir(mode=0o755)
-    for parent in tmp_path.parents:
-        if parent.stat().st_mode & 0o001 == 0:
-            parent.chmod(parent.stat().st_mode | 0o001)
-    tmp_path.chmod(0o755)
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        assert "cannot open storage" in pool.apply(open_unprivileged, (url,))
+    open_to_all(folder)
+    assert "cannot" in in_another_process(url)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs root to become nobody")
+def test_what_can_only_be_read_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "studies"
+    url = f"sqlite:///{folder}/studies.db"
+    optuna.create_study(storage=Storage(url), study_name="s")
+    gc.collect()
+    folder.chmod(0o755)
+    open_to_all(folder)
+    before = sorted(path.name for path in folder.iterdir())
+    # It reads the name, and is told that it cannot write.
+    assert "readonly database" in in_another_process(url, False)
+    assert sorted(path.name for path in folder.iterdir()) == before
+    reader = Storage(url)  # and while others have it open
+    reader.study_names()
+    assert "readonly database" in in_another_process(url, False)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs root to become nobody")
+def test_another_user_of_a_shared_folder_works_there(tmp_path: Path) -> None:
+    folder = tmp_path / "studies"
+    url = f"sqlite:///{folder}/studies.db"
+    folder.mkdir()
+    file = folder / "studies.db"
+    file.touch()
+    file.chmod(0o666)  # as a generous umask makes it; SQLite's other files follow it
+    optuna.create_study(storage=Storage(url), study_name="s")
+    open_to_all(folder)
+    folder.chmod(0o777)
+    assert in_another_process(url) == "opened, with ['s']"
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced by another file"])
+def test_a_database_that_is_gone_is_not_written_to(what: str, url: str, tmp_path: Path) -> None:
+    storage = Storage(url)
+    study = optuna.create_study(storage=storage, study_name="s")
+    file = Path(url.removeprefix("sqlite:///"))
+    if what == "deleted":
+        file.unlink()
+    else:
+        Storage(f"sqlite:///{tmp_path}/other.db")
+        (tmp_path / "other.db").replace(file)
+    for write in (study.ask, storage.study_names, lambda: study.set_user_attr("a", 1)):
+        with pytest.raises(InputError, match=f"was {what} while it was in use"):
+            write()
+
+
+def test_damaged_pages_are_an_input_error(url: str) -> None:
+    study = optuna.create_study(storage=Storage(url), study_name="s")
+    for _ in range(50):
+        study.add_trial(create_trial(value=1.0, user_attrs={"a": "b" * 500}))
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    file = Path(url.removeprefix("sqlite:///"))
+    content = bytearray(file.read_bytes())
+    for start in range(8192, len(content), 4096):
+        content[start : start + 100] = b"\xff" * 100
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="malformed"):
+        optuna.load_study(study_name="s", storage=Storage(url)).get_trials()
+
+
+FILL = """
+import resource, sys
+import optuna
+from hw1.errors import InputError
+from hw1.storage import Storage
+study = optuna.create_study(storage=Storage(sys.argv[1]), study_name="s")
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+try:
+    for i in range(1000):
+        study.set_user_attr(f"attribute {i}", "x" * 2000)
+except InputError as error:
+    print(error)
+"""
+
+
+def test_a_disk_without_space_is_an_input_error(url: str) -> None:
+    result = subprocess.run([sys.executable, "-c", FILL, url], capture_output=True, text=True)
+    assert "check the disk's free space" in result.stdout, result.stderr
+    study = optuna.load_study(study_name="s", storage=Storage(url))
+    assert study.user_attrs["attribute 0"] == "x" * 2000
+
+
+def test_a_database_that_another_program_has_locked_is_an_input_error(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hw1.locks.SPEAK_SECONDS", 0.0)
+    monkeypatch.setattr("hw1.storage.SPEAK_SECONDS", 0.0)
+    monkeypatch.setattr("hw1.locks.WAIT_SECONDS", 0.1)
+    storage = Storage(url)
+    code = f"""
+import sqlite3
+connection = sqlite3.connect({url.removeprefix("sqlite:///")!r}, isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+input()
+"""
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
+    assert other.stdout is not None
+    other.stdout.readline()
+    with pytest.raises(InputError, match=f"locked for .* by process {other.pid}"):
+        storage.study_names()
+    other.communicate("\n")
+    assert storage.study_names() == []
 
 
 def test_sqlite_logs_ahead_and_optuna_reads_it(url: str) -> None:
