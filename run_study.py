@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hw1.errors import InputError, NoStorageError
+from hw1.errors import ForeignStudyError, InputError, NoStorageError
 
 # Before torch is imported: threads that wait for work are to sleep, not to spin. Where another
 # program wants the processor too, spinning costs many times the little it saves elsewhere.
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hw1.study import Study
 
 ROOT = Path(__file__).resolve().parent
+UNFINISHED = 3
+"""The exit status of a run that ends before the study is complete."""
 STUDIES = ROOT / "studies"
 
 
@@ -139,7 +141,7 @@ def watched(lost: str) -> "Iterator[Watcher]":
 
     from hw1.analysis.training import Watcher
     from hw1.console import TaskLine
-    from hw1.interruption import Interruption
+    from hw1.interruption import Interruption, exit_status
 
     try:
         with (
@@ -147,9 +149,9 @@ def watched(lost: str) -> "Iterator[Watcher]":
             TaskLine(Console(stderr=True, highlight=False, markup=False)) as line,
         ):
             yield Watcher(line.say, interruption.check)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         typer.echo(f"Interrupted; {lost}", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_status(interrupt)) from None
 
 
 def print_json(value: Any) -> None:
@@ -159,7 +161,6 @@ def print_json(value: Any) -> None:
 @app.command("list", **example("list"))
 def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> None:
     """Show the studies that can be run and those that are stored."""
-    import optuna
     from rich.console import Console
     from rich.table import Table
 
@@ -172,14 +173,17 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
     definitions = {name: describe(STUDIES / f"{name}.py") for name in definition_names(STUDIES)}
     stored: list[dict[str, Any]] = []
     foreign: list[str] = []
+    unreadable: dict[str, str] = {}
     url = storage_url(storage)
     with contextlib.suppress(NoStorageError):
         opened = Storage(url, create=False)
-        for name in sorted(optuna.get_all_study_names(opened)):
+        for name in opened.study_names():
             try:
                 stored.append(study_as_dict(Study(opened, name)))
-            except InputError:
+            except ForeignStudyError:
                 foreign.append(name)
+            except InputError as error:
+                unreadable[name] = str(error)
     if as_json:
         print_json(
             {
@@ -187,6 +191,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
                 "storage": shown(url),
                 "studies": stored,
                 "other_studies": foreign,
+                "unreadable_studies": unreadable,
             }
         )
         return
@@ -219,7 +224,9 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
     if parts:
         typer.echo(f"And {len(parts)} searches within nested cross-validations, NAME-outer...")
     if foreign:
-        typer.echo(f"Not made by this hw1, and left alone: {', '.join(foreign)}")
+        typer.echo(f"Not made by hw1, and left alone: {', '.join(foreign)}")
+    for reason in unreadable.values():
+        typer.echo(f"Unreadable: {reason}")
 
 
 @app.command(**example("run fashion_cnn --sampler random --trials 20 --train-size 6000"))
@@ -298,6 +305,9 @@ def run(
     What is left out is taken from the stored study, or from its definition when it is new; but
     for --data-dir, --device, --jobs, --trials-per-batch and --precision, which belong to the
     machine.
+
+    Exit status: 0 when the study is complete, 2 for bad input, 3 when it ended before (--timeout,
+    or trials that other processes still train), 130, 143 and 129 on Ctrl-C, SIGTERM and SIGHUP.
     """
     import time
 
@@ -307,6 +317,7 @@ def run(
     from hw1.dashboard.publish import publish, write_note
     from hw1.definitions import find_definition, find_device, find_precision, load_definition
     from hw1.errors import choose
+    from hw1.interruption import exit_status
     from hw1.run import Job, Options, execute, prepare
     from hw1.search import SAMPLERS
     from hw1.training.kernels import are_compiled
@@ -373,13 +384,13 @@ def run(
                     on_tick=line.update,
                     on_interrupt=line.interrupted,
                 )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             publish(stored, dataset, job.storage_url)
             say(f"Interrupted; nothing finished is lost. To continue: {again}", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(exit_status(interrupt)) from None
         after = stored.progress()
         if not after.complete:
-            elsewhere = f", {after.running} more run elsewhere" if after.running else ""
+            elsewhere = f"; {after.running} run in other processes" if after.running else ""
             say(f"Stopped with {after.done} of {after.n_trials} trials{elsewhere}.")
             say(f"To continue: {again}")
     publish(stored, dataset, job.storage_url)
@@ -388,6 +399,8 @@ def run(
         say(f"Best {settings.metric}: {format_score(best.value)} in trial {best.number}")
         say("  " + shlex.join(["python", "run_study.py", "best", name, *given]))
         say("  " + shlex.join(["python", "run_study.py", "dashboard", *given]))
+    if not stored.progress().complete:
+        raise typer.Exit(UNFINISHED)
 
 
 def parse_seconds(text: str) -> float:

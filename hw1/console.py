@@ -66,7 +66,7 @@ class ProgressLine:
     def interrupted(self) -> None:
         """Say that Ctrl-C was heard, and what comes of it."""
         self.console.print(
-            "Stopping: the running trials are given up, and made up for when the study goes on.",
+            "Stopping: the running trials begin again when the study goes on.",
             soft_wrap=True,
         )
 

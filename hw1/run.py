@@ -2,10 +2,10 @@
 
 import dataclasses
 import multiprocessing
+import os
 import signal
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,18 +15,19 @@ from typing import Any
 
 import optuna
 import torch
-from optuna.exceptions import ExperimentalWarning
+from optuna.study import StudyDirection
+from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES as METRIC_NAMES
 
 import hw1
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, Loader, tabular
 from hw1.definitions import load_definition
 from hw1.errors import InputError, choose
-from hw1.interruption import Interruption, deaf_to
+from hw1.interruption import Interruption, deaf
 from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition
 from hw1.search import PRUNERS, SAMPLERS
 from hw1.storage import Storage
-from hw1.study import SPLITS_KEY, Settings, Study
+from hw1.study import SPLITS_KEY, Settings, Study, counts
 from hw1.training import METRICS
 from hw1.training.precision import Precision, choose_precision
 from hw1.worker import Worker
@@ -157,24 +158,12 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
             "a study's --name has 1 to 100 printable characters and does not begin with a dash"
         )
     storage = Storage(job.storage_url)
-    study = _read(storage, job.name)
-    if study is None:
+    if job.name not in storage.study_names():
         return _create(job, storage, options)
+    study = Study(storage, job.name)
     dataset = _check(job, study, options)
     _set_target(study, options.n_trials)
     return study, dataset
-
-
-def _read(storage: Storage, name: str) -> Study | None:
-    """The study; None if there is none, or one whose maker died before it was whole."""
-    with storage.lock:
-        if name not in optuna.get_all_study_names(storage):
-            return None
-        study_id = storage.get_study_id_from_name(name)
-        has_settings = "settings" in storage.get_study_user_attrs(study_id)
-        if not has_settings and storage.get_n_trials(study_id) == 0:
-            return None
-    return Study(storage, name)
 
 
 def _check(job: Job, study: Study, options: Options) -> Dataset:
@@ -228,7 +217,8 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
     sampler = choose("sampler", options.sampler or definition.sampler, SAMPLERS)
     pruner = choose("pruner", options.pruner or definition.pruner, PRUNERS)
     search_space = definition.fingerprint()
-    grid = _grid(definition, seed) if sampler == "grid" else None
+    cells = _grid(definition, seed)  # the defaults are checked with it
+    grid = cells if sampler == "grid" else None
     dataset = job.load_data(options, seed)
     if dataset.task != definition.task:
         raise InputError(
@@ -257,22 +247,15 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
         grid=grid,
         version=hw1.__version__,
     )
+    n_trials = options.n_trials or _default_target(definition, grid)
     with storage.lock:
-        if _read(storage, job.name) is None:
-            made = optuna.create_study(
-                storage=storage,
-                study_name=job.name,
-                direction=metric.direction,
-                load_if_exists=True,
+        if job.name not in storage.study_names():
+            storage.insert_study(
+                job.name,
+                StudyDirection[metric.direction.upper()],
+                user_attrs={"n_trials": n_trials, "settings": dataclasses.asdict(settings)},
+                system_attrs={SPLITS_KEY: splits.encode(), METRIC_NAMES: [metric.name]},
             )
-            study_id = storage.get_study_id_from_name(job.name)
-            storage.set_study_system_attr(study_id, SPLITS_KEY, splits.encode())
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                made.set_metric_names([metric.name])
-            made.set_user_attr("n_trials", options.n_trials or _default_target(definition, grid))
-            # Last, for the settings say that the study is whole.
-            made.set_user_attr("settings", dataclasses.asdict(settings))
     study = Study(storage, job.name)
     if study.settings != settings:  # another process was faster
         dataset = _check(job, study, options)
@@ -292,8 +275,13 @@ def _default_target(definition: StudyDefinition, grid: list[dict[str, Any]] | No
 
 
 def _set_target(study: Study, n_trials: int | None) -> None:
-    if n_trials is not None and n_trials != study.n_trials:
-        study.optuna_study.set_user_attr("n_trials", n_trials)
+    """Change the study's total, which is never less than what it has already."""
+    if n_trials is None:
+        return
+    with study.storage.lock:
+        total = max(n_trials, sum(map(counts, study.trials())))
+        if total != study.n_trials:
+            study.optuna_study.set_user_attr("n_trials", total)
 
 
 def execute(
@@ -328,9 +316,11 @@ def execute(
     with Interruption() as interruption:
 
         def on_step() -> None:
-            if interruption.requested:
+            try:
+                interruption.check()
+            except KeyboardInterrupt:
                 on_interrupt()
-            interruption.check()
+                raise
             on_tick()
 
         if jobs == 1:
@@ -360,15 +350,18 @@ def _work_in_processes(
         if failed():
             raise _ChildFailed
 
-    with tempfile.TemporaryDirectory(prefix="hw1-") as folder:
-        rows = Path(folder) / "rows.pt"
-        torch.save({"inputs": dataset.inputs, "targets": dataset.targets}, rows)
+    # Without a name, where there is another way to it: nothing is left if this process is killed.
+    links = Path("/proc/self/fd").is_dir()
+    with (tempfile.TemporaryFile if links else tempfile.NamedTemporaryFile)(prefix="hw1-") as file:
+        torch.save({"inputs": dataset.inputs, "targets": dataset.targets}, file)
+        file.flush()
+        rows = f"/proc/{os.getpid()}/fd/{file.fileno()}" if links else file.name
         empty = dataclasses.replace(dataset, inputs=torch.empty(0), targets=torch.empty(0))
         # A copy without the definition, which a process cannot be sent: each loads its own.
         work = (dataclasses.replace(job), empty, rows, threads, deadline)
         try:
             # Ctrl-C reaches the whole process group: this process hears it and ends the others.
-            with deaf_to(signal.SIGINT):
+            with deaf():
                 for _ in range(jobs - 1):
                     children.append(context.Process(target=_work, args=work, daemon=True))
                     children[-1].start()
@@ -396,7 +389,7 @@ class _ChildFailed(BaseException):
     """Ends this process's training like an interruption; the error is told at the end."""
 
 
-def _work(job: Job, empty: Dataset, rows: Path, threads: int, deadline: float) -> None:
+def _work(job: Job, empty: Dataset, rows: str, threads: int, deadline: float) -> None:
     """A further process: its own view of the storage, the same rows, the same trials to run."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(threads)
@@ -405,7 +398,8 @@ def _work(job: Job, empty: Dataset, rows: Path, threads: int, deadline: float) -
     with Interruption(signal.SIGTERM) as interruption:
 
         def on_step() -> None:
-            interruption.requested |= not parent.is_alive()
+            if not parent.is_alive():
+                raise KeyboardInterrupt
             interruption.check()
 
         try:

@@ -1,7 +1,12 @@
 """Samplers and pruners by name."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import optuna
+from optuna._transform import _SearchSpaceTransform
+from optuna.distributions import BaseDistribution
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -17,6 +22,7 @@ from optuna.samplers import (
     TPESampler,
 )
 from optuna.search_space import IntersectionSearchSpace
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1.errors import choose
@@ -57,7 +63,7 @@ def _make_sampler(name: str, study_seed: int, number: int) -> BaseSampler:
         case "gp":
             return GPSampler(seed=seed)
         case "cmaes":
-            return CmaEsSampler(
+            return ReplayedCmaEs(
                 seed=seed, independent_sampler=random, warn_independent_sampling=False
             )
         case "qmc":
@@ -89,11 +95,40 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
             return NopPruner()
 
 
-class CurvePruner(BasePruner):
-    """Optuna's ``PercentilePruner`` (50: its ``MedianPruner``), quick for thousands of trials.
+class ReplayedCmaEs(CmaEsSampler):
+    """Optuna's sampler, which finds its state anew from the trials in each call.
 
-    Optuna's goes through all completed trials in every epoch of every trial; this one keeps
-    their curves, of one study, and looks only at trials that were not complete before.
+    Optuna's keeps a pickle of it in storage, and unpickling runs what a database says. To tell the
+    optimizer all generations again takes milliseconds.
+    """
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """See Optuna."""
+        self._replayed = study.direction, search_space
+        return super().sample_relative(study, trial, search_space)
+
+    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
+        direction, search_space = self._replayed
+        space = _SearchSpaceTransform(search_space, transform_step=True, transform_0_1=True)
+        optimizer: Any = self._init_optimizer(space, direction)
+        sign = 1 if direction == StudyDirection.MINIMIZE else -1
+        size = optimizer.population_size
+        while True:
+            generation = self._get_solution_trials(completed_trials, optimizer.generation)[:size]
+            if len(generation) < size:
+                return optimizer  # it has nothing to be told, and Optuna nothing to store
+            optimizer.tell([(space.transform(t.params), sign * t.values[0]) for t in generation])
+
+
+class CurvePruner(BasePruner):
+    """Optuna's ``PercentilePruner`` (50: its ``MedianPruner``), among all completed trials.
+
+    In Optuna's a trial that stopped early is missing from the later percentiles, which are then
+    those of the survivors; here its best report stands for it. Optuna's goes through all completed
+    trials in every epoch of every trial; this one keeps their curves, of one study, and looks only
+    at trials that were not complete before.
 
     Args:
         percentile: of the completed trials' reports, best first, that a trial's best is to reach.
@@ -105,9 +140,11 @@ class CurvePruner(BasePruner):
         self.percentile = percentile
         self.n_startup_trials = n_startup_trials
         self.n_warmup_steps = n_warmup_steps
-        self._reports: dict[int, list[float]] = {}  # by step, of all completed trials
+        # Of all completed trials: the reports by step, and when each ended with which best one.
+        self._reports: dict[int, list[float]] = {}
+        self._ended: list[tuple[int, float]] = []
         self._limits: dict[int, float] = {}  # by step, the percentile of these
-        self._n_completed = self._n_seen = 0
+        self._n_seen = 0
         self._unfinished: list[int] = []
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
@@ -115,15 +152,16 @@ class CurvePruner(BasePruner):
         step = trial.last_step
         if step is None or step < self.n_warmup_steps:
             return False
-        self._read(study)
-        if self._n_completed < max(self.n_startup_trials, 1):
+        maximize = study.direction == StudyDirection.MAXIMIZE
+        self._read(study, np.fmax.reduce if maximize else np.fmin.reduce)
+        if len(self._ended) < max(self.n_startup_trials, 1):
             return False
         reports = np.array(list(trial.intermediate_values.values()), dtype=float)
         if np.isnan(reports).all():
             return True
-        maximize = study.direction == optuna.study.StudyDirection.MAXIMIZE
         if step not in self._limits:
-            others = np.array(self._reports.get(step, []), dtype=float)
+            ended = [best for last, best in self._ended if last < step]
+            others = np.array([*self._reports.get(step, []), *ended], dtype=float)
             percentile = 100 - self.percentile if maximize else self.percentile
             nothing = np.isnan(others).all()
             self._limits[step] = np.nan if nothing else float(np.nanpercentile(others, percentile))
@@ -132,7 +170,7 @@ class CurvePruner(BasePruner):
             return bool(np.nanmax(reports) < self._limits[step])
         return bool(np.nanmin(reports) > self._limits[step])
 
-    def _read(self, study: optuna.Study) -> None:
+    def _read(self, study: optuna.Study, best: Callable[[list[float]], Any]) -> None:
         """Take in the curves of the trials that have completed since."""
         trials = study.get_trials(deepcopy=False)
         candidates = [*self._unfinished, *range(self._n_seen, len(trials))]
@@ -142,7 +180,11 @@ class CurvePruner(BasePruner):
             if not other.state.is_finished():
                 self._unfinished.append(number)
             elif other.state == TrialState.COMPLETE:
-                self._n_completed += 1
                 self._limits.clear()
-                for step, value in other.intermediate_values.items():
+                curve = other.intermediate_values
+                if curve:
+                    self._ended.append((max(curve), float(best(list(curve.values())))))
+                else:
+                    self._ended.append((0, np.nan))
+                for step, value in curve.items():
                     self._reports.setdefault(step, []).append(value)

@@ -3,27 +3,29 @@
 import os
 import re
 import socket
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 import hw1
 from hw1.cross_validation import Splits
-from hw1.errors import InputError, choose
+from hw1.errors import ForeignStudyError, InputError, choose
 from hw1.objective import is_refused
 from hw1.storage import Storage
 from hw1.training import METRICS, Metric
 
 OUT_OF_MEMORY = "out of memory"
 SPLITS_KEY = "hw1:splits"
+RETRY_OF = "retry_of"
+"""The user attribute of a trial that repeats an interrupted one: that one's number."""
+MOST_RETRIES = 3
+"""How often parameters are tried again whose process died: they may have been the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,31 +125,44 @@ class Study:
         name: what it is called there.
 
     Raises:
-        InputError: there is no such study, or it was not made by hw1.
+        ForeignStudyError: it was not made by hw1.
+        InputError: there is no such study, it is damaged or of another version, or its direction
+            is not that of its metric.
     """
 
     def __init__(self, storage: Storage, name: str) -> None:
         self.storage = storage
         self.name = name
         require_study(storage, name)
-        self.optuna_study = optuna.load_study(
-            study_name=name, storage=storage, sampler=RandomSampler(), pruner=NopPruner()
-        )
-        stored = self.optuna_study.user_attrs.get("settings")
-        if stored is None:
-            raise InputError(f"the study {name!r} was not made by hw1: choose another --name")
-        try:
-            self.settings = Settings(**stored)
-        except TypeError as error:
-            raise InputError(
-                f"the settings of {name!r} are not those of hw1 {hw1.__version__}: continue it "
-                "with the version that made it, or choose another --name"
-            ) from error
+        with storage.readable(f"the study {name!r}"):
+            self.optuna_study = optuna.load_study(
+                study_name=name, storage=storage, sampler=RandomSampler(), pruner=NopPruner()
+            )
+            attributes = self.optuna_study.user_attrs
+            if "settings" not in attributes:
+                raise ForeignStudyError(
+                    f"the study {name!r} was not made by hw1: choose another --name"
+                )
+            try:
+                self.settings = Settings(**attributes["settings"])
+            except TypeError as error:
+                raise InputError(
+                    f"the settings of {name!r} are not those of hw1 {hw1.__version__}: continue it "
+                    "with the version that made it, or choose another --name"
+                ) from error
+            directions = [direction.name.lower() for direction in self.optuna_study.directions]
+            if directions != [self.metric.direction]:
+                raise InputError(
+                    f"the study {name!r} is to {' and '.join(directions)}, but its "
+                    f"{self.metric.name} is to {self.metric.direction}: choose another --name"
+                )
+            # That they can be read at all.
+            _ = self.n_trials, self.splits()
 
     @property
     def metric(self) -> Metric:
         """What a trial's value measures."""
-        return next(metric for metric in METRICS.values() if metric.name == self.settings.metric)
+        return {metric.name: metric for metric in METRICS.values()}[self.settings.metric]
 
     @property
     def n_trials(self) -> int:
@@ -199,31 +214,54 @@ class Study:
         )
 
     def fail_orphans(self, *, own: bool = False) -> None:
-        """Mark as failed the running trials that are lost, and with ``own`` this process's too.
+        """Mark as failed the running trials that are lost, and queue their parameters again.
 
-        On this machine those whose process is gone, on others those without a heartbeat for
-        `GRACE_SECONDS`. Trials that plain Optuna runs are left alone.
+        Lost are on this machine those whose process is gone, on others those without a heartbeat
+        for `GRACE_SECONDS`, and with ``own`` those of this process, which it gives up. Trials that
+        plain Optuna runs are left alone. The cells of a grid need no queue: they are asked for
+        until they have been visited.
         """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            optuna.storages.fail_stale_trials(self.optuna_study)
         with self.storage.lock:
-            for trial in self.trials():
+            stale = self._stale()
+            trials = self.trials()
+            retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+            for trial in trials:
                 worker = trial.user_attrs.get("worker")
                 if trial.state != TrialState.RUNNING or worker is None:
                     continue
-                if not _lives(worker) or (own and worker == this_process()):
-                    self.optuna_study.tell(
-                        trial.number, state=TrialState.FAIL, skip_if_finished=True
-                    )
+                given_up = own and worker == this_process()
+                if not (given_up or trial.number in stale or not _lives(worker)):
+                    continue
+                if (
+                    self.settings.grid is None
+                    and trial.number not in retried
+                    and (given_up or _retries(trial, trials) < MOST_RETRIES)
+                ):
+                    attributes = {RETRY_OF: trial.number}
+                    self.optuna_study.enqueue_trial(trial.params, user_attrs=attributes)
+                self.optuna_study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _stale(self) -> set[int]:
+        """The numbers of the trials whose heartbeat has stopped."""
+        study_id = self.storage.get_study_id_from_name(self.name)
+        ids = set(self.storage._get_stale_trial_ids(study_id))
+        return {trial.number for trial in self.trials() if trial._trial_id in ids}
+
+
+def _retries(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
+    """How many interrupted trials had these parameters before."""
+    n = 0
+    while (before := trial.user_attrs.get(RETRY_OF)) is not None:
+        n, trial = n + 1, trials[before]
+    return n
 
 
 def require_study(storage: Storage, name: str) -> None:
     """Raise an `InputError` that names the nearest one if there is no study of that name."""
-    names = optuna.get_all_study_names(storage)
+    names = storage.study_names()
     if not names:
         raise InputError(f"there is no study {name!r}: the storage holds none yet, run one first")
-    choose("study", name, sorted(names))
+    choose("study", name, names)
 
 
 def outer_name(name: str, fold: int, n_outer: int, n_inner: int) -> str:
@@ -234,7 +272,7 @@ def outer_name(name: str, fold: int, n_outer: int, n_inner: int) -> str:
 def searches_within(storage: Storage, name: str) -> list[str]:
     """The names of the searches within nested cross-validations of a study."""
     pattern = re.compile(re.escape(name) + r"-outer\d+of\d+x\d+")
-    return [other for other in optuna.get_all_study_names(storage) if pattern.fullmatch(other)]
+    return [other for other in storage.study_names() if pattern.fullmatch(other)]
 
 
 def next_cell(grid: Sequence[dict[str, Any]], trials: Sequence[FrozenTrial]) -> int | None:

@@ -25,6 +25,9 @@ MOST_TRIALS = {"cpu": 32, "cuda": 1024}
 MOST_ELEMENTS = {"cpu": 2**17, "cuda": 2**27}
 """Elements of the largest matrix in a step up to which trials are stacked: beyond what fits a
 processor's cache, a batch is slower than its trials one after another."""
+MOST_OPERATIONS = 2e10
+"""Operations for each thread of a processor, about a second's, up to which trials are asked for:
+together they share what an epoch costs whatever its size, which of longer trials is little."""
 MOST_PARAMETERS = 2**26
 """Parameters of the networks of a batch that are trained each by itself, for memory's sake."""
 
@@ -40,9 +43,9 @@ class Worker:
         study: to work on.
         objective: of that study; before each of its steps the worker now saves and says that it
             lives, if it is time to.
-        trials_per_batch: the trials that are asked for at a time, at most; None to choose: as
-            many as share a batch with profit, but not more than a tenth of the study's trials
-            where the sampler or the pruner learns from their results.
+        trials_per_batch: the trials that are asked for at a time; None to choose: as many as share
+            a batch with profit, but not more than a tenth of the study's trials, in all processes
+            together, where the sampler or the pruner learns from their results.
     """
 
     def __init__(
@@ -73,8 +76,8 @@ class Worker:
         """Run trials until the study is complete or ``deadline`` (a ``time.time()``) has passed.
 
         A trial that runs out of memory, alone, fails and counts. Every other exception, an
-        interruption included, fails the trials that were asked for without counting them, and is
-        raised.
+        interruption included, fails the trials that were asked for without counting them, queues
+        their parameters for the next run, and is raised.
 
         Raises:
             InputError: one configuration after another cannot exist.
@@ -110,7 +113,7 @@ class Worker:
             try:
                 self._copy.refresh()
                 target = self.study.n_trials
-                while len(self._asked) + len(found) < self._wanted(found, target):
+                while not self._is_enough(found, target):
                     trial = self._ask_for_one(target)
                     if trial is None:
                         break
@@ -132,25 +135,38 @@ class Worker:
         self._tick()
         return found
 
-    def _wanted(self, found: Sequence[Candidate], target: int) -> int:
-        if self.trials_per_batch is not None:
-            return self.trials_per_batch
+    def _is_enough(self, found: Sequence[Candidate], target: int) -> bool:
+        """Whether no more trials are to be asked for now."""
+        asked = [*self._asked, *found]
+        if self.trials_per_batch is not None or not asked:
+            return len(asked) >= (self.trials_per_batch or 1)
         settings = self.study.settings
-        most = MOST_TRIALS[self.objective.dataset.inputs.device.type]
+        device = self.objective.dataset.inputs.device.type
+        most = MOST_TRIALS[device]
         if settings.sampler in ADAPTIVE_SAMPLERS or settings.pruner != "none":
             # What is asked for early neither learns from results nor is measured against them.
-            most = min(most, max(target // 10, 1))
-        candidates = [*self._asked, *found]
-        if candidates and candidates[0].footprint.way == "in turn":
-            # Enough for the folds to be spread evenly over the threads.
-            most = min(most, torch.get_num_threads())
-        return most
+            own = self._running | {candidate.trial.number for candidate in asked}
+            elsewhere = sum(
+                trial.state == TrialState.RUNNING and trial.number not in own
+                for trial in self._copy.study.get_trials(deepcopy=False)
+            )
+            most = min(most, target // 10 - elsewhere)
+        if device == "cpu":
+            # Nothing of a trial is kept before it has ended, so the few that a crash may cost are
+            # trained to their end before the next ones are begun.
+            networks = self.objective.splits.n_splits
+            work = sum(networks * c.configuration.epochs * c.footprint.operations for c in asked)
+            if work >= MOST_OPERATIONS * torch.get_num_threads():
+                return True
+        return len(asked) >= most
 
     def _ask_for_one(self, target: int) -> Trial | None:
         study, settings = self._copy.study, self.study.settings
         trials = study.get_trials(deepcopy=False)
         if sum(map(counts, trials)) >= target:
             return None
+        if not trials and settings.grid is None:
+            study.enqueue_trial(dict(self.objective.definition.defaults))
         study.sampler = make_sampler(
             settings.sampler, settings.seed, len(trials), previous=study.sampler
         )
@@ -205,11 +221,10 @@ class Worker:
         self._running.discard(trial.number)
 
     def _give_back(self) -> None:
-        """Fail what was asked for but is not trained; the next run makes up for it."""
-        for candidate in self._asked:
-            self._tell(candidate.trial, TrialState.FAIL)
-        self._asked = []
-        self._copy.save()
+        """Leave to the next run what was asked for but is not trained."""
+        if self._asked:
+            self._asked = []
+            self.study.fail_orphans(own=True)
 
     def _next_batch(self) -> list[Candidate]:
         """The trial that waits longest, and others that are trained with it at a profit."""

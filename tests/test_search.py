@@ -1,4 +1,7 @@
 import math
+import os
+import pickle
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -6,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.pruners import PercentilePruner
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from hw1.errors import InputError
 from hw1.search import PRUNERS, SAMPLERS, CurvePruner, make_pruner, make_sampler
@@ -84,14 +87,14 @@ def test_pruners_end_what_is_hopeless_after_a_quarter_of_the_epochs() -> None:
     st.sampled_from([25.0, 50.0]),
     st.integers(0, 2**32 - 1),
 )
-def test_the_curve_pruner_decides_as_optunas_percentile_pruner(
+def test_the_curve_pruner_decides_as_optunas_if_ended_trials_went_on_at_their_best(
     direction: str, percentile: float, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
     arguments = {"n_startup_trials": 3, "n_warmup_steps": 2}
     ours = CurvePruner(percentile, **arguments)
     theirs = PercentilePruner(percentile, **arguments)
-    study = optuna.create_study(direction=direction)
+    study, gone_on = (optuna.create_study(direction=direction) for _ in range(2))
     decisions = []
     running: list[optuna.Trial] = []
     for _ in range(12):
@@ -103,14 +106,59 @@ def test_the_curve_pruner_decides_as_optunas_percentile_pruner(
                 trial.report(random.choice([random.normal(), math.nan], p=[0.9, 0.1]), int(epoch))
             frozen = study.get_trials(deepcopy=False)[trial.number]
             decisions.append(ours.prune(study, frozen))
-            assert decisions[-1] == theirs.prune(study, frozen)
+            assert decisions[-1] == theirs.prune(gone_on, frozen)
         if len(running) > 2:
             ended = running.pop(random.integers(len(running)))
             states = [TrialState.COMPLETE] * 4 + [TrialState.PRUNED, TrialState.FAIL]
             state = states[random.integers(len(states))]
             value = float(random.normal()) if state == TrialState.COMPLETE else None
             study.tell(ended, value, state=state)
+            curve = dict(study.get_trials(deepcopy=False)[ended.number].intermediate_values)
+            reports = [report for report in curve.values() if not math.isnan(report)]
+            if state == TrialState.COMPLETE:
+                if reports:
+                    best = max(reports) if direction == "maximize" else min(reports)
+                    curve |= dict.fromkeys(range(max(curve) + 1, 7), best)
+                gone_on.add_trial(create_trial(value=value, intermediate_values=curve))
     assert len(decisions) == 72
+
+
+def test_a_trial_ahead_of_most_goes_on_though_the_best_survive() -> None:
+    study = optuna.create_study()
+    for value, end in ((1.0, 100), *[(3.0, 50)] * 5):  # five stopped early
+        trial = study.ask()
+        for epoch in range(1, end + 1):
+            trial.report(value, epoch)
+        study.tell(trial, value)
+    trial = study.ask()
+    pruner = make_pruner("median", 100)
+    for epoch in range(1, 101):
+        trial.report(2.0, epoch)
+        assert not pruner.prune(study, study.get_trials(deepcopy=False)[trial.number])
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("exploded",)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_cmaes_learns_without_a_pickle_and_runs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = optuna.create_study()
+    run(study, "cmaes", range(20))
+    assert max(trial.system_attrs.get("cma:generation", 0) for trial in study.trials) > 0
+    assert not any("optimizer" in key for trial in study.trials for key in trial.system_attrs)
+    last = study.trials[-1]
+    attribute = pickle.dumps(Bomb()).hex()
+    study._storage._get_trial(last._trial_id).system_attrs["cma:optimizer:0"] = attribute
+    assert "cma:optimizer:0" in study.trials[-1].system_attrs
+    run(study, "cmaes", range(20, 22))
+    assert not Path("exploded").exists()
+    pickle.loads(bytes.fromhex(attribute))  # it was a live one
+    assert Path("exploded").exists()
 
 
 def _steps(study: optuna.Study, trial: optuna.Trial) -> list[int]:

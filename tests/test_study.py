@@ -3,6 +3,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -14,7 +15,8 @@ from hw1.datasets import Dataset, function
 from hw1.errors import InputError
 from hw1.objective import Objective, StudyDefinition
 from hw1.run import Job, Options, execute, prepare
-from hw1.study import OUT_OF_MEMORY, Study, _start_time
+from hw1.storage import Storage
+from hw1.study import MOST_RETRIES, OUT_OF_MEMORY, Study, _start_time
 from hw1.worker import Worker
 
 # About half of the networks have a layer without a unit.
@@ -51,7 +53,9 @@ def test_the_target_is_a_total(make_job: Callable[..., Job]) -> None:
     assert len(study.trials()) == 5
     assert study.progress().complete
     assert study.progress().state == "complete"
-    assert len(run(job, n_trials=4).trials()) == 5
+    # What there is already is not taken away.
+    study = run(job, n_trials=4)
+    assert (len(study.trials()), study.n_trials) == (5, 5)
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
@@ -86,7 +90,7 @@ def test_a_database_that_is_deleted_ends_the_study(make_job: Callable[..., Job],
     study, dataset = prepare(job, Options())
     for file in Path(url.removeprefix("sqlite:///")).parent.glob("studies.db*"):
         file.unlink()
-    with pytest.raises(InputError, match="was deleted while a study ran"):
+    with pytest.raises(InputError, match="was deleted while it was in use"):
         execute(job, study, dataset)
 
 
@@ -181,22 +185,54 @@ def test_trials_of_dead_processes_fail_and_those_of_living_ones_stay(
     worker = ours.user_attrs["worker"]
     set_worker(theirs, pid=int(dead.stdout), start="0")
     study.fail_orphans()
-    assert [t.state for t in study.trials()] == [TrialState.RUNNING, TrialState.FAIL]
+    assert states(study) == "RUNNING FAIL WAITING"
     # The dead one's place is free again; a process of the same number is not the same process.
     set_worker(ask(job, study, dataset), start="0")
     study.fail_orphans()
-    assert study.trials()[2].state == TrialState.FAIL
+    assert states(study) == "RUNNING FAIL FAIL WAITING"
     # Of other machines nothing is known.
     set_worker(ask(job, study, dataset), host="elsewhere", pid=int(dead.stdout))
     study.fail_orphans(own=True)
-    assert study.trials()[0].state == TrialState.FAIL
-    assert study.trials()[3].state == TrialState.RUNNING
+    assert states(study) == "FAIL FAIL FAIL RUNNING WAITING"
     # Until its last heartbeat is too long ago.
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         connection.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00.000000'")
     connection.close()
     study.fail_orphans()
-    assert study.trials()[3].state == TrialState.FAIL
+    assert states(study) == "FAIL FAIL FAIL FAIL WAITING WAITING"
+    execute(job, study, dataset)
+    assert study.progress().done == 2
+    ended = {tuple(t.params.items()) for t in counting(study)}
+    assert ended == {tuple(study.trials()[i].params.items()) for i in (0, 1)}
+    assert [t.user_attrs.get("retry_of") for t in study.trials()] == [None, None, 1, 2, 0, 3]
+
+
+def states(study: Study) -> str:
+    return " ".join(trial.state.name for trial in study.trials())
+
+
+def test_what_kills_its_process_again_and_again_is_given_up(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options(n_trials=1))
+    for _ in range(MOST_RETRIES + 1):
+        trial = ask(job, study, dataset)
+        assert trial is not None
+        assert trial.params == study.trials()[0].params
+        worker = {**trial.user_attrs["worker"], "start": "0"}
+        study.storage.set_trial_user_attr(trial._trial_id, "worker", worker)
+        study.fail_orphans()
+    assert states(study) == "FAIL FAIL FAIL FAIL"
+    # What was stopped on purpose is not.
+    for _ in range(MOST_RETRIES + 1):
+        assert ask(job, study, dataset) is not None
+        study.fail_orphans(own=True)
+    assert states(study).endswith("FAIL WAITING")
+
+
+def test_a_study_begins_with_the_defaults(make_job: Callable[..., Job]) -> None:
+    study = run(make_job(), n_trials=2, sampler="random")
+    assert study.trials()[0].params == {"lr": 1e-2, "batch_size": 32}
+    assert study.trials()[1].params != study.trials()[0].params
 
 
 def test_a_process_that_nobody_buried_is_dead() -> None:
@@ -259,3 +295,47 @@ def test_foreign_and_unknown_studies_are_input_errors(
         Study(study.storage, "foreign")
     with pytest.raises(InputError, match="did you mean 'tiny'"):
         Study(study.storage, "tinny")
+
+
+@pytest.mark.parametrize("directions", [["maximize"], ["minimize", "minimize"]])
+def test_a_study_of_somebody_elses_is_not_taken_over(
+    directions: list[str], make_job: Callable[..., Job]
+) -> None:
+    job = make_job()
+    optuna.create_study(storage=job.storage_url, study_name="tiny", directions=directions)
+    with pytest.raises(InputError, match="not made by hw1"):
+        prepare(job, Options())
+    # Nor is one that pretends to be ours.
+    ours = prepare(replace(job, name="ours"), Options())[0]
+    theirs = optuna.load_study(storage=job.storage_url, study_name="tiny")
+    for name, value in ours.optuna_study.user_attrs.items():
+        theirs.set_user_attr(name, value)
+    with pytest.raises(InputError, match="its mean_squared_error is to minimize"):
+        prepare(job, Options())
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("study_user_attributes", "value_json = '{'"),
+        ("study_user_attributes", "value_json = '7'"),
+        ("study_user_attributes", """value_json = '{"metric": []}'"""),
+        ("study_system_attributes", "value_json = '\"abc\"'"),
+        ("study_directions", "direction = 'SIDEWAYS'"),
+        ("trials", "state = 'LOST'"),
+        ("trial_params", "distribution_json = '{}'"),
+        ("trial_user_attributes", "value_json = 'nonsense'"),
+        ("trial_user_attributes", "value_json = CAST(x'ff' AS TEXT)"),
+        ("trial_values", "value_type = 'LARGE'"),
+    ],
+)
+def test_a_damaged_study_is_an_input_error(
+    table: str, change: str, make_job: Callable[..., Job]
+) -> None:
+    job = make_job()
+    run(job, n_trials=1)
+    with sqlite3.connect(job.storage_url.removeprefix("sqlite:///")) as connection:
+        connection.execute(f"UPDATE {table} SET {change}")
+    connection.close()
+    with pytest.raises(InputError, match=r"damaged|cannot be used|not those of hw1"):
+        Study(Storage(job.storage_url), "tiny").progress()
