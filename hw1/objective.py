@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -101,26 +101,37 @@ class StudyDefinition:
             trial = study.ask()
             yield trial, self.search_space(trial)
 
+    def check(self, source: Literal["grid", "defaults"]) -> None:
+        """Check the values of the grid or the defaults.
+
+        Raises:
+            InputError: they name no parameter of the search space, or give a value outside its
+                range.
+        """
+        if source == "grid":
+            values = self.grid
+        else:
+            values = {name: [value] for name, value in self.defaults.items()}
+        for name, choices in values.items():
+            if name not in self.distributions:
+                raise InputError(
+                    f"the {source} of the study give {name!r}, which its search space lacks"
+                )
+            for value in choices:
+                if not _contains(self.distributions[name], value):
+                    raise InputError(
+                        f"{name} = {value!r} in the {source} of the study is outside its "
+                        "search space"
+                    )
+
     def cells(self) -> list[dict[str, Any]]:
         """The grid's combinations, each with the defaults of the parameters it doesn't vary.
 
         Raises:
-            InputError: the grid or the defaults name no parameter of the search space, or give a
-                value outside its range.
+            InputError: see `check`.
         """
-        defaults = {name: [value] for name, value in self.defaults.items()}
-        for source, values in (("grid", self.grid), ("defaults", defaults)):
-            for name, choices in values.items():
-                if name not in self.distributions:
-                    raise InputError(
-                        f"the {source} of the study give {name!r}, which its search space lacks"
-                    )
-                for value in choices:
-                    if not _contains(self.distributions[name], value):
-                        raise InputError(
-                            f"{name} = {value!r} in the {source} of the study is outside its "
-                            "search space"
-                        )
+        self.check("grid")
+        self.check("defaults")
         cells: list[dict[str, Any]] = [{}]
         for name, choices in self.grid.items():
             cells = [cell | {name: value} for cell in cells for value in choices]

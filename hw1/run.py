@@ -217,8 +217,8 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
     sampler = choose("sampler", options.sampler or definition.sampler, SAMPLERS)
     pruner = choose("pruner", options.pruner or definition.pruner, PRUNERS)
     search_space = definition.fingerprint()
-    cells = _grid(definition, seed)  # the defaults are checked with it
-    grid = cells if sampler == "grid" else None
+    definition.check("defaults")
+    grid = _grid(definition, seed) if sampler == "grid" else None
     dataset = job.load_data(options, seed)
     if dataset.task != definition.task:
         raise InputError(

@@ -13,7 +13,7 @@ from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.run import Job, Options, _create, execute, prepare
 from hw1.storage import Storage
-from hw1.study import SPLITS_KEY, Study
+from hw1.study import Study
 
 CSV = "x,label\n" + "".join(f"{i},{i * i % 7}\n" for i in range(30))
 
@@ -116,18 +116,6 @@ def test_a_part_of_the_rows_is_stratified_and_stays_the_same(make_job: Callable[
     assert study.settings.train_size == 200
 
 
-@pytest.mark.parametrize("with_splits", [False, True])
-def test_a_half_made_study_is_finished(
-    with_splits: bool, make_job: Callable[..., Job], url: str
-) -> None:
-    storage = Storage(url)
-    optuna.create_study(storage=storage, study_name="tiny")
-    if with_splits:
-        storage.set_study_system_attr(storage.get_study_id_from_name("tiny"), SPLITS_KEY, "")
-    study, _ = prepare(make_job(), Options())
-    assert study.splits().hash == study.settings.splits
-
-
 def test_who_is_late_to_make_a_study_takes_the_other_ones_rows(
     make_job: Callable[..., Job], url: str
 ) -> None:
@@ -143,6 +131,11 @@ def test_a_grid_that_is_not_used_is_not_looked_at(make_job: Callable[..., Job]) 
     prepare(job, Options())
     with pytest.raises(InputError, match=r"lr = 5.0 in the grid"):
         prepare(replace(job, name="grid"), Options(sampler="grid"))
+
+
+def test_defaults_are_always_looked_at(make_job: Callable[..., Job]) -> None:
+    with pytest.raises(InputError, match=r"lr = 5.0 in the defaults"):
+        prepare(make_job(TINY_REGRESSION.replace('"lr": 1e-2', '"lr": 5.0')), Options())
 
 
 def prepare_at_once(job: Job, barrier: object) -> None:

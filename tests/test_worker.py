@@ -363,8 +363,7 @@ def test_after_the_deadline_what_is_not_trained_is_given_back(make_job: Callable
 
     options: dict[str, object] = {"n_trials": 8, "sampler": "random", "pruner": "none"}
     study = work(job, 8, make_hook=make_hook, deadline=deadline, **options)
-    first = study.trials()
-    assert len(first) == 8
+    first = study.trials()[:8]
     trained = [trial for trial in first if trial.state == TrialState.COMPLETE]
     assert 0 < len(trained) < 8
     assert {trial.params["batch_size"] for trial in trained} == {first[0].params["batch_size"]}
@@ -374,10 +373,12 @@ def test_after_the_deadline_what_is_not_trained_is_given_back(make_job: Callable
             assert "failure" not in trial.user_attrs
     progress = study.progress()
     assert (progress.done, progress.interrupted) == (len(trained), 8 - len(trained))
-    # The next run makes up for them.
+    # The next run trains them.
+    assert states(study)[8:] == ["WAITING"] * (8 - len(trained))
     study = work(job, 8)
     assert states(study)[:8] == [trial.state.name for trial in first]
     assert states(study)[8:] == ["COMPLETE"] * (8 - len(trained))
+    assert [t.params for t in study.trials()[8:]] == [t.params for t in first if t not in trained]
     assert study.progress().complete
 
 
@@ -426,15 +427,20 @@ def test_an_exception_fails_the_running_trials(
     with pytest.raises(error, match="so it is"):
         work(job, 8, make_hook=breaking(error), epochs=6, **options)
     study = stored(job)
-    assert states(study) == ["FAIL"] * 8
+    lost, queued = study.trials()[:8], study.trials()[8:]
+    assert states(study) == ["FAIL"] * 8 + ["WAITING"] * len(queued)
     assert study.progress().done == 0
-    failures = {trial.user_attrs.get("failure") for trial in study.trials()}
+    failures = {trial.user_attrs.get("failure") for trial in lost}
+    # What was not to blame begins again.
+    innocent = [trial for trial in lost if "failure" not in trial.user_attrs]
+    assert [t.user_attrs["retry_of"] for t in queued] == [t.number for t in innocent]
+    assert [t.system_attrs["fixed_params"] for t in queued] == [t.params for t in innocent]
     if error is ZeroDivisionError:
         assert failures == {"ZeroDivisionError: so it is", None}
     else:
         assert failures == {None}
     # What was reported before is there.
-    assert {tuple(trial.intermediate_values) for trial in study.trials()} == {(), (1,)}
+    assert {tuple(trial.intermediate_values) for trial in lost} == {(), (1,)}
     assert states(work(job, 8)) == ["FAIL"] * 8 + ["COMPLETE"] * 8
 
 
@@ -455,8 +461,8 @@ def __init__(self, *args, **kwargs):
     with pytest.raises(ZeroDivisionError, match="the third"):
         work(job, 4, sampler="random")
     study = stored(job)
-    assert states(study) == ["FAIL"] * 3
-    assert [t.user_attrs.get("failure") for t in study.trials()] == [
+    assert states(study) == ["FAIL"] * 3 + ["WAITING"] * 2
+    assert [t.user_attrs.get("failure") for t in study.trials()[:3]] == [
         None,
         None,
         "ZeroDivisionError: the third",
@@ -632,16 +638,30 @@ def test_a_number_that_is_given_is_what_is_asked_for(make_job: Callable[..., Job
     assert len(images.ask()) == 3
 
 
-def test_of_networks_in_turn_there_are_as_many_trials_as_threads(
-    make_job: Callable[..., Job],
+def test_as_much_is_asked_for_as_takes_about_a_second(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, object] = {"sampler": "random", "n_trials": 10, "pruner": "none"}
-    images = make_worker(make_job(CNN_STUDY, "images"), **options)
-    candidates = images.ask()
-    assert {candidate.footprint.way for candidate in candidates} == {"in turn"}
-    assert len(candidates) == min(torch.get_num_threads(), 10)
     dense = make_worker(make_job(TINY_CLASSIFICATION, "dense"), **options)
-    assert len(dense.ask()) == 10
+    candidates = dense.ask()
+    assert len(candidates) == 10
+    operations = candidates[0].footprint.operations * 3 * candidates[0].configuration.epochs
+    for n in (1, 4):
+        limit = (n - 0.5) * operations / torch.get_num_threads()
+        monkeypatch.setattr("hw1.worker.MOST_OPERATIONS", limit)
+        job = make_job(TINY_CLASSIFICATION.replace("[16, 32]", "[32]"), f"{n}")
+        assert len(make_worker(job, **options).ask()) == n
+    # Convolutions take long: theirs are begun one after another.
+    images = make_worker(make_job(CNN_STUDY.replace("epochs=1", "epochs=100"), "images"), **options)
+    assert len(images.ask()) == 1
+
+
+def test_of_all_processes_together_a_tenth_is_asked_for(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    options: dict[str, object] = {"sampler": "tpe", "n_trials": 40}
+    workers = [make_worker(job, **options) for _ in range(3)]
+    # But none is left without work.
+    assert [len(worker.ask()) for worker in workers] == [4, 1, 1]
 
 
 def test_candidates_are_trials_in_storage(make_job: Callable[..., Job]) -> None:
