@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.model_selection import KFold, StratifiedKFold
 from torch import Tensor
 
 from hw1.datasets import Dataset
@@ -49,6 +48,9 @@ class Splits:
         """
         if not 2 <= n_splits <= 255:
             raise InputError(f"cross-validation needs 2 to 255 folds, not {n_splits}")
+        # It takes more than a second to import, and a study that goes on has its folds already.
+        from sklearn.model_selection import KFold, StratifiedKFold
+
         y = dataset.targets.cpu().numpy()
         if dataset.task == "classification":
             counts = np.bincount(y, minlength=dataset.n_outputs)

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from hw1.errors import InputError
@@ -105,6 +104,8 @@ class Dataset:
                 f"classes: give a --train-size from {self.n_outputs} to "
                 f"{len(self) - self.n_outputs}, or none"
             )
+        from sklearn.model_selection import train_test_split  # slow to import, and seldom needed
+
         try:
             rows, _ = train_test_split(
                 np.arange(len(self)), train_size=n_rows, random_state=seed, stratify=stratify
