@@ -130,7 +130,6 @@ class Storage(RDBStorage):
         except (
             OSError,
             RuntimeError,
-            ValueError,  # of an option in the URL
             sqlite3.Error,
             SQLAlchemyError,
             StorageInternalError,
@@ -594,6 +593,8 @@ def _sqlite_path(url: URL) -> Path | None:
         raise InputError(
             "a study needs a file: give a storage such as sqlite:///storage/studies.db"
         )
+    if url.query:
+        raise InputError("a SQLite storage has no options: leave out what follows the ? in its URL")
     return Path(url.database).expanduser().resolve()
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -137,7 +138,36 @@ def test_a_foreign_study_does_not_hide_the_others(tiny: str, url: str) -> None:
     optuna.create_study(storage=url, study_name="foreign")
     result = call(url, "list")
     assert "tiny-tpe" in result.stdout
-    assert "Not made by this hw1, and left alone: foreign" in result.stdout
+    assert "Not made by hw1, and left alone: foreign" in result.stdout
+
+
+def test_a_damaged_study_does_not_hide_the_others(tiny: str, url: str) -> None:
+    for name in ("good", "bad"):
+        call(url, "run", tiny, "--trials", "1", "--name", name)
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        query = "UPDATE study_user_attributes SET value_json = '{' WHERE study_id = 2"
+        connection.execute(query)
+    connection.close()
+    result = call(url, "list")
+    assert result.exit_code == 0
+    assert "good" in result.stdout
+    assert "Unreadable: the study 'bad' in " in result.stdout
+    found = json.loads(call(url, "list", "--json").stdout)
+    assert [study["name"] for study in found["studies"]] == ["good"]
+    assert "is damaged" in found["unreadable_studies"]["bad"]
+    assert call(url, "best", "bad").exit_code == 2
+    assert call(url, "best", "good").exit_code == 0
+
+
+def test_a_run_that_ends_early_says_so_by_its_status(tiny: str, url: str) -> None:
+    assert call(url, "run", tiny, "--trials", "3").exit_code == 0
+    result = call(url, "run", tiny, "--trials", "9", "--timeout", "0.001s")
+    assert result.exit_code == 3
+    assert "Stopped with 3 of 9 trials" in result.stdout
+    # What there is already counts, whatever is asked for.
+    result = call(url, "run", tiny, "--trials", "2")
+    assert result.exit_code == 0
+    assert "3 of 3 trials are done" in result.stdout
 
 
 def test_printed_commands_can_be_pasted(tiny: str, url: str, tmp_path: Path) -> None:
@@ -312,22 +342,30 @@ def start_slow(tmp_path: Path, url: str, *options: str) -> subprocess.Popen[str]
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_interrupted_run_fails_its_trial_says_so_and_continues(
-    number: signal.Signals, jobs: str, tmp_path: Path, url: str
+@pytest.mark.parametrize(
+    ("number", "jobs"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGHUP, 2)],
+)
+def test_an_interrupted_run_queues_its_trial_says_so_and_continues(
+    number: signal.Signals, jobs: int, tmp_path: Path, url: str
 ) -> None:
-    process = start_slow(tmp_path, url, "--trials", "2", "--jobs", jobs)
-    if number == signal.SIGINT:  # the terminal sends it to all processes of the group
+    process = start_slow(tmp_path, url, "--trials", "2", "--jobs", str(jobs))
+    if number != signal.SIGTERM:  # the terminal sends it to all processes of the group
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Stopping: the running trials are given up" in stdout
+    assert process.returncode == 128 + number
+    assert "Stopping: the running trials begin again when the study goes on" in stdout
     assert stderr.startswith("Interrupted; nothing finished is lost. To continue: ")
     assert "Traceback" not in stderr
-    assert set(states(url, "slow-tpe")) <= {TrialState.FAIL}
+    trials = optuna.load_study(study_name="slow-tpe", storage=url).trials
+    lost = [trial for trial in trials if trial.state == TrialState.FAIL]
+    queued = [trial for trial in trials if trial.state == TrialState.WAITING]
+    assert len(lost) + len(queued) == len(trials)
+    assert lost
+    assert [t.user_attrs["retry_of"] for t in queued] == [t.number for t in lost]
+    assert [t.system_attrs["fixed_params"] for t in queued] == [t.params for t in lost]
     result = call(url, "list", "--json")
     assert json.loads(result.stdout)["studies"][0]["state"] == "stopped"
 
