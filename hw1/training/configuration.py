@@ -21,8 +21,11 @@ class Configuration:
         initialization: how weights are drawn; see `hw1.models.initialization`.
         epochs: passes over the training rows at most; the length of the schedule. A study sets
             it for all its trials.
-        batch_size: rows in a batch at most; an epoch's rows are spread evenly over as few
-            batches as that allows.
+        batch_size: examples in a batch. An epoch has n_rows / batch_size steps, rounded, and at
+            least one, with batches of one size: batch_size, or somewhat less where the rows do
+            not suffice, but at least three quarters of it unless all rows are fewer. The rows
+            that are over sit the epoch out. So a retraining on all rows has nearly the batches
+            that were tuned on the rows of a fold.
         optimizer: as in ``torch.optim``, with its defaults for what is not named here.
         lr: the learning rate; the highest one of a schedule.
         momentum: of sgd and rmsprop.

@@ -23,9 +23,15 @@ ORDERED = 2**18
 
 
 def cut(n_rows: int, batch_size: int) -> tuple[int, int]:
-    """The steps of an epoch, and the rows in each of its batches."""
-    steps = -(-n_rows // batch_size)
-    return steps, n_rows // steps
+    """The steps of an epoch, and the examples in each of its batches.
+
+    There are n_rows / batch_size steps, rounded, a half downwards, and at least one; the batches
+    have one size, at most ``batch_size``. To spread the rows over the fewest batches that it
+    allows would leave out fewer of them, but a few rows more would make quite another batch: 80
+    of 80 rows, and 50 of 100.
+    """
+    steps = max(-((batch_size - 2 * n_rows) // (2 * batch_size)), 1)
+    return steps, min(batch_size, n_rows // steps)
 
 
 class Plan:
@@ -40,8 +46,7 @@ class Plan:
         normalises: whether there is batch norm, which needs batches of two rows.
 
     Attributes:
-        batch_sizes: the rows of each model's batches: an epoch is cut into the fewest batches
-            that the configuration's ``batch_size`` allows, all of one size.
+        batch_sizes: the examples in each model's batches; see `cut`.
         steps: of each model in an epoch.
         lr: ``(n_models, most_steps)``, of all epochs.
         label_smoothing: ``(n_models,)``.
@@ -75,7 +80,7 @@ class Plan:
             smallest = min(c.batch_size for c in configurations)
             raise ArchitectureError(
                 f"batch norm needs batches of two rows, and {n_rows} training rows in batches of "
-                f"{smallest} at most give batches of one"
+                f"{smallest} give batches of one"
             )
         schedules: dict[int, Tensor] = {}
         for c, steps in zip(configurations, self.steps, strict=True):
@@ -141,8 +146,7 @@ class Plan:
     def order(self, epoch: int) -> Tensor:
         """A new random order of each model's rows, ``(n_models, n_rows)``.
 
-        Batches are cut from it one after another; the rows that are over, fewer than there are
-        steps, sit this epoch out.
+        Batches are cut from it one after another; the rows that are over sit this epoch out.
         """
         if not 0 <= epoch - self._first_ordered < len(self._ordered):
             # Of small data the orders of many epochs cost no more launches than that of one.

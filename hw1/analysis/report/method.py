@@ -221,7 +221,8 @@ def _cross_validation(studies: Sequence[StudyContent]) -> Text:
         "scores are averaged over the folds. The best point of that curve of means is the value "
         "of the trial; no fold picks an epoch of its own. Early stopping ends a trial whose mean "
         "has not improved for as many epochs as its patience. A retraining on all rows goes to "
-        "the epoch of the best mean.",
+        "the epoch of the best mean, with the batch size of the trial: the number of steps of an "
+        "epoch follows the number of rows, and rows that do not fill a batch sit that epoch out.",
     )
 
 
