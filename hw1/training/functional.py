@@ -1,5 +1,6 @@
 """Networks of any kind, as functions of their parameters."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,12 +12,15 @@ from torch.func import functional_call, vmap
 from hw1.errors import InputError
 from hw1.training.keys import KeyedDropout
 
+# What makes a network slower here is not the user's to mend.
+warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
+
 State = dict[str, Tensor]
 """Parameters or buffers by name, each ``(n_models, *shape)``."""
 
 RANDOM = (
-    "{} draws random numbers that do not follow a model's seed: use nn.Dropout, as a layer, for "
-    "all its randomness"
+    "{} draws random numbers that do not follow a model's seed: use dropout or Tensor.bernoulli_ "
+    "for all its randomness"
 )
 IDLE = "{} has parameters that its outputs do not depend on: remove them from the family"
 

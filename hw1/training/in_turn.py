@@ -1,16 +1,18 @@
 """Models one after another, an epoch each; on a CPU several at a time, each on a thread."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hw1.errors import InputError
 from hw1.training.configuration import OPTIMIZERS
 from hw1.training.functional import IDLE, RANDOM, random_state
 from hw1.training.fused import fused
-from hw1.training.keys import KeyedDropout, fold_in
+from hw1.training.keys import KeyedDraws, KeyedDropout, fold_in
 from hw1.training.loading import load
 from hw1.training.metrics import loss_gradients
 from hw1.training.optimizers import Optimizer
@@ -29,12 +31,20 @@ class InTurn:
         plan: what to train them on.
         networks: one a model, with their initial weights, on the device of the data.
         precision: of convolutions and matrix products.
+        draws: for each whether it draws random numbers otherwise than in layers of dropout.
     """
 
-    def __init__(self, plan: Plan, networks: Sequence[nn.Module], precision: Precision) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        networks: Sequence[nn.Module],
+        precision: Precision,
+        draws: Sequence[bool],
+    ) -> None:
         self.plan = plan
         self._precision = precision
-        self._models = [_Model(plan, i, network, precision) for i, network in enumerate(networks)]
+        models = enumerate(zip(networks, draws, strict=True))
+        self._models = [_Model(plan, i, network, precision, own) for i, (network, own) in models]
 
     @property
     def parameters(self) -> Tensor:
@@ -91,9 +101,11 @@ def _on_cpu(plan: Plan) -> bool:
 class _Model:
     """One network and its optimizer."""
 
-    def __init__(self, plan: Plan, number: int, network: nn.Module, precision: Precision) -> None:
+    def __init__(
+        self, plan: Plan, number: int, network: nn.Module, precision: Precision, draws: bool
+    ) -> None:
         self.plan, self.number, self.network = plan, number, network
-        self.precision = precision
+        self.precision, self._draws = precision, draws
         named = sorted(network.named_parameters(), key=lambda item: item[1].dim() <= 1)
         self._parameters = [parameter for _, parameter in named]
         self._n_weights = sum(p.numel() for p in self._parameters if p.dim() > 1)
@@ -176,6 +188,17 @@ class _Model:
             outputs: Tensor = self._fused(inputs)
         return outputs.to(inputs.dtype)
 
+    @contextmanager
+    def _keyed(self, key: Tensor) -> Iterator[None]:
+        """For what the network draws otherwise than in layers of dropout."""
+        if not self._draws:
+            yield
+            return
+        # On a GPU attention's faster ways draw within a single operation.
+        math = nullcontext() if self._on_cpu else sdpa_kernel(SDPBackend.MATH)
+        with math, KeyedDraws(key):
+            yield
+
     def _step(self, rows: Tensor, step: int) -> None:
         plan, i = self.plan, self.number
         inputs, targets = self._load(rows, step)
@@ -183,7 +206,8 @@ class _Model:
         for number, layer in enumerate(self._dropouts):
             layer.key, layer.calls = fold_in(step_key, number), 0
         before = random_state(inputs.device) if step == 0 else None
-        outputs = self._forward(inputs)
+        with self._keyed(fold_in(step_key, len(self._dropouts))):
+            outputs = self._forward(inputs)
         if before is not None and not torch.equal(before, random_state(inputs.device)):
             raise InputError(RANDOM.format(type(self.network).__name__))
         of_outputs = loss_gradients(

@@ -12,10 +12,14 @@ halves as offset and (odd) stride. ``mix`` is the 32-bit finaliser "lowbias32" o
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
 
 
 def seed(*entropy: int) -> int:
@@ -186,6 +190,45 @@ class KeyedDropout(nn.Module):
         key = fold_in(self.key, self.calls) if self.calls else self.key
         self.calls += 1
         return inputs * dropout_factors(key, self.p, inputs.shape).to(inputs.dtype)
+
+
+class KeyedDraws(TorchDispatchMode):
+    """A context in which dropout that is no layer, too, is a function of a key.
+
+    ``functional.dropout`` and its relatives, attention and recurrent layers all come down to one
+    of two operations of torch. Each call is given a number, as those of a `KeyedDropout` are.
+
+    Args:
+        key: of the model and step.
+    """
+
+    def __init__(self, key: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.key, self.calls = key, 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch would import its compiler, which is not used, to keep it away from here.
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: object, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Do what ``func`` does; what goes on in here is not seen by the context."""
+        if func is aten.bernoulli_.float:
+            noise, kept = args
+            return noise.copy_(self._factors(noise, 1 - kept) != 0)
+        if func is aten.native_dropout.default:  # on a GPU
+            inputs, p, _ = args
+            factors = self._factors(inputs, p)
+            return inputs * factors.to(inputs.dtype), factors != 0
+        return func(*args, **(kwargs or {}))
+
+    def _factors(self, like: Tensor, p: float) -> Tensor:
+        key = fold_in(self.key, self.calls) if self.calls else self.key
+        self.calls += 1
+        p_of_key = torch.full((), p, device=like.device)
+        return dropout_factors(key, p_of_key, like.shape or (1,)).view(like.shape)
 
 
 def with_keyed_dropout(model: nn.Module) -> nn.Module:

@@ -163,7 +163,8 @@ class Lockstep:
         else:
             networks = [network.to(dataset.inputs.device) for network in networks]
             if self.way == "in turn":
-                self._models = InTurn(self.plan, networks, precision)
+                draws = [one.draws for one in found]
+                self._models = InTurn(self.plan, networks, precision, draws)
             else:
                 self._models = Stacked(self.plan, networks, layers[0], precision)
 
@@ -314,6 +315,7 @@ class Footprint:
         layers: the names of the network's layers, if it is a chain of dense ones.
         n_elements: of the largest matrix in a step of one network: its parameters, or what its
             widest layer makes of a batch.
+        draws: whether it draws random numbers otherwise than in layers of dropout.
         operations: floating-point operations of an epoch of one network on all rows, a measure of
             its time: what is not a matrix product counts as the products that take as long.
     """
@@ -322,6 +324,7 @@ class Footprint:
     way: Way
     layers: tuple[str, ...]
     n_elements: int
+    draws: bool
     operations: float
 
 
@@ -350,7 +353,7 @@ def footprint(
     steps, batch = cut(len(dataset), configuration.batch_size)
     of_step = OF_STEP if way == "compiled" else OF_CALL * network.n_calls
     operations = steps * (batch * network.of_example + of_step)
-    return Footprint(key, way, network.layers, n_elements, operations)
+    return Footprint(key, way, network.layers, n_elements, network.draws, operations)
 
 
 @dataclass(frozen=True)
@@ -362,7 +365,9 @@ class _Network:
     shapes: tuple[torch.Size, ...]
     is_compilable: bool
     has_convolutions: bool
+    has_attention: bool
     is_recurrent: bool
+    draws: bool
     of_example: float
     n_calls: int
 
@@ -382,7 +387,9 @@ def _inspect(
         shapes=tuple(p.shape for p in model.parameters()),
         is_compilable=is_compilable(layers),
         has_convolutions=any(isinstance(m, _ConvNd) for m in modules),
+        has_attention=any(isinstance(m, nn.MultiheadAttention) for m in modules),
         is_recurrent=any(isinstance(m, nn.RNNBase) for m in modules),
+        draws=counted.draws,
         of_example=of_example(counted.n_weights, counted.units),
         n_calls=counted.n_calls,
     )
@@ -393,7 +400,9 @@ def _best_way(network: _Network, device: torch.device) -> Way:
     if on_cpu and network.is_compilable:
         return "compiled"
     # Stacked convolutions become grouped ones, which lose to one model after another on a CPU,
-    # and recurrent layers cannot be stacked; all else gains from sharing its launches.
-    if network.is_recurrent or (on_cpu and network.has_convolutions):
+    # as does attention, which falls back to a loop over the models; recurrent layers and what draws
+    # by itself cannot be stacked; all else gains from sharing its launches.
+    alone_on_cpu = network.has_convolutions or network.has_attention
+    if network.is_recurrent or network.draws or (on_cpu and alone_on_cpu):
         return "in turn"
     return "stacked"

@@ -39,11 +39,13 @@ class Count:
         n_weights: see `of_example`.
         units: likewise.
         n_calls: the number of layers, each as often as it is called.
+        draws: whether torch's generator is used.
     """
 
     n_weights: int = 0
     units: int = 0
     n_calls: int = 0
+    draws: bool = False
     _seen: set[nn.Parameter] = field(default_factory=set)
 
     def add(self, layer: nn.Module, inputs: object, outputs: Any) -> None:
@@ -81,6 +83,7 @@ def count(model: nn.Module, layers: Layers, input_shape: tuple[int, ...]) -> Cou
         counted.n_weights = sum(parameter.numel() for parameter in model.parameters())
         counted.n_calls = len(layers)
         return counted
+    before = torch.get_rng_state()
     hooks = [module.register_forward_hook(counted.add) for module in model.modules()]
     try:
         with torch.no_grad(), torch_threads(1):
@@ -89,4 +92,5 @@ def count(model: nn.Module, layers: Layers, input_shape: tuple[int, ...]) -> Cou
         counted.n_weights = sum(parameter.numel() for parameter in model.parameters())
     for hook in hooks:
         hook.remove()
+    counted.draws = not torch.equal(before, torch.get_rng_state())
     return counted
