@@ -320,7 +320,6 @@ def run(
     from hw1.interruption import exit_status
     from hw1.run import Job, Options, execute, prepare
     from hw1.search import SAMPLERS
-    from hw1.training.kernels import are_compiled
 
     quiet_optuna()
     deadline = float("inf") if timeout is None else time.time() + parse_seconds(timeout)
@@ -371,8 +370,6 @@ def run(
         )
         say(f"  storage  {shown}")
         say(f"  device   {job.device}" + (f", {jobs} processes" if jobs > 1 else ""))
-        if not are_compiled():
-            say("  compiling the training code for this processor, once: some seconds")
         try:
             with ProgressLine(stored, console) as line:
                 execute(

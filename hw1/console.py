@@ -16,6 +16,7 @@ from rich.text import Text
 
 from hw1.objective import is_refused
 from hw1.study import OUT_OF_MEMORY, Progress, Study
+from hw1.training.kernels import being_compiled
 
 SECONDS_BETWEEN_UPDATES = 0.5
 SECONDS_BETWEEN_LINES = 15.0
@@ -44,6 +45,7 @@ class ProgressLine:
         self._done_at_start = study.progress().done
         self._shown = self._start
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._told_of_compilation = False
 
     def __enter__(self) -> "ProgressLine":
         if self._live is not None:
@@ -62,6 +64,9 @@ class ProgressLine:
         interval = SECONDS_BETWEEN_LINES if self._live is None else SECONDS_BETWEEN_UPDATES
         if time.monotonic() - self._shown >= interval:
             self._show()
+        if self._live is None and not self._told_of_compilation and (text := being_compiled()):
+            self._told_of_compilation = True
+            self.console.print(text, soft_wrap=True)
 
     def interrupted(self) -> None:
         """Say that Ctrl-C was heard, and what comes of it."""
@@ -78,7 +83,9 @@ class ProgressLine:
             self.console.print(line, soft_wrap=True)
             return
         most = min(MOST_ROWS, self.console.height - 4)
-        parts = [self.table(trials, most)] if with_table and most > 0 else []
+        parts: list[Table | Text] = [self.table(trials, most)] if with_table and most > 0 else []
+        if with_table and (text := being_compiled()):
+            parts.append(Text(text, no_wrap=True, overflow="ellipsis"))
         self._live.update(Group(*parts, line), refresh=True)
 
     def table(self, trials: Sequence[FrozenTrial], most: int) -> Table:

@@ -6,13 +6,20 @@ They release Python's lock and use one thread; models are trained on several thr
 
 import hashlib
 import math
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numba.core.event
 import numba.extending
 import numpy as np
+from numba.core.event import Listener
 
 from hw1.training.keys import GOLDEN as SIGNED_GOLDEN
 
@@ -40,15 +47,102 @@ def _cache() -> str:
 
 
 CACHE = _cache()
+SECONDS_BETWEEN_CALLS = 0.1
 
 
-def are_compiled() -> bool:
-    """Whether compiled code is kept for this processor and these sources; if not, it takes time."""
-    return any(Path(CACHE).rglob("*.nbc"))
+class _Compilation(Listener):
+    """What Numba compiles, one function at a time, and within it those that it calls."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.n, self.seconds, self.started = 0, 0.0, 0.0
+        self.stopped = False
+
+    def on_start(self, event: Any) -> None:
+        """Called on the thread that compiles; not for what is read from disk."""
+        if not self.names:
+            self.started = time.monotonic()
+        self.names.append(event.data["dispatcher"].py_func.__name__)
+        self.n += 1
+        if self.stopped:
+            raise _Stopped
+
+    def on_end(self, event: Any) -> None:
+        """Called in any case."""
+        self.names.pop()
+        if not self.names:
+            self.seconds += time.monotonic() - self.started
+
+
+class _Stopped(BaseException):
+    """Ends a compilation for which nobody waits; Numba takes other exceptions for its own."""
+
+
+_compilation = _Compilation()
+numba.core.event.register("numba:compile", _compilation)  # type: ignore[no-untyped-call]
+
+
+def being_compiled() -> str | None:
+    """What is compiled at this moment, in words; None if nothing is."""
+    names, n, seconds = _compilation.names[:1], _compilation.n, _compilation.seconds
+    if not names:
+        return None
+    seconds += time.monotonic() - _compilation.started
+    return (
+        f"compiling the training code for this processor, once: {names[0]} "
+        f"({n} {'function' if n == 1 else 'functions'} so far, {seconds:.0f} s)"
+    )
+
+
+_of_thread = threading.local()
+
+
+@contextmanager
+def hearing(on_step: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Let this thread call ``on_step`` several times a second also while it compiles.
+
+    Yields:
+        ``on_step``, which now also ends compilations, soon, on every thread if it raises.
+    """
+
+    def call() -> None:
+        try:
+            on_step()
+        except BaseException:
+            _compilation.stopped = True
+            raise
+
+    before = getattr(_of_thread, "on_step", None)
+    _of_thread.on_step = call
+    try:
+        yield call
+    finally:
+        _of_thread.on_step, _compilation.stopped = before, False
+
+
+@lru_cache(maxsize=1)
+def _compiler() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="hw1-compiler")
+
+
+def _on_another_thread(compile_function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile_for(*args: Any, **kwargs: Any) -> Any:
+        on_step = getattr(_of_thread, "on_step", None)
+        if on_step is None:
+            return compile_function(*args, **kwargs)
+        future = _compiler().submit(compile_function, *args, **kwargs)
+        try:
+            while wait([future], timeout=SECONDS_BETWEEN_CALLS).not_done:
+                on_step()
+        finally:
+            wait([future])
+        return future.result()
+
+    return compile_for
 
 
 def compiled(function: Function) -> Function:
-    """``function``, compiled when it is first called."""
+    """``function``, compiled when it is first called; see also `hearing`."""
     config: Any = numba.config
     before = config.CACHE_DIR
     config.CACHE_DIR = CACHE  # where it cannot be written, Numba takes another one
@@ -58,6 +152,9 @@ def compiled(function: Function) -> Function:
         result = numba.njit(nogil=True, **OPTIONS)(function)
     finally:
         config.CACHE_DIR = before
+    # Numba calls it where it has no code yet for the types of the arguments.
+    dispatcher: Any = result
+    dispatcher._compile_for_args = _on_another_thread(dispatcher._compile_for_args)
     return result
 
 

@@ -12,7 +12,7 @@ import scipy.linalg  # noqa: F401 -- brings the BLAS that compiled code calls
 import torch
 from threadpoolctl import ThreadpoolController
 
-SECONDS_BETWEEN_CALLS = 0.1
+from hw1.training.kernels import SECONDS_BETWEEN_CALLS, hearing
 
 
 @lru_cache(maxsize=1)
@@ -65,8 +65,8 @@ def run(tasks: Iterable[Iterator[None]], n_threads: int, on_step: Callable[[], N
     Args:
         tasks: each stops for a moment whenever it yields.
         n_threads: this one included.
-        on_step: called by this thread between the steps of its tasks, and while it waits; what
-            it raises ends all of them where they next yield.
+        on_step: called by this thread between the steps of its tasks, and while it waits or
+            compiles; what it raises ends all of them where they next yield.
 
     Raises:
         Exception: what a task or ``on_step`` has raised.
@@ -92,10 +92,10 @@ def run(tasks: Iterable[Iterator[None]], n_threads: int, on_step: Callable[[], N
 
     helpers = min(n_threads, len(waiting)) - 1
     if helpers < 1:
-        with _blas_on_one_thread(), torch_threads(n_threads):
+        with _blas_on_one_thread(), torch_threads(n_threads), hearing(on_step) as on_step:
             work(on_step)
         return
-    with _blas_on_one_thread(), torch_threads(1):
+    with _blas_on_one_thread(), torch_threads(1), hearing(on_step) as on_step:
         futures = [_pool(n_threads).submit(work, lambda: None) for _ in range(helpers)]
         try:
             work(on_step)

@@ -1,4 +1,7 @@
+import re
 import shutil
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from hw1.training import kernels
 from hw1.training.kernels import compiled, erf, exp, from_bfloat16, mix, to_bfloat16
 from hw1.training.keys import _mix_array
+from hw1.training.threads import run
 
 SPECIAL = [0.0, -0.0, np.nan, np.inf, -np.inf, 88.3, 88.5, 88.8, -87.2, -200.0, 1e-30]
 
@@ -38,6 +42,23 @@ def scrambled(x: np.ndarray, y: np.ndarray) -> None:
 def rounded(x: np.ndarray, y: np.ndarray) -> None:
     for i in range(len(x)):
         y[i] = from_bfloat16(to_bfloat16(x[i]))
+
+
+def make_twice() -> Callable[[float], float]:
+    """A function of many others, each of them new to Numba."""
+
+    def add_one(inner: Any) -> Any:
+        return numba.njit(lambda x: inner(x) + 1)
+
+    chain: Any = numba.njit(lambda x: x)
+    for _ in range(20):
+        chain = add_one(chain)
+
+    def twice(x: float) -> float:
+        result: float = chain(x) - 20 + x
+        return result
+
+    return twice
 
 
 def numbers(dtype: type) -> np.ndarray:
@@ -110,16 +131,72 @@ def test_what_was_compiled_of_other_sources_is_not_used(
     assert kernels._cache() != before
 
 
-def test_code_is_compiled_once_there_are_files_of_it(
+COMPILING = r"compiling the training code for this processor, once: twice \((\d+) functions? so far"
+
+
+def test_a_compilation_says_so_while_it_lasts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kernels, "CACHE", str(tmp_path / "compiled"))
-    assert not kernels.are_compiled()
+    twice = make_twice()
 
-    def double(x: float) -> float:
-        return 2 * x
+    def calls() -> list[str | None]:
+        """What is said meanwhile by a thread that compiles and calls a function."""
+        said = []
 
-    function = kernels.compiled(double)
-    assert not kernels.are_compiled()  # though there is a folder by now
+        def hear() -> None:
+            assert threading.current_thread() is threading.main_thread()
+            said.append(kernels.being_compiled())
+
+        function = kernels.compiled(twice)
+        with kernels.hearing(hear):
+            assert function(2.0) == 4.0
+            before = len(said)
+            assert function(3.0) == 6.0
+        assert len(said) == before  # there was code by then
+        return said
+
+    found = [re.match(COMPILING, text) for text in filter(None, calls())]
+    assert found and all(found)
+    counts = [int(match[1]) for match in found if match is not None]
+    assert counts == sorted(counts)
+    assert kernels.being_compiled() is None
+    assert not any(calls())  # of what is kept on disk
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_what_is_heard_ends_a_compilation(
+    n_threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "CACHE", str(tmp_path / "compiled"))
+    function = kernels.compiled(make_twice())
+
+    def task() -> Iterator[None]:
+        function(2.0)
+        yield
+
+    def hear() -> None:
+        if kernels.being_compiled():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([task() for _ in range(n_threads)], n_threads, hear)
+    assert kernels.being_compiled() is None
+    assert not function.signatures  # type: ignore[attr-defined]
+    # Nothing is broken by it.
+    run([task()], 1, lambda: None)
     assert function(2.0) == 4.0
-    assert kernels.are_compiled()
+
+
+def test_an_error_of_compiled_code_is_raised_where_it_is_called() -> None:
+    @compiled
+    def wrong(x: float) -> float:
+        result: float = x + "a"  # type: ignore[operator]
+        return result
+
+    with (
+        kernels.hearing(lambda: None),
+        pytest.raises(numba.core.errors.TypingError, match="No implementation of function"),
+    ):
+        wrong(2.0)
+    assert kernels.being_compiled() is None
