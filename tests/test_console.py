@@ -1,8 +1,11 @@
 import io
 import json
+import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
+import numba
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +25,7 @@ from hw1.console import (
 )
 from hw1.run import Job, Options, execute, prepare
 from hw1.study import OUT_OF_MEMORY, Study
+from hw1.training.kernels import compiled, hearing
 
 
 def run(job: Job, console: Console) -> Study:
@@ -95,6 +99,35 @@ def test_the_table_shows_what_is_trained_and_what_has_just_ended(
     assert [line.split()[:2] for line in few[1:3]] == [["6", "7/20"], ["7", "8/20"]]
     assert few[3].strip() == "and 1 more"
     assert max(map(len, lines)) < 80
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_what_is_compiled_is_told_while_it_is(
+    is_terminal: bool, make_study: Callable[..., Study]
+) -> None:
+    def add_one(inner: Any) -> Any:
+        return numba.njit(lambda x: inner(x) + 1)
+
+    chain: Any = numba.njit(lambda x: x)
+    for _ in range(20):  # so that it takes a while
+        chain = add_one(chain)
+    function = compiled(lambda x: chain(x))
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=is_terminal, color_system=None)
+    with ProgressLine(make_study(n_trials=9), console) as line:
+
+        def hear() -> None:
+            line._shown = -math.inf if is_terminal else math.inf
+            line.update()
+
+        with hearing(hear):
+            assert function(1.0) == 21.0
+            shown = out.getvalue()
+            hear()
+    text = "compiling the training code for this processor, once: <lambda> ("
+    assert shown.count(text) >= 1 if is_terminal else shown.count(text) == 1
+    # Once it is done nothing of it is left.
+    assert text not in out.getvalue().removeprefix(shown)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=60), st.integers(1, 30))
