@@ -1,6 +1,8 @@
 """Dropout that is no layer, held to the same network with layers of dropout."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -178,6 +180,45 @@ def test_networks_that_draw_nothing_are_trained_as_before() -> None:
     for family, way in ((Functional, "stacked"), (Transformer, "in turn")):
         found = footprint(family, none, DIGITS)
         assert (found.draws, found.way) == (False, way)
+
+
+def test_attention_without_dropout_is_trained_as_alone_and_says_nothing() -> None:
+    c = Configuration(**CONFIGURATION.to_json() | {"model": {"dropout": 0.0}})
+    models = Lockstep(Transformer, [c], DIGITS, [torch.arange(90)], [5])
+    for _ in range(2):
+        models.train_epoch()
+    alone = train_alone(ByHand, c, DIGITS, torch.arange(90), 5, 2)
+    assert_same_networks(models.model(0), alone)
+
+
+STACKED = """
+import torch
+from pathlib import Path
+from torch.nn.functional import scaled_dot_product_attention
+from hw1.datasets import digits
+from hw1.training import Configuration, Lockstep
+
+class Attention(torch.nn.Module):
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.project, self.head = torch.nn.Linear(8, 24), torch.nn.Linear(64, n_outputs)
+
+    def forward(self, inputs):
+        parts = self.project(inputs).chunk(3, -1)
+        return self.head(scaled_dot_product_attention(*parts).flatten(1))
+
+rows = [torch.arange(60)] * 2
+data = digits.load("train", Path())
+models = Lockstep(Attention, [Configuration()] * 2, data, rows, [0, 1], way="stacked")
+models.train_epoch()
+print(models.way)
+"""
+
+
+def test_nothing_is_said_of_what_stacking_costs() -> None:
+    # In a process of its own: pytest has filters of its own, and torch warns once.
+    done = subprocess.run([sys.executable, "-c", STACKED], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("stacked\n", "")
 
 
 @pytest.mark.parametrize("shape", [(), (7,), (5, 3, 2)])
