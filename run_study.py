@@ -73,6 +73,14 @@ DataDirOption = Annotated[
         help="Where data sets are, or are downloaded to. [default: data]",
     ),
 ]
+DefinitionOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--definition",
+        metavar="FILE",
+        help="The study file, if it is not in studies/; can be given several times.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
 PrecisionOption = Annotated[
     str,
@@ -119,7 +127,12 @@ def open_study(url: str | None, name: str) -> "Study":
 
 
 def open_results(
-    url: str | None, name: str, data_dir: Path | None, device: str, precision: str
+    url: str | None,
+    name: str,
+    definition: list[Path] | None,
+    data_dir: Path | None,
+    device: str,
+    precision: str,
 ) -> "StudyResults":
     from hw1.analysis.results import open_study
 
@@ -129,6 +142,7 @@ def open_results(
         storage=storage_url(url),
         data_dir=data_dir or ROOT / "data",
         studies=STUDIES,
+        definition=definition or (),
         device=device,
         precision=precision,
     )
@@ -526,6 +540,7 @@ def evaluate(
     again: Annotated[
         bool, typer.Option("--again", help="Do again what is stored already.")
     ] = False,
+    definition: DefinitionOption = None,
     data_dir: DataDirOption = None,
     storage: StorageOption = None,
     device: DeviceOption = "auto",
@@ -540,7 +555,7 @@ def evaluate(
     from hw1.analysis.evaluation import evaluate as evaluate_study
     from hw1.analysis.text import evaluation_lines
 
-    results = open_results(storage, name, data_dir, device, precision)
+    results = open_results(storage, name, definition, data_dir, device, precision)
     with watched("what is finished is stored; the same command goes on from there.") as watcher:
         found = evaluate_study(
             results,
@@ -585,6 +600,7 @@ def compare(
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Decides the folds.")
     ] = 0,
+    definition: DefinitionOption = None,
     data_dir: DataDirOption = None,
     storage: StorageOption = None,
     device: DeviceOption = "auto",
@@ -599,7 +615,9 @@ def compare(
     from hw1.analysis.comparison import compare as compare_studies
     from hw1.analysis.text import comparison_lines
 
-    studies = [open_results(storage, name, data_dir, device, precision) for name in names]
+    studies = [
+        open_results(storage, name, definition, data_dir, device, precision) for name in names
+    ]
     with watched("what is finished is stored; the same command goes on from there.") as watcher:
         found = compare_studies(
             studies, n_repeats=repeats, n_splits=folds, seed=seed, watcher=watcher
@@ -614,6 +632,7 @@ def compare(
 def replay(
     name: NameArgument,
     trial: Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="The trial's number.")],
+    definition: DefinitionOption = None,
     data_dir: DataDirOption = None,
     storage: StorageOption = None,
     device: DeviceOption = "auto",
@@ -627,7 +646,7 @@ def replay(
     from hw1.analysis.replay import replay as replay_trial
     from hw1.analysis.text import replay_lines
 
-    results = open_results(storage, name, data_dir, device, "auto")
+    results = open_results(storage, name, definition, data_dir, device, "auto")
     with watched("nothing is stored.") as watcher:
         found = replay_trial(results, trial, watcher=watcher)
     if as_json:
@@ -647,6 +666,7 @@ def analyze(
         Path | None,
         typer.Option(metavar="FOLDER", help="Where to write. [default: storage/figures/NAME]"),
     ] = None,
+    definition: DefinitionOption = None,
     data_dir: DataDirOption = None,
     storage: StorageOption = None,
     device: DeviceOption = "auto",
@@ -661,7 +681,7 @@ def analyze(
         raise InputError("give one of --trial and --top, not both")
     from hw1.analysis.analyze import analyze as analyze_study
 
-    results = open_results(storage, name, data_dir, device, precision)
+    results = open_results(storage, name, definition, data_dir, device, precision)
     trials = [results.trial(trial)] if top is None else results.top(top)
     with watched("nothing is written.") as watcher:
         page = analyze_study(results, trials, output, watcher=watcher)
@@ -690,6 +710,7 @@ def export(
             "[default: storage/models/NAME-trialN.safetensors]",
         ),
     ] = None,
+    definition: DefinitionOption = None,
     data_dir: DataDirOption = None,
     storage: StorageOption = None,
     device: DeviceOption = "auto",
@@ -703,10 +724,11 @@ def export(
     """
     from hw1.analysis.export import export as export_network
     from hw1.analysis.model_files import check_suffix
+    from hw1.definitions import naming
 
     if output is not None:
         check_suffix(output)  # before the training
-    results = open_results(storage, name, data_dir, device, precision)
+    results = open_results(storage, name, definition, data_dir, device, precision)
     with watched("nothing is written.") as watcher:
         path, difference = export_network(results, trial, output, watcher=watcher)
     if as_json:
@@ -714,9 +736,10 @@ def export(
         return
     same = "exactly" if difference == 0 else f"to within {difference:.1g}"
     typer.echo(f"Wrote {relative(path)}, which predicts the same {same}.")
-    typer.echo(
-        "  " + shlex.join(["python", "run_study.py", "predict", str(relative(path)), "INPUT"])
-    )
+    # A program needs no study file; weights do, for networks that are not of hw1.
+    named = naming(results.settings.definition) if path.suffix == ".safetensors" else []
+    command = ["python", "run_study.py", "predict", str(relative(path)), "INPUT", *named]
+    typer.echo("  " + shlex.join(command))
 
 
 @app.command(**example("predict storage/models/fashion_cnn-tpe-trial7.safetensors images/"))
@@ -725,6 +748,7 @@ def predict(
     input: Annotated[
         Path, typer.Argument(metavar="INPUT", help="A CSV file, an image or a folder of images.")
     ],
+    definition: DefinitionOption = None,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
@@ -744,7 +768,7 @@ def predict(
 
     if as_json and as_csv:
         raise InputError("give one of --json and --csv, not both")
-    loaded = load(model, studies=STUDIES)
+    loaded = load(model, studies=STUDIES, definition=definition or ())
     inputs = read_inputs(input, loaded.description)
     found = predict_rows(loaded, inputs)
     if inputs.skipped:
@@ -780,6 +804,7 @@ def report(
     title: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Its title. [default: names the data]")
     ] = None,
+    definition: DefinitionOption = None,
     storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -794,7 +819,7 @@ def report(
 
     if output is not None:
         check_output(output)
-    studies = [open_results(storage, name, None, "auto", "auto") for name in names]
+    studies = [open_results(storage, name, definition, None, "auto", "auto") for name in names]
     given = (
         [] if storage in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", shown(storage)]
     )

@@ -1,7 +1,12 @@
 """The errors that are the user's to mend."""
 
 import difflib
-from collections.abc import Iterable
+import inspect
+import sysconfig
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -22,6 +27,73 @@ class ForeignStudyError(InputError):
 
 class ArchitectureError(InputError):
     """A network that cannot exist for its input, such as one that pools its last pixel away."""
+
+
+@contextmanager
+def users_code(code: object, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Runs code that the user wrote: what it raises becomes one line that names the line at fault.
+
+    Frames of hw1 and of libraries say nothing to whoever wrote that code. An exception that has
+    passed through none of the user's lines, and whose ``code`` is not the user's, stays as it is.
+
+    Args:
+        code: the function or class that is called, or the path of the file that is run.
+        passing: exceptions that mean something to the caller.
+
+    Raises:
+        InputError: ``path:line: ErrorType: message``, the lines that led there, and what to do.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except Exception as error:
+        lines = _users_lines(error)
+        where = lines.pop() if lines else place(code)
+        if where is None:
+            raise
+        said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+        if isinstance(error, InputError):
+            kind, advice = "", ""
+        elif isinstance(error, ModuleNotFoundError):
+            kind, advice = "", ": install that module, or put it beside the study file"
+        else:
+            kind, advice = f"{type(error).__name__}: ", ": correct that line"
+        led = f" (called from {', '.join(reversed(lines))})" if lines else ""
+        raise InputError(f"{where}: {kind}{said:.500}{led}{advice}") from error
+
+
+def place(code: object) -> str | None:
+    """Where the user has written a function or a class, ``path:line``; None if it is a library's.
+
+    Of a path the path.
+    """
+    if isinstance(code, Path):
+        return str(code)
+    code = getattr(code, "func", code)  # of a partial
+    written = getattr(code.__init__ if isinstance(code, type) else code, "__code__", None)  # type: ignore[misc]
+    if not inspect.iscode(written) or not _is_users(written.co_filename):
+        return None
+    return f"{written.co_filename}:{written.co_firstlineno}"
+
+
+def _users_lines(error: Exception) -> list[str]:
+    """The user's lines through which an exception has passed, the one that raised it last."""
+    passed = [(f.f_code.co_filename, n) for f, n in traceback.walk_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        passed.append((error.filename, error.lineno or 1))
+    return [f"{file}:{line}" for file, line in passed if _is_users(file)]
+
+
+def _is_users(file: str) -> bool:
+    libraries = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    parents = Path(file).parents
+    return not (
+        file.startswith("<")
+        or Path(__file__).parent in parents
+        or libraries.intersection(parents)
+        or any(parent.name in ("site-packages", "dist-packages") for parent in parents)
+    )
 
 
 def choose(kind: str, name: str, options: Iterable[str]) -> str:

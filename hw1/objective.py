@@ -1,25 +1,27 @@
 """Study definitions, and the objective that turns a trial into a cross-validated score."""
 
 import hashlib
+import inspect
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 import optuna
 import torch
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hw1.cross_validation import CrossValidation, Splits, cross_validate
-from hw1.datasets import Dataset, Loader, Task
-from hw1.errors import ArchitectureError, InputError
+from hw1.datasets import Dataset, Loader, Part, Task
+from hw1.errors import ArchitectureError, InputError, choose, place, users_code
 from hw1.provenance import provenance
 from hw1.training import Configuration
 from hw1.training.lockstep import Family, Footprint, footprint
@@ -65,6 +67,60 @@ class StudyDefinition:
     sampler: str = "tpe"
     pruner: str = "median"
 
+    def __post_init__(self) -> None:
+        choose("task", self.task, get_args(Task))
+        right = {
+            "dataset": (callable(self.dataset), "a function load(part, data_dir)"),
+            "model": (callable(self.model), "a class of networks"),
+            "search_space": (callable(self.search_space), "a function of a trial"),
+            "grid": (_is_grid(self.grid), "a dictionary with a list of values for each name"),
+            "defaults": (isinstance(self.defaults, Mapping), "a dictionary with a value a name"),
+        } | {
+            name: (_is_count(getattr(self, name), least), f"a whole number from {least}")
+            for name, least in (("n_trials", 1), ("n_splits", 2), ("epochs", 1))
+        }
+        for name, (ok, kind) in right.items():
+            if not ok:
+                raise InputError(f"{name} = {getattr(self, name)!r:.60} is not {kind}")
+
+    def load(self, part: Part, data_dir: Path) -> Dataset:
+        """The rows of one part, by the study's loader.
+
+        Raises:
+            InputError: the loader refuses, fails or returns something else; with its line.
+        """
+        with users_code(self.dataset):
+            dataset = self.dataset(part, data_dir)
+        if not isinstance(dataset, Dataset):
+            raise InputError(
+                f"{place(self.dataset)}: the loader returns {_kind(dataset)}: return a "
+                "hw1.datasets.Dataset"
+            )
+        return dataset
+
+    def configure(self, trial: Trial) -> Configuration:
+        """What the search space makes of a trial.
+
+        Raises:
+            ArchitectureError: it refuses its own suggestion.
+            InputError: it fails, or returns no configuration that JSON can hold; with its line.
+        """
+        with users_code(self.search_space, (ArchitectureError, MemoryError, OptunaError)):
+            configuration = self.search_space(trial)
+        where = place(self.search_space)
+        if not isinstance(configuration, Configuration):
+            raise InputError(
+                f"{where}: search_space returns {_kind(configuration)}: return a Configuration"
+            )
+        try:
+            json.dumps(configuration.to_json())
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{where}: a Configuration holds what JSON cannot ({error}): give names, numbers, "
+                "lists and dictionaries"
+            ) from error
+        return configuration
+
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
         """Every parameter that the search space suggests, by name; see `fingerprint`."""
@@ -99,7 +155,7 @@ class StudyDefinition:
         optuna.logging.set_verbosity(verbosity)
         for _ in range(PROBES):
             trial = study.ask()
-            yield trial, self.search_space(trial)
+            yield trial, self.configure(trial)
 
     def check(self, source: Literal["grid", "defaults"]) -> None:
         """Check the values of the grid or the defaults.
@@ -161,6 +217,20 @@ class _SamplerByName(BaseSampler):
         seed = zlib.crc32(f"{trial.number} {param_name}".encode())
         sampler = optuna.samplers.RandomSampler(seed=seed)
         return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+def _is_grid(grid: object) -> bool:
+    return isinstance(grid, Mapping) and all(
+        isinstance(values, Sequence) and not isinstance(values, str) for values in grid.values()
+    )
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def _contains(distribution: BaseDistribution, value: Any) -> bool:
@@ -286,11 +356,23 @@ class Objective:
 
         Raises:
             ArchitectureError: it cannot exist.
+            InputError: the search space or the model family fails, with the line.
         """
-        configuration = replace(self.definition.search_space(trial), epochs=self.epochs)
-        return Candidate(
-            trial, configuration, footprint(self.definition.model, configuration, self.dataset)
-        )
+        definition, dataset = self.definition, self.dataset
+        configuration = replace(definition.configure(trial), epochs=self.epochs)
+        try:
+            arguments = dataset.input_shape, dataset.n_outputs
+            inspect.signature(definition.model).bind(*arguments, **configuration.model)
+        except TypeError as error:
+            raise InputError(
+                f"{place(definition.search_space)}: model = {configuration.model!r:.200} does not "
+                f"fit {definition.model.__name__}: {error}"
+            ) from error
+        # What torch cannot do, such as to allocate that much, is a RuntimeError.
+        with users_code(definition.model, (ArchitectureError, MemoryError, RuntimeError)):
+            return Candidate(
+                trial, configuration, footprint(definition.model, configuration, dataset)
+            )
 
     def train(self, candidates: Sequence[Candidate]) -> Iterator[Outcome]:
         """Train these trials, whose footprints have one key, together.

@@ -86,7 +86,7 @@ class Job:
     def loader(self, settings: Options | Settings) -> Loader:
         """The definition's loader, or that of the CSV files that replace its data."""
         if settings.train_csv is None:
-            return self.definition.dataset
+            return self.definition.load
         return tabular.loader(
             settings.train_csv,
             settings.test_csv,

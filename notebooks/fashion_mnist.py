@@ -66,8 +66,8 @@ SEEDS = 3  # networks that are trained on all rows and scored on the test rows
 # !{run_study} run {BASELINE_DEFINITION} --name {BASELINE} {OPTIONS}
 
 # %%
-results = open_study(STUDY)
-baseline = open_study(BASELINE)
+results = open_study(STUDY, definition=DEFINITION)
+baseline = open_study(BASELINE, definition=BASELINE_DEFINITION)
 rows = results.dataset
 display(Markdown(f"{len(rows):,} training images of `{rows.name}`, of each class:"))
 pd.Series([rows.class_names[i] for i in rows.targets], name="images").value_counts().to_frame()

@@ -75,8 +75,8 @@ NESTED = None  # (5, 3): repeat the whole search outside each of 5 folds, with 3
 # the network says what to predict.
 
 # %%
-results = open_study(STUDY)
-other = open_study(OTHER)
+results = open_study(STUDY, definition=DEFINITION)
+other = open_study(OTHER, definition=DEFINITION)
 rows = results.dataset.to(torch.device("cpu"))
 display(Markdown(f"{len(rows)} training rows of `{rows.name}`"))
 px.scatter(

@@ -27,7 +27,7 @@ import hw1.models
 from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
 from hw1.analysis.network import Network, predict
 from hw1.analysis.programs import Run, export, from_onnx, from_pt2, to_onnx, to_pt2
-from hw1.definitions import find_definition, load_definition
+from hw1.definitions import Named, load_definition, stored_definition
 from hw1.errors import InputError
 from hw1.training.lockstep import Family
 
@@ -108,13 +108,15 @@ def save(network: Network, description: ModelDescription, path: Path, inputs: Te
     return difference
 
 
-def load(path: Path, *, studies: Path | None) -> LoadedModel:
+def load(path: Path, *, studies: Path | None, definition: Named = ()) -> LoadedModel:
     """Read a network from a file that `save` wrote.
 
     Args:
         path: the file; its suffix decides the format.
         studies: the folder of the project's own studies, where the family of a ``.safetensors``
             file may be defined if it is none of `hw1.models`.
+        definition: the study file that defines the family if it is in neither; the model file
+            alone never decides what is run.
 
     Raises:
         InputError: the file is missing, damaged, of another kind or not written by `save`; its
@@ -129,7 +131,9 @@ def load(path: Path, *, studies: Path | None) -> LoadedModel:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if suffix == ".safetensors":
-        return _from_safetensors(content, path, lambda d: _find_family(d, studies, path))
+        return _from_safetensors(
+            content, path, lambda d: _find_family(d, studies, definition, path)
+        )
     read = from_pt2 if suffix == ".pt2" else from_onnx
     return LoadedModel(*read(content, path))
 
@@ -205,7 +209,9 @@ def _public_families() -> dict[str, Family]:
     return {import_path(family): family for family in families}
 
 
-def _find_family(description: ModelDescription, studies: Path | None, path: Path) -> Family:
+def _find_family(
+    description: ModelDescription, studies: Path | None, named: Named, path: Path
+) -> Family:
     """The family, which is never imported by the path that a file gives."""
     families = _public_families()
     if description.family in families:
@@ -215,7 +221,7 @@ def _find_family(description: ModelDescription, studies: Path | None, path: Path
             f"{path} needs {description.family}, which is no family of hw1: load it where its "
             "study file is, or save it as .pt2 or .onnx"
         )
-    _, file = find_definition(description.definition, studies)
+    _, file = stored_definition(description.definition, studies, named, origin=str(path))
     family = load_definition(file).model
     if import_path(family) != description.family:
         raise InputError(

@@ -117,7 +117,7 @@ def _search_outside(
         outer_fold=(n_outer, fold),
     )
     study, dataset = prepare(job, options)
-    part = StudyResults(study, job)
+    part = StudyResults(study, lambda: job)
 
     said = -math.inf
 

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hw1.console import state_name, study_as_dict, trial_as_dict
 from hw1.datasets import Dataset
-from hw1.definitions import find_definition, find_device, find_precision
+from hw1.definitions import Named, find_device, find_precision, stored_definition
 from hw1.errors import InputError
 from hw1.objective import StudyDefinition
 from hw1.run import Job
@@ -26,16 +27,25 @@ PROJECT = Path(__file__).resolve().parents[2]
 class StudyResults:
     """A stored study with its definition and data; `open_study` makes one.
 
-    The data are loaded when they are first needed. The test rows are loaded by `test_rows` alone.
+    What is stored can be read without the study file, which is run when it is first needed, as are
+    the data. The test rows are loaded by `test_rows` alone.
 
     Attributes:
         study: the study in storage.
-        job: its definition, the data folder, and the device and precision to train in.
     """
 
-    def __init__(self, study: Study, job: Job) -> None:
+    def __init__(self, study: Study, find_job: Callable[[], Job]) -> None:
         self.study = study
-        self.job = job
+        self._find_job = find_job
+
+    @cached_property
+    def job(self) -> Job:
+        """The study's definition, the data folder, and the device and precision to train in.
+
+        Raises:
+            InputError: the study file is neither one of the project's own nor named.
+        """
+        return self._find_job()
 
     @property
     def name(self) -> str:
@@ -220,10 +230,14 @@ def open_study(
     storage: str | None = None,
     data_dir: str | Path | None = None,
     studies: str | Path | None = None,
+    definition: Named = (),
     device: str = "auto",
     precision: str = "auto",
 ) -> StudyResults:
     """Open a stored study.
+
+    When its study file is needed, it is run if it is one of the project's own. Any other has to be
+    named here: whoever can write to the storage could name any file there.
 
     Example:
         >>> results = open_study("regression_mlp-tpe")  # doctest: +SKIP
@@ -236,22 +250,26 @@ def open_study(
             ``storage/studies.db``.
         data_dir: where data sets are; None for ``HW1_DATA``, or else the project's ``data``.
         studies: the folder of study files; None for the project's own.
+        definition: the study file of a study whose file is not in that folder, as ``run`` takes
+            it; or several, among which the stored path chooses.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         precision: in which networks are trained: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
 
     Raises:
-        InputError: there is no such study or storage, or its definition is gone.
+        InputError: there is no such study or storage.
     """
     url = _url(storage)
     study = Study(Storage(url, create=False), name)
-    label, path = find_definition(study.settings.definition, Path(studies or PROJECT / "studies"))
-    job = Job(
-        definition_name=label,
-        definition_path=path,
-        storage_url=url,
-        name=name,
-        data_dir=Path(data_dir or os.environ.get("HW1_DATA") or PROJECT / "data"),
-        device=find_device(device),
-        precision=find_precision(precision),
-    )
-    return StudyResults(study, job)
+    found = find_device(device), find_precision(precision)
+
+    def find_job() -> Job:
+        label, path = stored_definition(
+            str(study.settings.definition),
+            Path(studies or PROJECT / "studies"),
+            definition,
+            origin=f"the study {name!r}",
+        )
+        folder = Path(data_dir or os.environ.get("HW1_DATA") or PROJECT / "data")
+        return Job(label, path, url, name, folder, *found)
+
+    return StudyResults(study, find_job)

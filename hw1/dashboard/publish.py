@@ -28,6 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hw1.dashboard.pictures import curves_png
 from hw1.datasets import Dataset
+from hw1.definitions import naming
 from hw1.objective import CONFIGURATIONS, shown_rows
 from hw1.storage import Change, Storage, artifact_folder
 from hw1.study import Study
@@ -124,6 +125,7 @@ def note(study: Study) -> str:
             ranges = [_range(json_to_distribution(part)) for part in _split_json(text)]
             lines.append(f"| {name} | {_cell('; or '.join(ranges))} |")
     again = ["run", s.definition, "--name", study.name]
+    named = [study.name, *naming(s.definition)]
     lines += [
         "",
         "## Go on",
@@ -131,7 +133,7 @@ def note(study: Study) -> str:
         "```sh",
         *(
             shlex.join(["python", "run_study.py", *command])
-            for command in (again, ["evaluate", study.name], ["analyze", study.name])
+            for command in (again, ["evaluate", *named], ["analyze", *named])
         ),
         "```",
         "",

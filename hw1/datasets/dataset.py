@@ -5,16 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hw1.errors import InputError
+from hw1.errors import InputError, choose
 
 Task = Literal["regression", "classification"]
 Part = Literal["train", "test"]
+FLOATS = (torch.float32, torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +25,18 @@ class Dataset:
     Attributes:
         name: what the data is called in messages and reports.
         task: ``"regression"`` or ``"classification"``.
-        inputs: ``(n_rows, *input_shape)``; float32 features, or uint8 pixels ``(channels,
-            height, width)`` that become floats only when a batch is formed.
+        inputs: ``(n_rows, *input_shape)``; float32 features ``(n_features,)``, or images
+            ``(channels, height, width)`` of uint8 pixels, which become floats only when a batch is
+            formed, or of float32 ones.
         targets: ``(n_rows, n_outputs)`` float32 for regression, in the target's own units;
             ``(n_rows,)`` int64 class numbers for classification.
         class_names: the classes in the order of their numbers; empty for regression.
         feature_names: the columns of tabular inputs; empty for images.
         target_name: what the target is called, for axes and messages.
+
+    Raises:
+        InputError: rows that cannot be trained on: of another shape or type, not finite, or of a
+            class that does not exist.
     """
 
     name: str
@@ -40,6 +46,59 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     target_name: str = "target"
+
+    def __post_init__(self) -> None:
+        choose("task", self.task, get_args(Task))
+        wrong = self._wrong()
+        if wrong is not None:
+            raise InputError(f"the data {self.name!r} cannot be trained on: {wrong}")
+
+    def _wrong(self) -> str | None:
+        """What is wrong with the tensors, and what they should be; None if nothing is."""
+        inputs, targets = self.inputs, self.targets
+        if not isinstance(inputs, Tensor) or not isinstance(targets, Tensor):
+            return "inputs and targets must be tensors of torch"
+        if not inputs.numel() and inputs.dim() == 1:
+            return None  # rows that are still to come
+        if inputs.dim() not in (2, 4) or 0 in inputs.shape[1:]:
+            return (
+                f"its rows have the shape {tuple(inputs.shape[1:])}; give (n_features,) for "
+                "features or (channels, height, width) for images"
+            )
+        if inputs.dtype not in FLOATS and (inputs.dtype, inputs.dim()) != (torch.uint8, 4):
+            return (
+                f"its inputs are {_name(inputs)}; give float32, or uint8 for the pixels of images"
+            )
+        if len(targets) != len(inputs):
+            return f"it has {len(inputs)} inputs and {len(targets)} targets; give one for each"
+        if self.feature_names and inputs.shape[1:] != (len(self.feature_names),):
+            return (
+                f"it has {len(self.feature_names)} feature names for rows of the shape "
+                f"{tuple(inputs.shape[1:])}"
+            )
+        if self.task == "regression" and (
+            targets.dtype not in FLOATS or targets.dim() != 2 or not targets.shape[1]
+        ):
+            return f"its targets are {_name(targets)}; give float32 (n_rows, n_outputs)"
+        if self.task == "classification":
+            if targets.dtype != torch.int64 or targets.dim() != 1:
+                return f"its targets are {_name(targets)}; give the class numbers, int64 (n_rows,)"
+            if not self.class_names:
+                return "it has no class_names; name every class"
+        if not len(inputs) or inputs.device.type == "meta":
+            return None
+        for name, values in (("inputs", inputs), ("targets", targets)):
+            if values.dtype in FLOATS and not values.isfinite().all():
+                row = int(values.flatten(1).isfinite().all(1).int().argmin())
+                return f"row {row} of its {name} holds NaN or infinity; leave such rows out"
+        if self.task == "classification":
+            low, high = (int(value) for value in targets.aminmax())
+            if low < 0 or high >= len(self.class_names):
+                return (
+                    f"its class numbers reach from {low} to {high}; of {len(self.class_names)} "
+                    f"class_names the numbers are 0 to {len(self.class_names) - 1}"
+                )
+        return None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -117,6 +176,10 @@ class Dataset:
     def take(self, rows: Tensor) -> "Dataset":
         """The rows with these numbers, int64."""
         return replace(self, inputs=self.inputs[rows], targets=self.targets[rows])
+
+
+def _name(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 Loader = Callable[[Part, Path], Dataset]

@@ -3,6 +3,8 @@
 from http.client import HTTPException
 from pathlib import Path
 
+import torch
+
 from hw1.datasets.dataset import Dataset, Part
 from hw1.errors import InputError
 
@@ -23,6 +25,9 @@ def load(part: Part, data_dir: Path) -> Dataset:
     folder = Path(data_dir) / "FashionMNIST" / "raw"
     archives = [name for name, _ in FashionMNIST.resources]
     names = [name.removesuffix(".gz") for name in archives]
+    for name in (*names, *archives):
+        if (folder / name).exists() and not (folder / name).is_file():
+            raise InputError(f"{folder / name} is not a regular file: remove it")
     if not all(check_integrity(str(folder / name)) for name in names):
         try:
             FashionMNIST(str(data_dir), download=True)
@@ -36,21 +41,30 @@ def load(part: Part, data_dir: Path) -> Dataset:
             ) from error
     try:
         data = FashionMNIST(str(data_dir), train=part == "train", download=False)
-    except (AssertionError, KeyError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # torchvision raises whatever a damaged file leads it to
         raise InputError(
             f"the FashionMNIST files in {folder} are damaged ({error}): delete them, and they "
             "are downloaded again"
         ) from error
-    if len(data.data) != len(data.targets):
+    images, labels = data.data, data.targets
+    wrong = None
+    if len(images) != len(labels):
+        wrong = f"do not belong together ({len(images)} images, {len(labels)} labels)"
+    elif images.dtype != torch.uint8 or images.shape[1:] != (28, 28):
+        shape = " × ".join(map(str, images.shape[1:]))
+        wrong = f"hold images of {shape} pixels of type {images.dtype}, not of 28 × 28 bytes"
+    elif labels.max() >= len(data.classes):  # torchvision sees to it that they are bytes
+        wrong = f"hold the label {int(labels.max())}, where there are {len(data.classes)} classes"
+    if wrong is not None:
         raise InputError(
-            f"the FashionMNIST files in {folder} do not belong together ({len(data.data)} images, "
-            f"{len(data.targets)} labels): delete them, and they are downloaded again"
+            f"the FashionMNIST files in {folder} {wrong}: delete them, and they are downloaded "
+            "again"
         )
     return Dataset(
         name="FashionMNIST",
         task="classification",
-        inputs=data.data[:, None],
-        targets=data.targets.long(),
+        inputs=images[:, None],
+        targets=labels.long(),
         class_names=tuple(data.classes),
         target_name="article",
     )

@@ -2,7 +2,9 @@
 
 import csv
 import math
-from collections.abc import Sequence
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -15,6 +17,8 @@ from hw1.errors import InputError, choose
 
 DEFAULT_TARGET = "label"
 LARGEST = float(np.finfo(np.float32).max)
+SHOWN = 10
+"""How many columns a message names."""
 
 
 class Table(NamedTuple):
@@ -80,11 +84,14 @@ def load(
     test = None if test_csv is None else _read(test_csv)
     if test is not None and set(test.columns) != set(train.columns):
         raise InputError(
-            f"the columns of {test_csv} ({', '.join(test.columns)}) are not those of {train_csv} "
-            f"({', '.join(train.columns)}): give two files with the same columns"
+            f"the columns of {test_csv} ({_listed(test.columns)}) are not those of {train_csv} "
+            f"({_listed(train.columns)}): give two files with the same columns"
         )
     if part == "test" and test is None:
-        raise InputError(f"there is no test file beside {train_csv}: name one with --test-csv")
+        raise InputError(
+            f"there is no test file beside {train_csv}: evaluate with --no-test, or name one in "
+            "the study file"
+        )
     table = train if part == "train" or test is None else test
 
     class_names: tuple[str, ...] = ()
@@ -139,14 +146,18 @@ def read_features(path: Path, features: Sequence[str]) -> tuple[list[int], np.nd
 def _read(path: Path, features: Sequence[str] = ()) -> Table:
     """The whole file; of its header all columns are checked, or ``features`` if there are any."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe might never end
+            raise InputError(f"cannot read {path} as a CSV file: it is not a regular file")
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
+            reader = csv.reader(_without_nul(file), strict=True)
             lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}: check its path") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8: save it as a CSV file in UTF-8") from error
-    except (OSError, csv.Error) as error:
+        raise InputError(f"{path} is not UTF-8 text: save it as a CSV file in UTF-8") from error
+    except (OSError, ValueError, csv.Error) as error:  # a ValueError for a path with a NUL byte
         raise InputError(f"cannot read {path} as a CSV file: {error}") from error
     if not lines:
         raise InputError(f"{path} is empty: a header row and at least one row of data are needed")
@@ -163,19 +174,33 @@ def _read(path: Path, features: Sequence[str] = ()) -> Table:
     return Table(path, columns, rows)
 
 
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a file, which is text only if none holds a NUL byte."""
+    for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            raise csv.Error(f"line {number} holds a NUL byte, which no text does")
+        yield line
+
+
+def _listed(columns: Sequence[str]) -> str:
+    more = f" and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
+    return ", ".join(columns[:SHOWN]) + more
+
+
 def _check_header(path: Path, columns: list[str], features: Sequence[str]) -> None:
-    missing = [feature for feature in features if feature not in columns]
+    counts = Counter(columns)
+    missing = [feature for feature in features if feature not in counts]
     if all(_is_number(column) for column in columns) and (missing or not features):
         raise InputError(
             f"the first row of {path} holds numbers only: give the columns' names in a header row"
         )
     if missing:
         raise InputError(
-            f"{path} has no column {missing[0]!r}, which is needed: it has {', '.join(columns)}"
+            f"{path} has no column {missing[0]!r}, which is needed: it has {_listed(columns)}"
         )
     if not features and "" in columns:
         raise InputError(f"column {columns.index('') + 1} of {path} has no name: give it one")
-    repeated = [column for column in features or columns if columns.count(column) > 1]
+    repeated = [column for column in features or columns if counts[column] > 1]
     if repeated:
         raise InputError(f"{path} has two columns named {repeated[0]!r}: rename one")
 
@@ -186,7 +211,7 @@ def _target_column(table: Table, target: str | None) -> str:
     if target not in table.columns:
         raise InputError(
             f"{table.path} has no column {target!r}: choose the --target from "
-            f"{', '.join(table.columns)}"
+            f"{_listed(table.columns)}"
         )
     return target
 
@@ -202,7 +227,8 @@ def _is_number(cell: str) -> bool:
 
 def _numbers(table: Table, columns: Sequence[str]) -> np.ndarray:
     """The cells of ``columns`` as float32, ``(n_rows, n_columns)``."""
-    positions = [table.columns.index(column) for column in columns]
+    place = {column: i for i, column in enumerate(table.columns)}
+    positions = [place[column] for column in columns]
     values = np.empty((len(table.rows), len(columns)), dtype=np.float32)
     for i, (line, row) in enumerate(table.rows):
         for j, position in enumerate(positions):

@@ -39,10 +39,11 @@ def analysed_url(finished: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def open_results(analysed_url: str) -> Callable[..., StudyResults]:
+def open_results(finished: Path, analysed_url: str) -> Callable[..., StudyResults]:
     """Opens a finished study, or another one of the same database."""
 
     def open_named(name: str = "regression-random", **kwargs: object) -> StudyResults:
-        return open_study(name, storage=analysed_url, **kwargs)  # type: ignore[arg-type]
+        files = sorted(finished.glob("*.py"))
+        return open_study(name, storage=analysed_url, definition=files, **kwargs)  # type: ignore[arg-type]
 
     return open_named

@@ -21,7 +21,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import run_study
-from hw1.analysis.results import open_study
+from hw1.analysis.results import StudyResults
 from hw1.analysis.training import retrain
 from hw1.datasets import digits, function
 
@@ -29,13 +29,18 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture
-def call(analysed_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+def call(
+    analysed_url: str, finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Call:
     """The command line in this process, on the finished studies."""
     monkeypatch.chdir(tmp_path)
 
+    named = [word for file in finished.glob("*.py") for word in ("--definition", str(file))]
+
     def run(*arguments: str, code: int = 0, **kwargs: Any) -> Any:
+        own = [] if arguments[0] in ("list", "delete") else named
         result = CliRunner().invoke(
-            run_study.app, list(arguments), env={"OPTUNA_STORAGE": analysed_url}, **kwargs
+            run_study.app, [*arguments, *own], env={"OPTUNA_STORAGE": analysed_url}, **kwargs
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -90,13 +95,15 @@ def test_replay_tells_whether_it_is_the_same(call: Call) -> None:
     assert found["scores"] == found["stored_scores"]
 
 
-def test_a_network_is_exported_and_predicts_a_csv(call: Call, analysed_url: str) -> None:
+def test_a_network_is_exported_and_predicts_a_csv(
+    call: Call, open_results: Callable[..., StudyResults]
+) -> None:
     result = call("export", "regression-random", "--output", "out/network.safetensors")
     assert "Wrote out/network.safetensors, which predicts the same exactly" in result.stdout
     test = function.load("test", Path())
     x = test.inputs[:5, 0].tolist()
     Path("rows.csv").write_text("other,x\n" + "".join(f"9,{value!r}\n" for value in x))
-    results = open_study("regression-random", storage=analysed_url)
+    results = open_results("regression-random")
     network = retrain(results, results.trial()).networks[0]
     with torch.no_grad():
         expected = network(test.inputs[:5])[:, 0].tolist()
@@ -193,10 +200,15 @@ def test_a_study_without_a_completed_trial_is_told_by_every_command(
         assert "trial 0 of 'empty' is interrupted" in result.stderr
 
 
-def test_ctrl_c_ends_an_evaluation_in_a_sentence(analysed_url: str, tmp_path: Path) -> None:
+def test_ctrl_c_ends_an_evaluation_in_a_sentence(
+    analysed_url: str, finished: Path, tmp_path: Path
+) -> None:
     terminal, stderr = pty.openpty()
     process = subprocess.Popen(
-        command("evaluate", "classification-random", "--repeats", "100000"),
+        command(
+            *("evaluate", "classification-random", "--repeats", "100000"),
+            *("--definition", str(finished / "classification.py")),
+        ),
         env={**os.environ, "OPTUNA_STORAGE": analysed_url, "TERM": "xterm"},
         cwd=tmp_path,
         stdout=subprocess.PIPE,

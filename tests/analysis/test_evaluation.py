@@ -101,11 +101,11 @@ study = StudyDefinition(
         if "repeat 2" in what:
             raise KeyboardInterrupt
 
-    results = open_study("tiny", storage=job.storage_url)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     with pytest.raises(KeyboardInterrupt):
         evaluate(results, n_repeats=3, test=False, watcher=Watcher(stop_in_the_second))
     words: list[str] = []
-    results = open_study("tiny", storage=job.storage_url)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     found = evaluate(results, n_repeats=3, test=False, watcher=said_by(words))
     assert np.shape(found.cross_validation.scores) == (3, 2)
     assert not any("repeat 1" in word for word in words)
@@ -171,7 +171,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(make_job: Callable[..
     job = make_job(TRAINED)
     study, dataset = prepare(job, Options(n_splits=2))
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     trial = results.trial()
     rng = np.random.default_rng(0)
 
@@ -221,7 +221,7 @@ def test_a_study_and_its_cross_validation_never_load_the_test_rows(
     job = make_job(POISONED)
     study, dataset = prepare(job, Options())
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     evaluate(results, n_repeats=1, nested=(2, 2), test=False)
     with pytest.raises(AssertionError, match="has loaded the test rows"):
         evaluate(results, n_repeats=1)
@@ -243,7 +243,9 @@ def test_a_poisoned_test_set_changes_nothing_in_a_study(
         job = make_job(name=name)
         study, dataset = prepare(job, Options(train_csv=train, test_csv=test))
         execute(job, study, dataset)
-        part = evaluate(open_study(name, storage=job.storage_url), n_repeats=1)
+        part = evaluate(
+            open_study(name, storage=job.storage_url, definition=job.definition_path), n_repeats=1
+        )
         values.append(
             ([t.values for t in study.trials()], study.splits().hash, part.cross_validation.scores)
         )

@@ -339,8 +339,8 @@ class {name}(nn.Module):
         return self.layer(inputs) * self.scale
 
 study = StudyDefinition(
-    dataset=function.load, task="regression", model={name}, search_space=None, grid={{}},
-    defaults={{}},
+    dataset=function.load, task="regression", model={name}, search_space=lambda trial: None,
+    grid={{}}, defaults={{}},
 )
 '''
 
@@ -366,7 +366,13 @@ def test_the_family_of_a_study_file_is_found_there(tmp_path: Path) -> None:
     assert torch.equal(load(path, studies=tmp_path).predict(inputs), expected)
     elsewhere = replace(case.description, definition=str(tmp_path / "tiny.py"))
     save(case.network, elsewhere, path, inputs)
-    assert torch.equal(load(path, studies=tmp_path / "none").predict(inputs), expected)
+    found = load(path, studies=tmp_path / "none", definition=tmp_path / "tiny.py")
+    assert torch.equal(found.predict(inputs), expected)
+    # The file may have been moved since.
+    gone = replace(case.description, definition="/gone/tiny.py")
+    save(case.network, gone, path, inputs)
+    found = load(path, studies=tmp_path / "none", definition=[tmp_path / "tiny.py"])
+    assert torch.equal(found.predict(inputs), expected)
 
 
 def test_the_family_of_a_study_file_needs_that_file_as_it_was(tmp_path: Path) -> None:
@@ -375,8 +381,41 @@ def test_the_family_of_a_study_file_needs_that_file_as_it_was(tmp_path: Path) ->
     (tmp_path / "tiny.py").write_text(STUDY.format(name="Renamed"))
     refused(path, "the family of .*tiny.py is hw1_study_tiny.Renamed", tmp_path)
     (tmp_path / "tiny.py").unlink()
-    with pytest.raises(InputError, match="unknown study 'tiny'"):
-        load(path, studies=tmp_path)
+    refused(path, "made with the study file 'tiny', which is not one of", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "where", ["absolute", "relative", "name", "here", "above", "link", "escape"]
+)
+def test_a_file_never_decides_which_study_file_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    marker, here, studies = tmp_path / "run", tmp_path / "here", tmp_path / "studies"
+    here.mkdir()
+    studies.mkdir()
+    harmful = here / ("\x1b[31mtiny.py" if where == "escape" else "tiny.py")
+    harmful.write_text(f"open({str(marker)!r}, 'w')\n" + STUDY.format(name="Scaled"))
+    (studies / "link.py").symlink_to(harmful)
+    monkeypatch.chdir(here)
+    monkeypatch.syspath_prepend(here)
+    stored = {
+        "absolute": str(harmful),
+        "relative": "./tiny.py",
+        "name": "tiny.py",
+        "here": "tiny",
+        "above": "../here/tiny",
+        "link": "link",
+        "escape": str(harmful),
+    }[where]
+    case, path = mlp(), tmp_path / "model.safetensors"
+    description = replace(case.description, family="hw1_study_tiny.Scaled", definition=stored)
+    save(case.network, description, path, case.draw(3))
+    with pytest.raises(InputError, match="run only if you name it: .*--definition FILE") as caught:
+        load(path, studies=studies)
+    assert str(caught.value).isprintable()
+    assert repr(stored) in str(caught.value)
+    refused(path, "no family of hw1", None)
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("family", ["harmful.MLP", "hw1.models.mlp.math.prod", "os.system"])

@@ -8,7 +8,7 @@ import pytest
 from hw1.analysis.evaluation import evaluate
 from hw1.analysis.nested import nested_cross_validation
 from hw1.analysis.network import predict
-from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.results import StudyResults
 from hw1.analysis.text import evaluation_lines
 from hw1.analysis.training import Watcher, retrain
 from hw1.cross_validation import Splits
@@ -27,7 +27,7 @@ def test_each_outer_fold_is_scored_by_what_a_search_found_without_it(
     assert searches_within(results.study.storage, "regression-random") == names
     outer = Splits.draw_outer(results.dataset, 3, results.settings.seed)
     for fold, name in enumerate(names):
-        part = open_study(name, storage=analysed_url)
+        part = open_results(name)
         assert part.study.n_trials == results.study.n_trials == len(part.study.trials())
         assert part.settings.n_splits == 2
         assert part.settings.sampler == "random"
@@ -77,7 +77,7 @@ def test_it_is_part_of_the_evaluation(open_results: Open) -> None:
 
 def test_a_search_within_one_is_not_nested_again(open_results: Open, analysed_url: str) -> None:
     nested_cross_validation(open_results(), 2, 2)
-    part = open_study("regression-random-outer1of2x2", storage=analysed_url)
+    part = open_results("regression-random-outer1of2x2")
     with pytest.raises(InputError, match="is itself part of a nested cross-validation"):
         nested_cross_validation(part, 2, 2)
 

@@ -28,7 +28,7 @@ def test_a_trial_of_a_batch_comes_out_alone(make_job: Callable[..., Job]) -> Non
     job = replace(make_job(), trials_per_batch=4)
     study, dataset = prepare(job, Options(pruner="none"))
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     found = replay(results, 2)
     assert found.batch == [0, 1, 2, 3]
     assert found.alone
@@ -43,7 +43,7 @@ def test_where_trials_share_operations_the_whole_batch_is_trained_again(
     job = replace(make_job(), trials_per_batch=4)
     study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     trials = study.trials()
     assert {len(trial.user_attrs["batch"]) for trial in trials} != {1}
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
@@ -58,7 +58,7 @@ def test_pruned_trials_come_out_too(make_job: Callable[..., Job]) -> None:
     job = replace(make_job(), trials_per_batch=1)
     study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     pruned = [t.number for t in study.trials() if t.state == TrialState.PRUNED]
     assert pruned
     for number in pruned:
@@ -79,7 +79,7 @@ def test_what_differs_is_measured_and_named(open_results: Open) -> None:
     assert trial._trial_id == number
     scores = [score + 0.25 for score in stored["fold_scores"]]
     _overwrite(results, trial.number, provenance=changed, fold_scores=scores)
-    found = replay(open_study(results.name, storage=storage_url(results)), trial.number)
+    found = replay(open_results(), trial.number)
     assert not found.exact
     assert found.difference == pytest.approx(0.25)
     assert any(what.startswith("torch ") and "was 1.0" in what for what in found.differences)
@@ -89,7 +89,7 @@ def test_what_differs_is_measured_and_named(open_results: Open) -> None:
 def test_a_trial_of_unknown_provenance_says_so(open_results: Open) -> None:
     results = open_results()
     _overwrite(results, 1, provenance=None)
-    found = replay(open_study(results.name, storage=storage_url(results)), 1)
+    found = replay(open_results(), 1)
     assert found.exact
     assert found.differences == ["what it was trained with is not stored"]
 

@@ -65,12 +65,12 @@ def test_rows_that_have_changed_are_not_analysed(
     data.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
     job = make_job()
     prepare(job, Options(train_csv=str(data)))
-    results = open_study("tiny", storage=job.storage_url)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     assert results.test_rows() is None
     assert len(results.dataset) == 30
     data.write_text("x,y\n" + "".join(f"{i},{i}\n" for i in range(30)))
     with pytest.raises(InputError, match=r"training rows of 'tiny' have changed"):
-        _ = open_study("tiny", storage=job.storage_url).dataset
+        _ = open_study("tiny", storage=job.storage_url, definition=job.definition_path).dataset
 
 
 def test_trials_that_cannot_be_analysed_are_named(open_results: Open) -> None:
@@ -97,7 +97,7 @@ def test_a_study_without_completed_trials_says_so(
 ) -> None:
     job = make_job()
     prepare(job, Options())
-    results = open_study("tiny", storage=job.storage_url)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):
         results.trial()
     with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):

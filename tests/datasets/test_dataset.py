@@ -6,7 +6,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hw1.datasets import Dataset
+from hw1.datasets import Dataset, Task
 from hw1.errors import InputError
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -34,7 +34,7 @@ def numbers(n_rows: int, n_outputs: int = 1) -> Dataset:
 
 @given(
     n_rows=st.integers(1, 5),
-    shape=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=3).filter(lambda s: len(s) != 2),
     n_outputs=st.integers(1, 4),
 )
 def test_sizes_are_those_of_the_tensors(n_rows: int, shape: list[int], n_outputs: int) -> None:
@@ -73,9 +73,9 @@ def test_the_fingerprint_changes_with_a_value_an_order_a_type_a_shape_and_a_clas
         replace(data, inputs=one_value),
         replace(data, targets=one_label),
         replace(data, inputs=data.inputs.flip(0), targets=data.targets.flip(0)),
-        # The same bytes as another type, and in another shape.
-        replace(data, inputs=data.inputs.view(torch.int32)),
-        replace(data, inputs=data.inputs[:, :, None]),
+        # The same numbers as another type, and the same bytes in another shape.
+        replace(data, inputs=data.inputs.double()),
+        replace(data, inputs=data.inputs[:, :, None, None], feature_names=()),
         replace(data, class_names=("class 0", "class one")),
     ]
     assert len({variant.fingerprint for variant in variants}) == len(variants)
@@ -87,6 +87,57 @@ def test_the_fingerprint_sees_every_single_row(row: int, seed: int) -> None:
     changed = data.inputs.clone()
     changed[row] = torch.nextafter(changed[row], torch.tensor(1e9))
     assert replace(data, inputs=changed).fingerprint != data.fingerprint
+
+
+PIXELS = torch.zeros(6, 1, 2, 2, dtype=torch.uint8)
+X, Y, CLASSES = torch.zeros(6, 2), torch.zeros(6, 1), torch.tensor([0, 1, 1, 0, 1, 0])
+NAN = torch.tensor([[0.0], [0.0], [float("nan")], [0.0], [0.0], [0.0]])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "task", "words"),
+    [
+        (torch.zeros(6, 5, 3), Y, "regression", r"rows have the shape \(5, 3\); give"),
+        (torch.zeros(6), Y, "regression", r"rows have the shape \(\)"),
+        (torch.zeros(6, 0), Y, "regression", r"rows have the shape \(0,\)"),
+        (torch.zeros(6, 1, 0, 4), Y, "regression", r"rows have the shape \(1, 0, 4\)"),
+        (torch.zeros(6, 2, dtype=torch.uint8), Y, "regression", r"inputs are uint8 \(6, 2\)"),
+        (X.long(), Y, "regression", "inputs are int64"),
+        (X.half(), Y, "regression", "inputs are float16"),
+        (PIXELS.short(), Y, "regression", "inputs are int16"),
+        (X.numpy(), Y, "regression", "must be tensors"),
+        (X, Y[:5], "regression", "6 inputs and 5 targets"),
+        (X, Y[:, 0], "regression", r"targets are float32 \(6,\)"),
+        (X, Y.long(), "regression", "targets are int64"),
+        (X, torch.zeros(6, 0), "regression", r"targets are float32 \(6, 0\)"),
+        (NAN, Y, "regression", "row 2 of its inputs holds NaN"),
+        (X, NAN / 0, "regression", "row 0 of its targets holds NaN or infinity"),
+        (X, CLASSES[:, None], "classification", r"targets are int64 \(6, 1\)"),
+        (X, CLASSES.float(), "classification", "targets are float32"),
+        (X, CLASSES + 1, "classification", "numbers reach from 1 to 2; of 2 class_names"),
+        (X, CLASSES - 1, "classification", "numbers reach from -1 to 0"),
+        (X, Y, "ranking", "unknown task 'ranking'"),
+    ],
+)
+def test_rows_that_cannot_be_trained_on_are_refused(
+    inputs: torch.Tensor, targets: torch.Tensor, task: Task, words: str
+) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        Dataset("toy", task, inputs, targets, ("a", "b") if task == "classification" else ())
+    assert "\n" not in str(caught.value)
+
+
+def test_classes_and_features_have_one_name_each() -> None:
+    with pytest.raises(InputError, match="no class_names"):
+        Dataset("toy", "classification", X, CLASSES)
+    with pytest.raises(InputError, match="3 feature names for rows of the shape"):
+        Dataset("toy", "regression", X, Y, feature_names=("a", "b", "c"))
+
+
+def test_images_and_features_are_accepted_with_either_task() -> None:
+    for inputs in (X, X.double(), PIXELS, PIXELS.float()):
+        assert len(Dataset("toy", "regression", inputs, Y)) == 6
+        assert Dataset("toy", "classification", inputs, CLASSES, ("a", "b")).n_outputs == 2
 
 
 def test_to_moves_the_rows_and_keeps_the_rest() -> None:

@@ -1,4 +1,5 @@
 import csv
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -313,6 +314,62 @@ def test_a_binary_file_is_an_input_error(tmp_path: Path, content: bytes) -> None
     refused(path, re.escape(str(path)))
 
 
+@pytest.mark.parametrize("text", ["a,b\n1,2\n3,\0\n", "a\0,b\n1,2\n", '"a\0",b\n1,2\n'])
+def test_a_nul_byte_is_refused_by_its_line(tmp_path: Path, text: str) -> None:
+    line = text[: text.index("\0")].count("\n") + 1
+    refused(write(tmp_path, text), f"cannot read .*: line {line} holds a NUL byte")
+
+
+def test_a_field_without_end_is_an_input_error(tmp_path: Path) -> None:
+    refused(write(tmp_path, f"a,b\n1,{'9' * 200_000}\n"), "cannot read .*field larger than")
+
+
+@pytest.mark.parametrize("make", ["folder", "pipe", "device"])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, make: str) -> None:
+    path = tmp_path / "train.csv"
+    if make == "folder":
+        path.mkdir()
+    elif make == "pipe":
+        os.mkfifo(path)  # to open it would wait for a writer
+    else:
+        path.symlink_to("/dev/zero")
+    refused(path, "cannot read .* as a CSV file: it is not a regular file")
+
+
+@pytest.mark.parametrize("name", ["x\0.csv", "x" * 300 + ".csv"])
+def test_a_name_that_no_file_can_have_is_an_input_error(tmp_path: Path, name: str) -> None:
+    refused(tmp_path / name, "cannot read .* as a CSV file")
+
+
+class Counted(str):
+    """A name that counts how often any is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, str(other))
+
+
+def test_the_work_grows_with_the_columns_not_with_their_square() -> None:
+    columns: list[str] = [Counted(f"column{i}") for i in range(2000)]
+    rows = [(2, ["1"] * len(columns))]
+    Counted.compared = 0
+    for features in ((), columns):
+        tabular._check_header(Path("wide.csv"), columns, features)
+        tabular._numbers(tabular.Table(Path("wide.csv"), columns, rows), columns)
+    assert Counted.compared < 20 * len(columns)
+
+
+def test_of_many_columns_a_message_names_some(tmp_path: Path) -> None:
+    names = ",".join(f"column{i}" for i in range(5000))
+    path = write(tmp_path, f"{names}\n{','.join('1' * 5000)}\n")
+    with pytest.raises(InputError, match="column8, column9 and 4990 more") as caught:
+        train(path, target="price")
+    assert len(str(caught.value)) < 500
+
+
 def test_a_quote_that_is_never_closed_is_an_input_error(tmp_path: Path) -> None:
     refused(write(tmp_path, 'a,b\n"1,2\n3,4\n'), "cannot read .* as a CSV file")
 
@@ -400,7 +457,7 @@ def test_columns_that_differ_between_the_files_are_refused_with_either_part(
 
 def test_the_test_part_needs_a_test_file(tmp_path: Path) -> None:
     path = write(tmp_path, "a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"no test file beside .*train\.csv.*--test-csv"):
+    with pytest.raises(InputError, match=r"no test file beside .*train\.csv.*--no-test"):
         tabular.loader(path)("test", tmp_path)
 
 

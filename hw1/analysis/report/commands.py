@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from hw1.analysis.evaluation import REPEATS
 from hw1.analysis.report.content import Content, Problem, StudyContent
+from hw1.definitions import naming
 
 PROGRAM = ("python", "run_study.py")
 
@@ -28,7 +29,8 @@ class Commander:
         if settings.outer_fold is not None:
             whole = study.name.rpartition("-outer")[0]
             folds = f"{settings.outer_fold[0]}x{settings.n_splits}"
-            return self._line("evaluate", whole, "--nested", folds, "--no-test")
+            named = naming(settings.definition)
+            return self._line("evaluate", whole, "--nested", folds, "--no-test", *named)
         arguments: list[object] = [settings.definition, "--name", study.name]
         arguments += ["--sampler", settings.sampler, "--pruner", settings.pruner]
         arguments += ["--trials", study.progress.n_trials, "--folds", settings.n_splits]
@@ -54,7 +56,7 @@ class Commander:
             stored = study.nested[-1] if study.nested else None
             folds = f"{stored.n_outer}x{stored.n_inner}" if stored else "5x3"
             arguments += ["--nested", folds, "--no-test"]
-        return self._line("evaluate", *arguments)
+        return self._line("evaluate", *arguments, *_naming([study]))
 
     def compare(self, problem: Problem) -> str:
         """Compares the studies of a problem on the folds that most of them have."""
@@ -65,14 +67,18 @@ class Commander:
             arguments += ["--folds", problem.n_splits]
         if problem.seed:
             arguments += ["--seed", problem.seed]
-        return self._line("compare", *arguments)
+        return self._line("compare", *arguments, *_naming(problem.studies))
 
     def analyze(self, study: StudyContent) -> str:
         """Draws the figures of the best trial's network."""
-        return self._line("analyze", study.name)
+        return self._line("analyze", study.name, *_naming([study]))
 
     def report(self, content: Content, author: str, title: str | None) -> str:
         """Writes this report."""
         named = [study.name for study in content.studies]
         given = [*(["--author", author] if author else []), *(["--title", title] if title else [])]
-        return self._line("report", *named, *given)
+        return self._line("report", *named, *given, *_naming(content.studies))
+
+
+def _naming(studies: Sequence[StudyContent]) -> list[str]:
+    return naming(*(study.settings.definition for study in studies))

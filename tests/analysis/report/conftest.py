@@ -134,7 +134,7 @@ class Made:
 
     def open(self, name: str) -> StudyResults:
         """The study, read again."""
-        return open_study(name, storage=self.url)
+        return open_study(name, storage=self.url, definition=sorted(self.path.glob("*.py")))
 
     def evaluated(self, results: StudyResults, *, tests: int = 1, nested: bool = False) -> None:
         """Stores an evaluation of its best trial: 2 × 3 folds and three seeds."""
