@@ -36,8 +36,8 @@ def find_definition(name: str, folder: Path) -> tuple[str, Path]:
     """
     path = Path(name)
     if path.suffix.lower() == ".csv":
-        command = shlex.join(["python", "run_study.py", "run", "regression_mlp"])
-        raise InputError(f"{name} is data: {command} --train-csv {shlex.quote(name)}")
+        command = ["python", "run_study.py", "run", "regression_mlp", "--train-csv", name]
+        raise InputError(f"{name} is data, not a study: use it with {shlex.join(command)}")
     names = definition_names(folder)
     if path.suffix == ".py" or os.sep in name or (name not in names and _is_file(path)):
         path = _study_file(name)

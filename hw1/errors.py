@@ -53,12 +53,11 @@ def users_code(code: object, passing: tuple[type[Exception], ...] = ()) -> Itera
         if where is None:
             raise
         said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
-        if isinstance(error, InputError):
+        kind, advice = f"{type(error).__name__}: ", ": correct it"
+        if isinstance(error, InputError):  # says what to do
             kind, advice = "", ""
         elif isinstance(error, ModuleNotFoundError):
-            kind, advice = "", ": install that module, or put it beside the study file"
-        else:
-            kind, advice = f"{type(error).__name__}: ", ": correct that line"
+            advice = ": install that module, or put it beside the study file"
         led = f" (called from {', '.join(reversed(lines))})" if lines else ""
         raise InputError(f"{where}: {kind}{said:.500}{led}{advice}") from error
 

@@ -1,7 +1,10 @@
+import sys
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
+from conftest import TINY_REGRESSION
 
 from hw1.definitions import (
     definition_names,
@@ -9,6 +12,8 @@ from hw1.definitions import (
     find_definition,
     find_device,
     load_definition,
+    naming,
+    stored_definition,
 )
 from hw1.errors import InputError
 
@@ -27,6 +32,223 @@ def test_definitions_are_found_by_name_and_by_path(tmp_path: Path) -> None:
         find_definition("nowhere/mine.py", tmp_path)
     with pytest.raises(InputError, match="defines no study"):
         load_definition(tmp_path / "mine.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("data.csv", "data.csv is data, not a study: use it with python .* --train-csv data.csv"),
+        ("x/my data.CSV", "--train-csv 'x/my data.CSV'"),
+        ("data.parquet", "data.parquet is no study file: name one that ends in .py"),
+        ("./data.parquet", "is no study file"),
+        ("nowhere/data.parquet", "there is no study file nowhere/data.parquet"),
+        (".", "unknown study"),
+        ("./", "is a folder"),
+        ("x" * 300, "unknown study"),
+        ("x" * 300 + ".py", "there is no study file"),
+        ("circle.py", "there is no study file"),
+    ],
+)
+def test_what_is_no_study_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data.parquet").touch()
+    Path("circle.py").symlink_to("circle.py")
+    with pytest.raises(InputError, match=words):
+        find_definition(name, tmp_path / "studies")
+
+
+def test_a_study_is_found_beside_a_file_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mine.py").touch()
+    (tmp_path / "mine").touch()
+    assert find_definition("mine", tmp_path / "studies")[0] == "mine"
+
+
+# What a database or a model file asks for.
+
+
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of studies and a file elsewhere, with a link to it in that folder."""
+    studies, elsewhere = tmp_path / "studies", tmp_path / "elsewhere" / "other.py"
+    studies.mkdir()
+    elsewhere.parent.mkdir()
+    elsewhere.touch()
+    (studies / "mine.py").touch()
+    (studies / "link.py").symlink_to(elsewhere)
+    return studies, elsewhere
+
+
+def test_a_stored_name_is_looked_up_in_the_folder(tmp_path: Path) -> None:
+    studies, elsewhere = folders(tmp_path)
+    assert stored_definition("mine", studies, origin="x") == ("mine", studies / "mine.py")
+    assert stored_definition("mine", studies, elsewhere, origin="x")[1] == studies / "mine.py"
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "{elsewhere}",
+        "{studies}/mine.py",  # no run stores it like that
+        "../elsewhere/other.py",
+        "../elsewhere/other",
+        "other.py",
+        "other",
+        "./other",
+        "mine.py",
+        "studies/mine",
+        "link",
+        "..",
+        "",
+        "/",
+        "~/other.py",
+        "\0",
+        "/\x1b]0;title\x07.py",
+        "/" + "x" * 5000,
+    ],
+)
+def test_anything_else_that_is_stored_must_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str
+) -> None:
+    studies, elsewhere = folders(tmp_path)
+    monkeypatch.chdir(elsewhere.parent)
+    stored = stored.format(elsewhere=elsewhere, studies=studies)
+    with pytest.raises(InputError, match="is run only if you name it") as caught:
+        stored_definition(stored, studies, origin="the study 'x'")
+    assert str(caught.value).startswith("the study 'x' was made with the study file '")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+def test_a_named_file_is_taken_where_it_is_the_stored_one_or_that_is_gone(tmp_path: Path) -> None:
+    studies, elsewhere = folders(tmp_path)
+    second = elsewhere.with_name("second.py")
+    second.touch()
+    both = [second, elsewhere]
+    assert stored_definition(str(elsewhere), studies, both, origin="x")[1] == elsewhere
+    assert stored_definition("link", studies, str(elsewhere), origin="x")[1] == elsewhere
+    assert stored_definition("link", studies, studies / "link.py", origin="x")[1] == elsewhere
+    # It has another name than the stored one, which is there.
+    with pytest.raises(InputError, match="run only if you name it"):
+        stored_definition(str(elsewhere), studies, second, origin="x")
+    for gone in ("/gone/other.py", "other.py", "was-in-studies"):
+        assert stored_definition(gone, studies, second, origin="x") == (gone, second)
+        assert stored_definition(gone, studies, "mine", origin="x")[1] == studies / "mine.py"
+        with pytest.raises(InputError, match="run only if you name it"):
+            stored_definition(gone, studies, both, origin="x")
+    with pytest.raises(InputError, match="there is no study file"):
+        stored_definition("mine", studies, "none.py", origin="x")
+
+
+def test_commands_name_the_files_that_are_not_in_the_folder() -> None:
+    assert naming("mine", "/b.py", "/a.py", "/b.py") == [
+        *("--definition", "/a.py"),
+        *("--definition", "/b.py"),
+    ]
+
+
+# Study files that fail.
+
+
+def write(folder: Path, old: str = "", new: str = "", name: str = "tiny.py") -> Path:
+    assert old in TINY_REGRESSION
+    path = folder / name
+    path.write_text(TINY_REGRESSION.replace(old, new, 1) if old else TINY_REGRESSION)
+    return path
+
+
+def line_of(path: Path, text: str) -> int:
+    """The first line of a file that holds a text."""
+    return next(i for i, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "words"),
+    [
+        ("n_trials=4", "n_trails=4", "study = ", "TypeError: .*unexpected .*'n_trails'"),
+        ("    defaults=", "    # defaults=", "study = ", "TypeError: .* missing .* 'defaults'"),
+        ("    grid={", "    grid=None and {", "study = ", "grid = None is not a dictionary"),
+        ("n_trials=4", "n_trials='4'", "study = ", "n_trials = '4' is not a whole number from 1"),
+        ("n_splits=3", "n_splits=1", "study = ", "n_splits = 1 is not a whole number from 2"),
+        ('task="regression"', 'task="regresion"', "study = ", "did you mean 'regression'"),
+        ("model=MLP,", "model=None,", "study = ", "model = None is not a class"),
+        ("search_space=search_space", "search_space=3", "study = ", "search_space = 3 is not a"),
+        ("study = ", "study == ", "study == ", "NameError: name 'study' is not defined"),
+        ("def search_space(trial):", "def search_space(trial)", "def ", "SyntaxError: expected"),
+        ("from hw1.models", "import nothing_of_that_name\nfrom hw1.models", "nothing_of",
+         "ModuleNotFoundError: .*install that module, or put it beside the study file"),
+        ("from hw1.models", "from hw1.modles", "modles", "ModuleNotFoundError: .*hw1.modles"),
+    ],
+)  # fmt: skip
+def test_a_study_file_that_fails_is_one_line_that_names_the_users(
+    tmp_path: Path, old: str, new: str, at: str, words: str
+) -> None:
+    path = write(tmp_path, old, new)
+    with pytest.raises(InputError, match=words) as caught:
+        load_definition(path)
+    assert str(caught.value).startswith(f"{path}:{line_of(path, at)}: ")
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path.parent) not in str(caught.value).replace(str(path), "")
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.py"
+    for content in (b"\0", b"x = '\xff'", b"\x89PNG\r\n"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"tiny\.py"):
+            load_definition(path)
+        assert describe(path).startswith("cannot be read: ")
+
+
+def test_the_line_of_a_module_beside_the_study_is_named_with_the_line_that_led_there(
+    tmp_path: Path,
+) -> None:
+    helper = tmp_path / "helper.py"
+    helper.write_text("def scale(x):\n    return 1 / x\n")
+    path = write(tmp_path, "def search_space", "import helper\n\ndef search_space")
+    path.write_text(path.read_text().replace('"adam",', '"adam", l1=helper.scale(0),'))
+    definition = load_definition(path)
+    trial = optuna.create_study().ask()
+    with pytest.raises(InputError) as caught:
+        definition.configure(trial)
+    led = f"{path}:{line_of(path, 'helper.scale')}"
+    assert str(caught.value) == (
+        f"{helper}:2: ZeroDivisionError: division by zero (called from {led}): correct it"
+    )
+
+
+def test_modules_of_one_name_in_two_folders_are_not_mixed_up(tmp_path: Path) -> None:
+    epochs = []
+    for number, name in enumerate(("one", "two"), 7):
+        folder = tmp_path / name
+        (folder / "parts").mkdir(parents=True)
+        (folder / "helper.py").write_text("from parts.inner import N\n")
+        (folder / "parts" / "__init__.py").touch()
+        (folder / "parts" / "inner.py").write_text(f"N = {number}\n")
+        path = write(folder, "study =", "from helper import N\nstudy =", name="same.py")
+        path.write_text(path.read_text().replace("epochs=2", "epochs=N"))
+        before = list(sys.path)
+        epochs.append(load_definition(path).epochs)
+        assert sys.path == before
+        assert not {"helper", "parts", "parts.inner"} & sys.modules.keys()
+    assert epochs == [7, 8]
+
+
+def test_modules_of_hw1_and_of_libraries_stay_when_they_lie_below_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / ".venv" / "site-packages"
+    library.mkdir(parents=True)
+    (library / "a_library_of_the_test.py").touch()
+    monkeypatch.syspath_prepend(library)
+    path = write(tmp_path, "study =", "import a_library_of_the_test\nstudy =")
+    load_definition(path)
+    assert "a_library_of_the_test" in sys.modules
+    del sys.modules["a_library_of_the_test"]
 
 
 def test_devices_are_checked() -> None:

@@ -8,8 +8,8 @@ import torch
 from optuna.trial import Trial, TrialState
 
 from hw1.cross_validation import Splits, cross_validate
-from hw1.datasets import function
-from hw1.errors import InputError
+from hw1.datasets import Dataset, Part, function
+from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP
 from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition, is_refused
 from hw1.provenance import provenance
@@ -204,3 +204,86 @@ def test_the_fingerprint_does_not_see_the_order_of_suggestions() -> None:
 def test_the_fingerprint_sees_conditions_and_constants(old: str, new: str) -> None:
     assert old in SPACE
     assert variant(SPACE.replace(old, new)) != variant(SPACE)
+
+
+def test_what_a_search_space_returns_is_checked_at_its_line() -> None:
+    def nothing(trial: Trial) -> Configuration:
+        trial.suggest_float("lr", 0.1, 0.2)
+        return None  # type: ignore[return-value]
+
+    def unheard_of(trial: Trial) -> Configuration:
+        return Configuration(model={"activation": torch.nn.ReLU})
+
+    def fails(trial: Trial) -> Configuration:
+        raise KeyError("momentum")
+
+    def misspelt(trial: Trial) -> Configuration:
+        return Configuration(optimizer="adma")  # type: ignore[arg-type]
+
+    for space, shift, words in (
+        (nothing, 0, "search_space returns nothing: return a Configuration"),
+        (unheard_of, 0, "holds what JSON cannot"),
+        (fails, 1, "KeyError: 'momentum': correct it"),
+        (misspelt, 1, "unknown optimizer 'adma': did you mean 'adam'"),
+    ):
+        where = f"{__file__}:{space.__code__.co_firstlineno + shift}: "
+        definition = define(search_space=space)
+        for run in (definition.fingerprint, lambda d=definition: _suggest(d)):
+            with pytest.raises(InputError) as caught:
+                run()
+            assert str(caught.value).startswith(where)
+            assert words in str(caught.value)
+
+
+def _suggest(definition: StudyDefinition) -> None:
+    make_objective(definition).suggest(optuna.create_study().ask())
+
+
+def test_a_search_space_may_refuse_its_own_suggestion() -> None:
+    def refuses(trial: Trial) -> Configuration:
+        raise ArchitectureError("too deep")
+
+    with pytest.raises(ArchitectureError, match=r"^too deep$"):
+        _suggest(define(search_space=refuses))
+
+
+def test_a_model_that_does_not_take_the_configuration_is_named_at_the_search_space() -> None:
+    def misspelt(trial: Trial) -> Configuration:
+        return Configuration(model={"width": 8})
+
+    class Fails(MLP):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            raise ValueError("no such width")
+
+    where = f"{__file__}:{misspelt.__code__.co_firstlineno}: "
+    with pytest.raises(
+        InputError, match=r"does not fit MLP: got an unexpected .*'width'"
+    ) as caught:
+        _suggest(define(search_space=misspelt))
+    assert str(caught.value).startswith(where)
+    where = f"{__file__}:{Fails.__init__.__code__.co_firstlineno + 1}: ValueError: no such width"
+    with pytest.raises(InputError) as caught:
+        _suggest(define(Fails))
+    assert str(caught.value).startswith(where)
+
+
+def test_a_loader_that_fails_is_named_by_its_line() -> None:
+    def fails(part: Part, data_dir: Path) -> Dataset:
+        return Dataset("mine", "regression", torch.zeros(5, 4, 3), torch.zeros(5, 1))
+
+    def nothing(part: Part, data_dir: Path) -> Dataset:
+        return None  # type: ignore[return-value]
+
+    for load, shift, words in (
+        (fails, 1, "the data 'mine' cannot be trained on: its rows have the shape"),
+        (nothing, 0, "the loader returns nothing"),
+    ):
+        with pytest.raises(InputError, match=words) as caught:
+            define(dataset=load).load("train", Path())
+        assert str(caught.value).startswith(f"{__file__}:{load.__code__.co_firstlineno + shift}: ")
+
+
+def test_an_error_of_ours_stays_loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(function, "N_ROWS", "many")
+    with pytest.raises(TypeError):
+        define().load("train", Path())

@@ -410,7 +410,7 @@ def test_a_file_never_decides_which_study_file_is_run(
     case, path = mlp(), tmp_path / "model.safetensors"
     description = replace(case.description, family="hw1_study_tiny.Scaled", definition=stored)
     save(case.network, description, path, case.draw(3))
-    with pytest.raises(InputError, match="run only if you name it: .*--definition FILE") as caught:
+    with pytest.raises(InputError, match=r"run only if you name it: .*--definition FILE") as caught:
         load(path, studies=studies)
     assert str(caught.value).isprintable()
     assert repr(stored) in str(caught.value)
