@@ -228,6 +228,8 @@ WRONG: list[tuple[list[str], str]] = [
     (["run", "TINY", "--name", "a\nb"], "1 to 100 printable characters"),
     (["run", "TINY", "--train-csv", "FOLDER/latin.csv"], "save it as a CSV file in UTF-8"),
     (["run", "ok.csv"], "ok.csv is data"),
+    (["run", "FOLDER/ok.csv"], "ok.csv is data, not a study: use it with python run_study.py run"),
+    (["run", "FOLDER/rows.parquet"], "rows.parquet is no study file: name one that ends in .py"),
     (["run", "FOLDER/"], "is a folder"),
     (["run", "TINY", "--storage", "studies.db"], "is given by no URL"),
     (["run", "TINY", "--storage", "sqlite:////proc/none/x.db"], "cannot open storage"),
@@ -252,6 +254,7 @@ def test_bad_input_ends_in_one_sentence(
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "text.csv").write_text("x,label\n1,2\ntwo,3\n")
     (tmp_path / "nan.csv").write_text("x,label\n1,nan\n")
+    (tmp_path / "rows.parquet").touch()
     optuna.create_study(storage=f"sqlite:///{tmp_path}/full.db")
     optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/empty.db")
     (tmp_path / "latin.csv").write_bytes("größe,label\n1,2\n".encode("latin-1"))
@@ -264,6 +267,46 @@ def test_bad_input_ends_in_one_sentence(
     message = [line for line in result.stderr.splitlines() if line.startswith(("error:", "Error:"))]
     assert len(message) == 1
     assert (tmp_path / "ok.csv").read_text() == before
+
+
+def test_a_search_space_that_fails_in_a_trial_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    # It is looked at before the data are loaded, and called again for the trials.
+    helper, loaded = tmp_path / "helper.py", tmp_path / "loaded"
+    helper.write_text(
+        "from pathlib import Path\nfrom hw1.datasets import function\n"
+        f"LOADED = Path({str(loaded)!r})\n"
+        "def load(part, data_dir):\n"
+        "    LOADED.touch()\n"
+        "    return function.load(part, data_dir)\n"
+        "def width():\n"
+        "    return 1 / (not LOADED.exists()) * 8\n"
+    )
+    study = tmp_path / "tiny.py"
+    study.write_text(
+        TINY_REGRESSION.replace("def search_space", "import helper\ndef search_space")
+        .replace("[8]", "[int(helper.width())]")
+        .replace("function.load", "helper.load")
+    )
+    result = cli("run", str(study), "--jobs", "2")
+    assert result.returncode == 2, result.stdout
+    lines = [line for line in result.stderr.splitlines() if "helper.py:8: ZeroDivision" in line]
+    assert lines
+    assert all(f"(called from {study}:" in line for line in lines)
+    assert set(result.stderr.splitlines()) - set(lines) <= {
+        "error: a worker process could not go on; the reason stands above"
+    }
+
+
+def test_worker_processes_import_what_lies_beside_the_study_file(
+    cli: Cli, tmp_path: Path, url: str
+) -> None:
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "helper.py").write_text("WIDTHS = [8]\n")
+    study = tmp_path / "beside" / "tiny.py"
+    study.write_text(f"from helper import WIDTHS\n{TINY_REGRESSION}".replace("[8]", "WIDTHS"))
+    result = cli("run", str(study), "--jobs", "2", "--trials", "4", "--sampler", "random")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(states(url, "tiny-random")) == 4
 
 
 def test_no_cuda_is_an_input_error(tiny: str, url: str) -> None:

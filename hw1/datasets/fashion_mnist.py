@@ -42,8 +42,9 @@ def load(part: Part, data_dir: Path) -> Dataset:
     try:
         data = FashionMNIST(str(data_dir), train=part == "train", download=False)
     except Exception as error:  # torchvision raises whatever a damaged file leads it to
+        reason = " ".join(str(error).split())
         raise InputError(
-            f"the FashionMNIST files in {folder} are damaged ({error}): delete them, and they "
+            f"the FashionMNIST files in {folder} are damaged ({reason}): delete them, and they "
             "are downloaded again"
         ) from error
     images, labels = data.data, data.targets

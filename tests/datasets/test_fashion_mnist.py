@@ -372,6 +372,76 @@ def test_a_type_that_the_format_does_not_have_is_an_input_error(tmp_path: Path, 
         fashion_mnist.load("train", tmp_path)
 
 
+@pytest.mark.parametrize("shape", [(14, 56), (28, 27), (28, 29), (32, 32), (1, 784), (784, 1)])
+def test_images_of_another_size_are_an_input_error(tmp_path: Path, shape: tuple[int, int]) -> None:
+    folder = unpacked(tmp_path)
+    (folder / NAMES[0]).write_bytes(idx(np.zeros((N_TRAIN, *shape))))
+    with pytest.raises(InputError, match=f"hold images of {shape[0]} × {shape[1]} pixels"):
+        fashion_mnist.load("train", tmp_path)
+
+
+@pytest.mark.parametrize("label", [10, 11, 255])
+def test_a_label_that_is_no_class_is_an_input_error(tmp_path: Path, label: int) -> None:
+    folder = unpacked(tmp_path)
+    (folder / NAMES[1]).write_bytes(idx(np.array([9, 0, label, 3, 1])))
+    with pytest.raises(InputError, match=f"hold the label {label}, where there are 10 classes"):
+        fashion_mnist.load("train", tmp_path)
+
+
+# By their number in the format: signed bytes, integers of 2 and 4 bytes, floats of 4 and 8.
+OTHER_TYPES = {9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+@pytest.mark.parametrize("which", [0, 1])
+def test_numbers_of_another_type_are_an_input_error(tmp_path: Path, kind: int, which: int) -> None:
+    folder = unpacked(tmp_path)
+    values = tiny()[NAMES[which]] % 10
+    content = idx(values)[: 4 * (values.ndim + 1)] + values.astype(OTHER_TYPES[kind]).tobytes()
+    (folder / NAMES[which]).write_bytes(content[:2] + bytes([kind]) + content[3:])
+    with pytest.raises(InputError, match=r"hold images of|are damaged"):
+        fashion_mnist.load("train", tmp_path)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    which=st.sampled_from([0, 1]),
+    kind=st.sampled_from([0, 7, *range(8, 15), 15, 255]),
+    sizes=st.lists(
+        st.sampled_from([0, 1, 2, N_TRAIN, 14, 28, 56, 784, 2**16, 2**31, 2**32 - 1]), max_size=4
+    ),
+    body=st.binary(max_size=40) | st.just(bytes(N_TRAIN * 784)),
+)
+@example(which=0, kind=8, sizes=[N_TRAIN, 28, 28], body=bytes(N_TRAIN * 784))
+@example(which=0, kind=8, sizes=[N_TRAIN, 14, 56], body=bytes(N_TRAIN * 784))
+@example(which=0, kind=8, sizes=[2**32 - 1, 2**32 - 1, 2**32 - 1], body=b"")
+@example(which=0, kind=8, sizes=[2**31, 2**31, 4], body=b"")
+@example(which=1, kind=8, sizes=[0], body=b"")
+def test_any_header_is_read_or_an_input_error(
+    which: int, kind: int, sizes: list[int], body: bytes
+) -> None:
+    with tempfile.TemporaryDirectory() as data_dir:
+        folder = unpacked(Path(data_dir))
+        header = struct.pack(">HBB", 0, kind, len(sizes)) + struct.pack(f">{len(sizes)}I", *sizes)
+        (folder / NAMES[which]).write_bytes(header + body)
+        try:
+            data = fashion_mnist.load("train", Path(data_dir))
+        except InputError as error:
+            assert str(folder) in str(error)
+            return
+        assert data.inputs.shape == (N_TRAIN, 1, 28, 28)
+        assert data.targets.shape == (N_TRAIN,)
+        assert set(data.targets.tolist()) <= set(range(10))
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    path = unpacked(tmp_path) / NAMES[0]
+    path.unlink()
+    os.mkfifo(path)  # to open it would wait for a writer
+    with pytest.raises(InputError, match="is not a regular file: remove it"):
+        fashion_mnist.load("train", tmp_path)
+
+
 @pytest.mark.parametrize("n_labels", [N_TRAIN - 1, N_TRAIN + 1])
 def test_images_and_labels_of_different_count_are_an_input_error(
     tmp_path: Path, n_labels: int

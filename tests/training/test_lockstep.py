@@ -381,6 +381,14 @@ def test_other_families_train_as_they_do_alone(family: Family, dataset: Dataset)
     check(family, dataset, Configuration(lr=0.01, epochs=3, batch_size=40), epochs=3)
 
 
+@pytest.mark.parametrize(
+    ("family", "model"), [(CNN, {"channels": [4], "hidden": 8}), (MLP, {"widths": [8]})]
+)
+def test_images_of_floats_train_as_they_do_alone(family: Family, model: dict[str, Any]) -> None:
+    dataset = replace(DIGITS, inputs=DIGITS.inputs.double() / 16 - 0.5)
+    check(family, dataset, Configuration(model=model, lr=0.01, epochs=2, batch_size=40), epochs=2)
+
+
 def test_a_parameter_that_nothing_depends_on_is_refused() -> None:
     class Idle(Unusual):
         def __init__(self, input_shape: Sequence[int], n_outputs: int) -> None:

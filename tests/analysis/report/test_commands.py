@@ -86,4 +86,8 @@ def test_studies_are_compared_on_the_folds_that_are_stored(made: Made) -> None:
     given = parsed(Commander().compare(content.problems[0]))
     assert (given["names"], given["repeats"], given["folds"]) == (["a", "b"], 2, None)
     report = Commander().report(content, "Ada & I", "A title")
-    assert report == "python run_study.py report a b --author 'Ada & I' --title 'A title'"
+    named = f"--definition {made.path / 'regress.py'}"
+    assert report == (
+        f"python run_study.py report a b --author 'Ada & I' --title 'A title' {named}"
+    )
+    assert given["definition"] == [made.path / "regress.py"]
