@@ -179,8 +179,9 @@ def write(job: Job, study: Study, args: argparse.Namespace) -> None:
     rows = np.arange(len(everything))
     if args.train_size:
         # The place of a row stands for it while the sample is drawn.
-        numbered = replace(everything, inputs=torch.arange(len(everything))[:, None])
-        rows = numbered.sample(args.train_size, settings.seed).inputs[:, 0].numpy()
+        numbers = torch.arange(len(everything), dtype=torch.float64)[:, None]
+        numbered = replace(everything, inputs=numbers, feature_names=())
+        rows = numbered.sample(args.train_size, settings.seed).inputs[:, 0].long().numpy()
     np.savez(args.write[1], rows=rows, folds=study.splits().folds)
 
 

@@ -131,7 +131,7 @@ def describe(path: Path) -> str:
     """The first line of a study file's docstring, read without running the file."""
     try:
         docstring = ast.get_docstring(ast.parse(path.read_bytes()))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, RecursionError, SyntaxError, ValueError) as error:
         return f"cannot be read: {error}"
     return (docstring or "").partition("\n")[0]
 
@@ -159,15 +159,18 @@ def load_definition(path: Path) -> StudyDefinition:
 def _importing_from(folder: Path) -> Iterator[None]:
     """Modules in a folder can be imported, and are then forgotten.
 
-    So another study file, with a module of the same name beside it, gets its own.
+    So another study file, with a module of the same name beside it, gets its own. What is installed
+    comes first: no file that happens to lie there takes the place of a library.
     """
-    before = set(sys.modules)
-    sys.path.insert(0, str(folder))
+    before, is_new = set(sys.modules), str(folder) not in sys.path
+    if is_new:
+        sys.path.append(str(folder))
     try:
         yield
     finally:
-        with suppress(ValueError):  # the study file may have changed it
-            sys.path.remove(str(folder))
+        if is_new:
+            with suppress(ValueError):  # the study file may have changed it
+                sys.path.remove(str(folder))
         new = {name for name in set(sys.modules) - before if name.partition(".")[0] != "hw1"}
         # A folder may hold an environment, too: only what lies in it directly is the study's.
         beside = {name for name in new if "." not in name and _lies_in(sys.modules[name], folder)}

@@ -238,6 +238,15 @@ def test_modules_of_one_name_in_two_folders_are_not_mixed_up(tmp_path: Path) -> 
     assert epochs == [7, 8]
 
 
+def test_a_file_beside_the_study_takes_the_place_of_no_library(tmp_path: Path) -> None:
+    marker = tmp_path / "run"
+    (tmp_path / "this.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    path = write(tmp_path, "study =", "import this\nstudy =")  # in the standard library
+    sys.modules.pop("this", None)
+    load_definition(path)
+    assert not marker.exists()
+
+
 def test_modules_of_hw1_and_of_libraries_stay_when_they_lie_below_the_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
