@@ -181,9 +181,9 @@ def _importing_from(folder: Path) -> Iterator[None]:
 
 def _lies_in(module: ModuleType, folder: Path) -> bool:
     """Whether a module is a file or a package directly in a folder."""
-    places = [Path(p).parent for p in getattr(module, "__path__", ())]
-    file = getattr(module, "__file__", None)
-    return folder in (places or ([Path(file).parent] if file else []))
+    known = vars(module)  # some modules answer to any other question by an import
+    files = known.get("__path__") or [known.get("__file__")]
+    return any(Path(file).parent == folder for file in files if file)
 
 
 def find_precision(name: str) -> Precision | None:

@@ -37,7 +37,7 @@ def users_code(code: object, passing: tuple[type[Exception], ...] = ()) -> Itera
     passed through none of the user's lines, and whose ``code`` is not the user's, stays as it is.
 
     Args:
-        code: the function or class that is called, or the path of the file that is run.
+        code: the function that is called, or the path of the file that is run.
         passing: exceptions that mean something to the caller.
 
     Raises:
@@ -49,7 +49,7 @@ def users_code(code: object, passing: tuple[type[Exception], ...] = ()) -> Itera
         raise
     except Exception as error:
         lines = _users_lines(error)
-        where = lines.pop() if lines else place(code)
+        where = lines.pop() if lines else _place(code)
         if where is None:
             raise
         said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
@@ -62,15 +62,15 @@ def users_code(code: object, passing: tuple[type[Exception], ...] = ()) -> Itera
         raise InputError(f"{where}: {kind}{said:.500}{led}{advice}") from error
 
 
-def place(code: object) -> str | None:
-    """Where the user has written a function or a class, ``path:line``; None if it is a library's.
+def place(code: object) -> str:
+    """Where the user has written a function, ``path:line``, for a message."""
+    return _place(code) or "the study file"
 
-    Of a path the path.
-    """
+
+def _place(code: object) -> str | None:
     if isinstance(code, Path):
         return str(code)
-    code = getattr(code, "func", code)  # of a partial
-    written = getattr(code.__init__ if isinstance(code, type) else code, "__code__", None)  # type: ignore[misc]
+    written = getattr(getattr(code, "func", code), "__code__", None)  # ``func`` of a partial
     if not inspect.iscode(written) or not _is_users(written.co_filename):
         return None
     return f"{written.co_filename}:{written.co_firstlineno}"

@@ -96,7 +96,7 @@ class StudyDefinition:
             dataset = self.dataset(part, data_dir)
         if not isinstance(dataset, Dataset):
             raise InputError(
-                f"{place(self.dataset) or 'the study file'}: the loader returns {_kind(dataset)}: return a "
+                f"{place(self.dataset)}: the loader returns {_kind(dataset)}: return a "
                 "hw1.datasets.Dataset"
             )
         return dataset
@@ -110,7 +110,7 @@ class StudyDefinition:
         """
         with users_code(self.search_space, (ArchitectureError, MemoryError, OptunaError)):
             configuration = self.search_space(trial)
-        where = place(self.search_space) or "the study file"
+        where = place(self.search_space)
         if not isinstance(configuration, Configuration):
             raise InputError(
                 f"{where}: search_space returns {_kind(configuration)}: return a Configuration"
@@ -368,7 +368,7 @@ class Objective:
             inspect.signature(definition.model).bind(*arguments, **configuration.model)
         except TypeError as error:
             raise InputError(
-                f"{place(definition.search_space) or 'the study file'}: model = {configuration.model!r:.200} does not "
+                f"{place(definition.search_space)}: model = {configuration.model!r:.200} does not "
                 f"fit {getattr(definition.model, '__name__', 'the model')}: {error}"
             ) from error
         # What torch cannot do, such as to allocate that much, is a RuntimeError.
