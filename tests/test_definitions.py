@@ -1,10 +1,13 @@
 import sys
+import tempfile
 from pathlib import Path
 
 import optuna
 import pytest
 import torch
 from conftest import TINY_REGRESSION
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from hw1.definitions import (
     definition_names,
@@ -122,6 +125,38 @@ def test_anything_else_that_is_stored_must_be_named(
     assert str(caught.value).startswith("the study 'x' was made with the study file '")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
+
+
+PARTS = [
+    "mine",
+    "link",
+    "other",
+    "studies",
+    "elsewhere",
+    "..",
+    ".",
+    "/",
+    ".py",
+    "~",
+    "\0",
+    "\x1b[2J",
+]
+
+
+@settings(deadline=None, max_examples=300)
+@given(stored=st.text(max_size=20) | st.lists(st.sampled_from(PARTS), max_size=6).map("/".join))
+@example("mine")
+@example("link")
+def test_of_all_that_can_be_stored_names_of_the_folder_alone_are_found(stored: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        studies, _ = folders(Path(folder).resolve())
+        try:
+            found = stored_definition(stored, studies, origin="x")
+        except InputError as error:
+            assert stored != "mine"
+            assert str(error).isprintable()
+        else:
+            assert found == ("mine", studies / "mine.py")
 
 
 def test_a_named_file_is_taken_where_it_is_the_stored_one_or_that_is_gone(tmp_path: Path) -> None:

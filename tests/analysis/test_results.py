@@ -6,6 +6,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from conftest import TINY_REGRESSION
 from optuna.trial import TrialState
 
 from hw1.analysis.results import StudyResults, configuration, list_studies, open_study
@@ -71,6 +72,20 @@ def test_rows_that_have_changed_are_not_analysed(
     data.write_text("x,y\n" + "".join(f"{i},{i}\n" for i in range(30)))
     with pytest.raises(InputError, match=r"training rows of 'tiny' have changed"):
         _ = open_study("tiny", storage=job.storage_url, definition=job.definition_path).dataset
+
+
+def test_a_study_file_whose_csv_has_no_test_rows_says_what_to_do(
+    make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    data = tmp_path / "train.csv"
+    data.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
+    source = TINY_REGRESSION.replace("import function", "import tabular")
+    job = make_job(source.replace("function.load", f"tabular.loader({str(data)!r})"))
+    prepare(job, Options())
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    assert len(results.dataset) == 30
+    with pytest.raises(InputError, match=r"no test file .*: evaluate with --no-test, or name one"):
+        results.test_rows()
 
 
 def test_trials_that_cannot_be_analysed_are_named(open_results: Open) -> None:
