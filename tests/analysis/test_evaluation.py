@@ -223,7 +223,7 @@ def test_a_study_and_its_cross_validation_never_load_the_test_rows(
     execute(job, study, dataset)
     results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
     evaluate(results, n_repeats=1, nested=(2, 2), test=False)
-    with pytest.raises(AssertionError, match="has loaded the test rows"):
+    with pytest.raises(InputError, match="has loaded the test rows"):
         evaluate(results, n_repeats=1)
 
 
