@@ -359,7 +359,8 @@ class Objective:
 
         Raises:
             ArchitectureError: it cannot exist.
-            InputError: the search space or the model family fails, with the line.
+            InputError: the search space fails, or the model family does not take what it returns;
+                with its line.
         """
         definition, dataset = self.definition, self.dataset
         configuration = replace(definition.configure(trial), epochs=self.epochs)
@@ -371,11 +372,7 @@ class Objective:
                 f"{place(definition.search_space)}: model = {configuration.model!r:.200} does not "
                 f"fit {getattr(definition.model, '__name__', 'the model')}: {error}"
             ) from error
-        # What torch cannot do, such as to allocate that much, is a RuntimeError.
-        with users_code(None, (ArchitectureError, MemoryError, RuntimeError)):
-            return Candidate(
-                trial, configuration, footprint(definition.model, configuration, dataset)
-            )
+        return Candidate(trial, configuration, footprint(definition.model, configuration, dataset))
 
     def train(self, candidates: Sequence[Candidate]) -> Iterator[Outcome]:
         """Train these trials, whose footprints have one key, together.

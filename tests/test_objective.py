@@ -251,19 +251,11 @@ def test_a_model_that_does_not_take_the_configuration_is_named_at_the_search_spa
     def misspelt(trial: Trial) -> Configuration:
         return Configuration(model={"width": 8})
 
-    class Fails(MLP):
-        def __init__(self, *args: object, **kwargs: object) -> None:
-            raise ValueError("no such width")
-
     where = f"{__file__}:{misspelt.__code__.co_firstlineno}: "
     with pytest.raises(
         InputError, match=r"does not fit MLP: got an unexpected .*'width'"
     ) as caught:
         _suggest(define(search_space=misspelt))
-    assert str(caught.value).startswith(where)
-    where = f"{__file__}:{Fails.__init__.__code__.co_firstlineno + 1}: ValueError: no such width"
-    with pytest.raises(InputError) as caught:
-        _suggest(define(Fails))
     assert str(caught.value).startswith(where)
 
 
