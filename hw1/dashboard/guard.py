@@ -73,7 +73,8 @@ class Guard:
         environ.setdefault("HTTP_ACCEPT_ENCODING", "")  # without it the dashboard fails
         try:
             return self.app(environ, start)
-        except (KeyError, ArtifactNotFound):
+        except (ArtifactNotFound, AttributeError, KeyError, TypeError, ValueError):
+            # What the database says of an artifact may be anything.
             if not path.startswith("/artifacts/"):
                 raise
             return _answer(environ, start, HTTPStatus.NOT_FOUND, "there is no such artifact")

@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from optuna.artifacts import FileSystemArtifactStore
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -26,6 +25,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.pictures import curves_png
 from hw1.datasets import Dataset
 from hw1.definitions import naming
@@ -56,7 +56,7 @@ def publish(study: Study, dataset: Dataset, url: str) -> None:
     """
     write_note(study)
     best = _best(study, COMPARED)
-    store = FileSystemArtifactStore(_made(artifact_folder(url)))
+    store = ArtifactStore(artifact_folder(url))
     pictured = [trial._trial_id for trial in best[:PICTURED]]
     study_id = study.storage.get_study_id_from_name(study.name)
     # Optuna reads a trial that has ended once, and would not know of a picture made since.
@@ -80,9 +80,10 @@ def artifact_ids(storage: Storage, name: str) -> list[str]:
 
 
 def remove_artifacts(artifacts: Iterable[str], url: str) -> None:
-    """Remove files of a study that has been deleted; those that are gone already are no error."""
+    """Remove files of a study that has been deleted, as `ArtifactStore` does."""
+    store = ArtifactStore(artifact_folder(url))
     for artifact_id in artifacts:
-        (artifact_folder(url) / artifact_id).unlink(missing_ok=True)
+        store.remove(artifact_id)
 
 
 def write_note(study: Study) -> None:
@@ -97,7 +98,9 @@ def write_note(study: Study) -> None:
     if before == text or (before and _digest(before) != stored.get(OWN_NOTE)):
         return
     _write_pieces(study, NOTE, text)
-    study.storage.set_study_system_attr(study_id, NOTE_VERSION, stored.get(NOTE_VERSION, 0) + 1)
+    version = stored.get(NOTE_VERSION)
+    version = version + 1 if isinstance(version, int) else 1
+    study.storage.set_study_system_attr(study_id, NOTE_VERSION, version)
     study.storage.set_study_system_attr(study_id, OWN_NOTE, _digest(text))
 
 
@@ -182,12 +185,7 @@ def _artifacts(attributes: dict[str, Any]) -> list[str]:
     return [key.removeprefix(ARTIFACT) for key in attributes if key.startswith(ARTIFACT)]
 
 
-def _made(folder: Any) -> Any:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _attach(study: Study, trial: FrozenTrial, store: FileSystemArtifactStore) -> None:
+def _attach(study: Study, trial: FrozenTrial, store: ArtifactStore) -> None:
     """Give a finished trial its picture, which Optuna's own upload refuses."""
     picture = curves_png(
         np.array(trial.user_attrs["curves"]),
@@ -300,8 +298,8 @@ def _write_plot(study: Study, name: str, plot: dict[str, Any]) -> None:
 
 def _pieces(attributes: dict[str, Any], key: str) -> list[str]:
     pieces: list[str] = []
-    while f"{key}{len(pieces)}" in attributes:
-        pieces.append(attributes[f"{key}{len(pieces)}"])
+    while isinstance(piece := attributes.get(f"{key}{len(pieces)}"), str):
+        pieces.append(piece)
     return pieces
 
 

@@ -15,13 +15,12 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from optuna.artifacts import FileSystemArtifactStore
-from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna_dashboard import wsgi  # type: ignore[import-untyped]
 
+from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.guard import Guard, allowed_name
 from hw1.errors import InputError
 from hw1.interruption import Interruption
@@ -93,7 +92,7 @@ def listen(
     everywhere = ipaddress.ip_address(address[0]).is_unspecified
     name = socket.gethostname() if everywhere else host.strip("[]")
     names = {*allowed_hosts, name, address[0]} | (LOCAL_NAMES if loopback or everywhere else set())
-    app = wsgi(storage, artifact_store=_Artifacts(artifacts))
+    app = wsgi(storage, artifact_store=ArtifactStore(artifacts))
     app.catchall = False  # what is not there is answered by the guard
     guard = Guard(
         app,
@@ -219,23 +218,6 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Every request would be a line."""
-
-
-class _Artifacts(FileSystemArtifactStore):
-    """A folder that is made when the first artifact comes, and whose files may be gone."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._folder = folder
-
-    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        super().write(artifact_id, content_body)
-
-    def remove(self, artifact_id: str) -> None:
-        # Otherwise a study could not be deleted without all its files.
-        with contextlib.suppress(ArtifactNotFound):
-            super().remove(artifact_id)
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
