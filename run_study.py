@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hw1.errors import ForeignStudyError, InputError, NoStorageError
+from hw1.errors import ForeignStudyError, InputError, NoStorageError, printable
+from hw1.passwords import hide, secrets, without
 
 # Before torch is imported: threads that wait for work are to sleep, not to spin. Where another
 # program wants the processor too, spinning costs many times the little it saves elsewhere.
@@ -20,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Everything that takes long to import is imported inside the commands, so that --help is quick.
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from hw1.analysis.results import StudyResults
     from hw1.analysis.training import Watcher
@@ -32,15 +33,29 @@ UNFINISHED = 3
 STUDIES = ROOT / "studies"
 
 
+UsageError: Any = typer.BadParameter.__base__
+
+
 class Commands(TyperGroup):
-    """The commands; bad input ends in one sentence and exit status 2."""
+    """The commands; bad input ends in one sentence and exit status 2.
+
+    A sentence may repeat what was given, or name what comes from a shared file: there is no
+    password in it, and nothing that a terminal obeys.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.obj = secrets(*args, os.environ.get("OPTUNA_STORAGE", ""))
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except InputError as error:
-            typer.echo(f"error: {error}", err=True)
+            echo(f"error: {printable(without(str(error), ctx.obj), keep='')}", err=True)
             raise typer.Exit(2) from error
+        except UsageError as error:
+            error.message = printable(without(error.message, ctx.obj), keep="")
+            raise
 
 
 app = typer.Typer(
@@ -93,6 +108,11 @@ PrecisionOption = Annotated[
 TrialOption = Annotated[
     int | None, typer.Option("--trial", min=0, metavar="N", help="A trial. [default: the best]")
 ]
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print text, in which nothing is obeyed by a terminal, wherever it comes from."""
+    typer.echo(printable(text), err=err)
 
 
 def example(text: str) -> dict[str, str]:
@@ -151,34 +171,46 @@ def open_results(
 @contextlib.contextmanager
 def watched(lost: str) -> "Iterator[Watcher]":
     """Shows what an analysis is doing, on stderr, and ends it on Ctrl-C, which loses ``lost``."""
-    from rich.console import Console
 
     from hw1.analysis.training import Watcher
-    from hw1.console import TaskLine
+    from hw1.console import TaskLine, Terminal
     from hw1.interruption import Interruption, exit_status
 
     try:
         with (
             Interruption() as interruption,
-            TaskLine(Console(stderr=True, highlight=False, markup=False)) as line,
+            TaskLine(Terminal(stderr=True)) as line,
         ):
             yield Watcher(line.say, interruption.check)
     except KeyboardInterrupt as interrupt:
-        typer.echo(f"Interrupted; {lost}", err=True)
+        echo(f"Interrupted; {lost}", err=True)
         raise typer.Exit(exit_status(interrupt)) from None
 
 
 def print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))
+    typer.echo(
+        json.dumps(value, indent=2).replace("\x7f", "\\u007f")
+    )  # which JSON may hold as it is
+
+
+def print_csv(rows: "Iterable[Iterable[Any]]") -> None:
+    """Print rows as they are, but for what a terminal would obey if this is one."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    terminal = sys.stdout.isatty()
+    for row in rows:
+        writer.writerow(
+            printable(cell) if terminal and isinstance(cell, str) else cell for cell in row
+        )
 
 
 @app.command("list", **example("list"))
 def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> None:
     """Show the studies that can be run and those that are stored."""
-    from rich.console import Console
     from rich.table import Table
 
-    from hw1.console import format_score, study_as_dict
+    from hw1.console import Terminal, format_score, study_as_dict
     from hw1.definitions import definition_names, describe
     from hw1.storage import Storage, shown
     from hw1.study import Study
@@ -209,7 +241,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
             }
         )
         return
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     table = Table("definition", "what it does", box=None, pad_edge=False)
     for name, description in definitions.items():
         table.add_row(name, description)
@@ -232,15 +264,13 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
             )
         console.print(table)
     else:
-        typer.echo(
-            f"No study is stored in {shown(url)} yet: python run_study.py run regression_mlp"
-        )
+        echo(f"No study is stored in {shown(url)} yet: python run_study.py run regression_mlp")
     if parts:
-        typer.echo(f"And {len(parts)} searches within nested cross-validations, NAME-outer...")
+        echo(f"And {len(parts)} searches within nested cross-validations, NAME-outer...")
     if foreign:
-        typer.echo(f"Not made by hw1, and left alone: {', '.join(foreign)}")
+        echo(f"Not made by hw1, and left alone: {', '.join(foreign)}")
     for reason in unreadable.values():
-        typer.echo(f"Unreadable: {reason}")
+        echo(f"Unreadable: {reason}")
 
 
 @app.command(**example("run fashion_cnn --sampler random --trials 20 --train-size 6000"))
@@ -325,9 +355,7 @@ def run(
     """
     import time
 
-    from rich.console import Console
-
-    from hw1.console import ProgressLine, format_score
+    from hw1.console import ProgressLine, Terminal, format_score
     from hw1.dashboard.publish import publish, write_note
     from hw1.definitions import find_definition, find_device, find_precision, load_definition
     from hw1.errors import choose
@@ -369,9 +397,9 @@ def run(
     settings, before, shown = stored.settings, stored.progress(), stored.storage.shown
     # What is printed can be pasted: quoted, with the storage that was given, without its password.
     given = [] if storage in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", shown]
-    again = shlex.join(["python", *sys.argv]).replace(job.storage_url, shown)
-    console = Console(highlight=False, markup=False)
-    say = typer.echo
+    again = shlex.join(["python", *map(hide, sys.argv)])
+    console = Terminal()
+    say = echo
     if before.complete:
         say(f"{stored.name} is complete: {before.done} of {before.n_trials} trials are done.")
     else:
@@ -451,7 +479,7 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
     settings = study.settings
     if trial["fold_scores"] is None:
         raise InputError(f"the best trial of {name!r} was not made by hw1: ask Optuna about it")
-    typer.echo(f"{name}: trial {trial['trial']} of {len(study.trials())}")
+    echo(f"{name}: trial {trial['trial']} of {len(study.trials())}")
     rows: dict[str, Any] = {
         settings.metric: f"{format_score(trial['value'])} ± {format_score(trial['std'])} "
         f"(mean and standard deviation over {settings.n_splits} folds)",
@@ -461,10 +489,10 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
         "parameters": f"{trial['n_parameters']:,}",
     }
     for key, value in rows.items():
-        typer.echo(f"  {key:<18}  {value}")
-    typer.echo("hyperparameters")
+        echo(f"  {key:<18}  {value}")
+    echo("hyperparameters")
     for key, value in sorted(trial["params"].items()):
-        typer.echo(f"  {key:<18}  {format_score(value) if isinstance(value, float) else value}")
+        echo(f"  {key:<18}  {format_score(value) if isinstance(value, float) else value}")
 
 
 @app.command(**example("trials regression_mlp-tpe --csv > trials.csv"))
@@ -475,12 +503,9 @@ def trials(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """Print all trials of a study."""
-    import csv
-
-    from rich.console import Console
     from rich.table import Table
 
-    from hw1.console import TRIAL_FIELDS, format_score, trial_as_dict
+    from hw1.console import TRIAL_FIELDS, Terminal, format_score, trial_as_dict
 
     if as_json and as_csv:
         raise InputError("give one of --json and --csv, not both")
@@ -491,12 +516,12 @@ def trials(
         return
     if as_csv:
         parameters = sorted({key for row in rows for key in row["params"]})
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(TRIAL_FIELDS + parameters)
+        table = [TRIAL_FIELDS + parameters]
         for row in rows:
             folds = " ".join(map(str, row["fold_scores"] or []))
             cells = [folds if key == "fold_scores" else row[key] for key in TRIAL_FIELDS]
-            writer.writerow(cells + [row["params"].get(key) for key in parameters])
+            table.append(cells + [row["params"].get(key) for key in parameters])
+        print_csv(table)
         return
     table = Table("trial", "state", study.settings.metric, "± std", "epoch", "seconds", box=None)
     for row in rows:
@@ -508,7 +533,7 @@ def trials(
             str(row["best_epoch"] or "–"),
             format_score(row["seconds"]),
         )
-    Console(highlight=False, markup=False).print(table)
+    Terminal().print(table)
 
 
 @app.command(**example("evaluate regression_mlp-tpe --repeats 10"))
@@ -572,7 +597,7 @@ def evaluate(
     if as_json:
         print_json(found.to_json())
     else:
-        typer.echo("\n".join(evaluation_lines(found)))
+        echo("\n".join(evaluation_lines(found)))
 
 
 def parse_nested(text: str | None) -> tuple[int, int] | None:
@@ -625,7 +650,7 @@ def compare(
     if as_json:
         print_json(found.to_json())
     else:
-        typer.echo("\n".join(comparison_lines(found)))
+        echo("\n".join(comparison_lines(found)))
 
 
 @app.command(**example("replay regression_mlp-tpe 12"))
@@ -652,7 +677,7 @@ def replay(
     if as_json:
         print_json({"study": name, "metric": results.metric.name, **found.to_json()})
     else:
-        typer.echo("\n".join(replay_lines(name, results.metric.name, found)))
+        echo("\n".join(replay_lines(name, results.metric.name, found)))
 
 
 @app.command(**example("analyze regression_mlp-tpe --output figures"))
@@ -689,7 +714,7 @@ def analyze(
         files = sorted(str(path) for path in page.parent.glob("*") if path.is_file())
         print_json({"study": name, "trials": [t.number for t in trials], "files": files})
     else:
-        typer.echo(f"The figures are in {relative(page.parent)}: open {relative(page)}")
+        echo(f"The figures are in {relative(page.parent)}: open {relative(page)}")
 
 
 def relative(path: Path) -> Path:
@@ -735,11 +760,11 @@ def export(
         print_json({"study": name, "file": str(path), "largest_difference": difference})
         return
     same = "exactly" if difference == 0 else f"to within {difference:.1g}"
-    typer.echo(f"Wrote {relative(path)}, which predicts the same {same}.")
+    echo(f"Wrote {relative(path)}, which predicts the same {same}.")
     # A program needs no study file; weights do, for networks that are not of hw1.
     named = naming(results.settings.definition) if path.suffix == ".safetensors" else []
     command = ["python", "run_study.py", "predict", str(relative(path)), "INPUT", *named]
-    typer.echo("  " + shlex.join(command))
+    echo("  " + shlex.join(command))
 
 
 @app.command(**example("predict storage/models/fashion_cnn-tpe-trial7.safetensors images/"))
@@ -756,15 +781,12 @@ def predict(
 
     A CSV file has a header row with the network's columns, in any order and among others.
     """
-    import csv
-
-    from rich.console import Console
     from rich.table import Table
 
     from hw1.analysis.model_files import load
     from hw1.analysis.prediction import predict as predict_rows
     from hw1.analysis.prediction import read_inputs, to_csv
-    from hw1.console import format_score
+    from hw1.console import Terminal, format_score
 
     if as_json and as_csv:
         raise InputError("give one of --json and --csv, not both")
@@ -772,20 +794,20 @@ def predict(
     inputs = read_inputs(input, loaded.description)
     found = predict_rows(loaded, inputs)
     if inputs.skipped:
-        typer.echo(f"Skipped, as they are no images: {', '.join(inputs.skipped)}", err=True)
+        echo(f"Skipped, as they are no images: {', '.join(inputs.skipped)}", err=True)
     if as_json:
         print_json([row.to_json() for row in found])
         return
     rows = list(to_csv(found))
     if as_csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        print_csv(rows)
         return
     # The probabilities of all classes are for --csv and --json.
     width = 3 if loaded.description.class_names else len(rows[0])
     table = Table(*map(str, rows[0][:width]), box=None, pad_edge=False)
     for row in rows[1:]:
         table.add_row(*(format_score(x) if isinstance(x, float) else str(x) for x in row[:width]))
-    Console(highlight=False, markup=False).print(table)
+    Terminal().print(table)
 
 
 @app.command(**example("report regression_mlp-tpe regression_mlp-random --author 'A. Student'"))
@@ -827,7 +849,7 @@ def report(
     if as_json:
         print_json({"studies": names, "files": [str(path) for path in paths]})
     else:
-        typer.echo(f"Wrote {relative(paths[0])} and {relative(paths[1])}.")
+        echo(f"Wrote {relative(paths[0])} and {relative(paths[1])}.")
 
 
 @app.command(**example("dashboard --port 8081"))
@@ -874,15 +896,13 @@ def dashboard(
         password=password,
         allowed_hosts=allow_host or (),
     ) as server:
-        typer.echo(f"Dashboard of {opened.shown}: {server.url}")
-        typer.echo(
-            "  it can change and delete studies" if write else "  read-only; --write lifts that"
-        )
+        echo(f"Dashboard of {opened.shown}: {server.url}")
+        echo("  it can change and delete studies" if write else "  read-only; --write lifts that")
         if password:
-            typer.echo("  any user name and the password; without TLS they travel in clear")
-        typer.echo("  Ctrl-C ends it")
+            echo("  any user name and the password; without TLS they travel in clear")
+        echo("  Ctrl-C ends it")
         server.run()
-    typer.echo("Stopped.")
+    echo("Stopped.")
 
 
 @app.command(**example("delete regression_mlp-random"))
@@ -906,12 +926,12 @@ def delete(
     parts = searches_within(opened, name)
     if not yes:
         of_parts = f" and the {len(parts)} searches of its nested cross-validation" if parts else ""
-        typer.confirm(f"Delete {name} with its {count} trials{of_parts}?", abort=True)
+        typer.confirm(f"Delete {printable(name)} with its {count} trials{of_parts}?", abort=True)
     for one in (*parts, name):
         artifacts = artifact_ids(opened, one)
         optuna.delete_study(study_name=one, storage=opened)
         remove_artifacts(artifacts, url)
-    typer.echo(f"Deleted {name}.")
+    echo(f"Deleted {name}.")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
+from hw1.errors import printable
 from hw1.objective import is_refused
 from hw1.study import OUT_OF_MEMORY, Progress, Study
 from hw1.training.kernels import being_compiled
@@ -28,6 +29,17 @@ JUST_ENDED = 3
 """Of them, those that are no longer trained."""
 CURVE_WIDTH = 24
 BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+class Terminal(Console):
+    """Where text is shown as it is: neither markup nor what a terminal obeys means anything."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """What all strings go through, those of tables too."""
+        return super().render_str(printable(text), **options)
 
 
 class ProgressLine:
@@ -174,7 +186,9 @@ class TaskLine:
             return
         self._shown = now
         line = Text(
-            f"{format_seconds(now - self._start)}  {what}", no_wrap=True, overflow="ellipsis"
+            f"{format_seconds(now - self._start)}  {printable(what, keep='')}",
+            no_wrap=True,
+            overflow="ellipsis",
         )
         if self._live is not None:
             self._live.update(line, refresh=True)

@@ -1,12 +1,17 @@
-"""The errors that are the user's to mend."""
+"""The errors that are the user's to mend, and text that is harmless on a terminal."""
 
 import difflib
 import inspect
+import re
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# Line and paragraph separators too, and halves of characters, which cannot be written.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys instead of showing it, or what turns the direction of writing."""
 
 
 class InputError(ValueError):
@@ -107,3 +112,23 @@ def choose(kind: str, name: str, options: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name.lower(), options, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     raise InputError(f"unknown {kind} {name!r}: {hint}choose one of {', '.join(options)}")
+
+
+def printable(text: str, *, keep: str = "\n\t") -> str:
+    r"""A text with visible escapes, such as ``\x1b``, in place of what a terminal obeys.
+
+    Names in a database, a model file or a table may come from anybody, and some terminals can be
+    made to do much by what they are shown.
+
+    Args:
+        text: any.
+        keep: the control characters that are meant.
+    """
+
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return (
+            match[0] if match[0] in keep else f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+        )
+
+    return CONTROLS.sub(escape, text)

@@ -22,7 +22,7 @@ import hw1
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, Loader, tabular
 from hw1.definitions import load_definition
-from hw1.errors import InputError, choose
+from hw1.errors import InputError, choose, printable
 from hw1.interruption import Interruption, deaf
 from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition
 from hw1.search import PRUNERS, SAMPLERS
@@ -410,5 +410,5 @@ def _work(job: Job, empty: Dataset, rows: str, threads: int, deadline: float) ->
         except KeyboardInterrupt:
             sys.exit(130)
         except InputError as error:
-            sys.stderr.write(f"error: {error}\n")
+            sys.stderr.write(f"error: {printable(str(error), keep='')}\n")
             sys.exit(2)

@@ -34,6 +34,7 @@ from sqlalchemy.orm import Session
 
 from hw1.errors import InputError, NoStorageError
 from hw1.locks import SPEAK_SECONDS, WAIT_SECONDS, Lock, acquire
+from hw1.passwords import hide, secrets, without
 
 PROJECT_STORAGE = Path(__file__).resolve().parent.parent / "storage"
 HEARTBEAT_SECONDS = 60
@@ -125,8 +126,9 @@ class Storage(RDBStorage):
             raise
         except (ImportError, NoSuchModuleError) as error:
             raise InputError(
-                f"the driver for storage {self.shown} is not installed: {error}"
-            ) from error
+                f"the driver for storage {self.shown} is not installed: "
+                f"{without(str(error), secrets(url))}"
+            ) from None  # whose text may hold a password
         except (
             OSError,
             RuntimeError,
@@ -134,11 +136,12 @@ class Storage(RDBStorage):
             SQLAlchemyError,
             StorageInternalError,
         ) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+            reason = without(reason, secrets(url))
             raise InputError(
                 f"cannot open storage {self.shown} ({reason}): check that it exists, can be "
                 "written and is an Optuna database"
-            ) from error
+            ) from None
 
     def _prepare(
         self, url: URL, path: Path | None, create: bool
@@ -565,18 +568,22 @@ def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def shown(url: str) -> str:
-    """The URL without its password, for people to see.
+    """The URL without its secrets, for people to see; see `hw1.passwords.hide`.
 
     Raises:
         InputError: it is no URL.
     """
     try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError as error:  # its text may be anything, a password too
+        make_url(url)
+        if "{" in url or "}" in url:  # Optuna would put something in their place
+            raise ArgumentError
+    except (ArgumentError, ValueError):  # their text may be anything, a password too
         raise InputError(
             "the storage is given by no URL: give one such as sqlite:///storage/studies.db or "
-            "postgresql://user@host/database"
-        ) from error
+            "postgresql://user@host/database, with other characters in a password than letters "
+            "and digits as %40 for @"
+        ) from None
+    return hide(url)
 
 
 def artifact_folder(url: str) -> Path:

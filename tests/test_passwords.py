@@ -1,0 +1,114 @@
+"""A password is printed nowhere, however it is written and whatever goes wrong."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import run_study
+from hw1.errors import InputError
+from hw1.passwords import hide, secrets, without
+from hw1.storage import Storage, shown
+
+MARK = "Zq7x"
+ODD = st.text(st.sampled_from("ab7'\"`@:%/?&=#\\ +;~é漢$(){}*\t"), max_size=6)
+PASSWORDS = st.builds("{}{}{}".format, ODD, st.just(MARK), ODD)
+KEYS = ["password", "sslpassword", "PWD", "api_TOKEN", "client-secret", "sslkey", "p%61ssword"]
+
+
+def written(password: str, key: str) -> list[str]:
+    """URLs that hold a password."""
+    quoted = [password, quote(password, safe=""), quote_plus(password), quote(password, safe=" +")]
+    logins = ["postgresql://me:{}@host/db", "mysql+pymysql://me@work:{}@host:33/db?charset=utf8"]
+    queries = [f"{place}{key}=" for place in ("nosuch://h/d?", "postgresql://me@h/d?a=b&")]
+    urls = [login.format(form) for login in logins for form in quoted]
+    values = [form for form in quoted[1:] if "&" not in form]
+    urls += [f"{query}{form}&x=y" for query in queries for form in values]
+    odbc = quote_plus("UID=me;PWD=" + password)
+    return [*urls, *([] if ";" in password else [f"mssql+pyodbc:///?odbc_connect={odbc}"])]
+
+
+@given(PASSWORDS, st.sampled_from(KEYS))
+@settings(max_examples=40, deadline=None)
+def test_no_secret_is_in_what_is_shown_nor_in_an_error(password: str, key: str) -> None:
+    for url in written(password, key):
+        assert MARK not in hide(url)
+        assert MARK not in hide(f"--storage={url}")
+        for text in (password, repr(url), json.dumps(url), shlex.join([url]), f"{url!a}"):
+            assert MARK not in without(f"no: {text}!", secrets(url))
+        with pytest.raises(InputError) as error:
+            Storage(url)
+        assert MARK not in str(error.value)
+        assert error.value.__suppress_context__  # a notebook would show the other one too
+
+
+ARGUMENTS = [
+    ["list", "--storage", "URL"],
+    ["list", "URL"],
+    ["best", "tiny", "--storage=URL"],
+    ["best", "URL"],
+    ["run", "URL"],
+    ["run", "regression_mlp", "--storage", "URL"],
+    ["run", "regression_mlp", "--folds", "URL"],
+    ["run", "regression_mlp", "--train-csv", "URL"],
+    ["delete", "tiny", "--yes", "--storage", "URL"],
+    ["dashboard", "--storage", "URL"],
+    ["report", "tiny", "--storage", "URL"],
+    ["predict", "URL", "URL"],
+    ["URL"],
+]
+
+
+@given(PASSWORDS, st.sampled_from(KEYS), st.sampled_from(ARGUMENTS), st.data())
+@settings(max_examples=25, deadline=None)
+def test_no_secret_is_in_what_a_command_prints(
+    password: str, key: str, arguments: list[str], data: st.DataObject
+) -> None:
+    url = data.draw(st.sampled_from(written(password, key)))
+    result = CliRunner().invoke(run_study.app, [a.replace("URL", url) for a in arguments])
+    assert result.exit_code == 2, result.output
+    assert MARK not in result.output
+
+
+def test_what_is_no_secret_is_shown() -> None:
+    for url in (
+        "sqlite:///storage/studies.db",
+        "sqlite:////home/a:b@c/x.db?timeout=9",
+        "postgresql://me@host:5432/db?sslmode=require",
+        "not a URL, what?key=1",
+    ):
+        assert hide(url) == url
+        assert secrets(url) == set()
+    assert shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    assert shown("sqlite:///x.db?a=b&PassWord=c%20d&e=f") == "sqlite:///x.db?a=b&PassWord=***&e=f"
+    assert without("the letters of abc stay", secrets("x://me:abc@host")) == (
+        "the letters of abc stay"
+    )
+
+
+def test_a_port_that_is_a_piece_of_the_password_is_not_repeated() -> None:
+    with pytest.raises(InputError, match="is given by no URL"):
+        shown("postgresql://me:geh@im:geheim@host/db")
+
+
+@pytest.mark.filterwarnings("ignore:Query string argument")  # SQLAlchemy's, without values
+def test_the_command_that_continues_holds_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db?password=it's%20{MARK}"
+    arguments = ["run", "regression_mlp", "--timeout", "0.001s", "--trials", "1", "--storage", url]
+    monkeypatch.setattr(sys, "argv", ["run_study.py", *arguments])
+    result = CliRunner().invoke(run_study.app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "To continue: python run_study.py run" in result.output
+    assert MARK not in result.output
+    listed = CliRunner().invoke(run_study.app, ["list", "--json", "--storage", url])
+    assert json.loads(listed.stdout)["storage"].endswith("studies.db?password=***")
+    assert MARK not in listed.output
+    Storage(url).engine.dispose()
