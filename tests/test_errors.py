@@ -1,10 +1,13 @@
+import ast
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw1.errors import ArchitectureError, InputError, choose
+import run_study
+from hw1.errors import ArchitectureError, InputError, choose, printable
 
 NAMES = ["relu", "leaky_relu", "tanh", "sigmoid"]
 
@@ -54,3 +57,41 @@ def test_choose_takes_the_keys_of_a_dictionary_and_an_iterator() -> None:
     assert choose("letter", "b", iter("abc")) == "b"
     with pytest.raises(InputError, match="choose one of a, b, c"):
         choose("letter", "d", iter("abc"))
+
+
+HARMLESS = {"\n", "\t"}
+
+
+@given(st.text(st.characters()))
+def test_what_is_printable_says_the_same_and_controls_nothing(text: str) -> None:
+    shown = printable(text)
+    kinds = {unicodedata.category(c) for c in set(shown) - HARMLESS}
+    assert not kinds & {"Cc", "Cs", "Zl", "Zp"}
+    assert {unicodedata.bidirectional(c) for c in shown}.isdisjoint(
+        {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    )
+    shown.encode()
+    escapes = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}")
+    assert escapes.sub(lambda m: chr(int(m[0][2:], 16)), shown) == escapes.sub(
+        lambda m: chr(int(m[0][2:], 16)), text
+    )
+    assert printable(shown) == shown
+    assert not set(printable(text, keep="")) & HARMLESS
+
+
+def test_ordinary_text_stays_as_it_is() -> None:
+    text = "Größe ± 0.5 – 漢字 ▁▂▃ 👍\tand a line\n"
+    assert printable(text) == text
+    assert printable("a\x1b[2Jb\x9b\u202ec") == "a\\x1b[2Jb\\x9b\\u202ec"
+
+
+def test_the_command_line_prints_in_no_other_way() -> None:
+    """Whatever is added to it: by `echo`, `print_json`, `print_csv` and a `Terminal` alone."""
+    tree = ast.parse((run_study.ROOT / "run_study.py").read_text())
+    own = {"echo", "print_json", "print_csv"}
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef) and function.name not in own:
+            for node in ast.walk(function):
+                written = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+                assert written not in {"typer.echo", "print", "Console", "typer.secho"}
+                assert not re.fullmatch(r"(sys|click)\.\w+\.write", written)

@@ -6,8 +6,11 @@ import io
 import json
 import os
 import pty
+import re
 import signal
+import sqlite3
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,3 +239,109 @@ def test_a_report_is_a_pdf_and_a_page(call: Call) -> None:
     assert "regression-random" in Path("out/mine.html").read_text()
     result = call("report", "regression-random", "--output", "mine.doc", code=2)
     assert "end 'mine.doc' in .pdf or .html" in result.stderr
+
+
+EVIL = "evil\x1b]0;owned\x07\x9b2J\u202egnp.\x7f"
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.fixture
+def hostile(analysed_url: str) -> str:
+    """A database whose names, parameters and failures hold what a terminal obeys."""
+    changes = {
+        "UPDATE studies SET study_name = ? || study_id": (EVIL,),
+        "UPDATE trial_params SET param_name = param_name || ?": (EVIL,),
+        "UPDATE trials SET state = 'FAIL' WHERE number = 3": (),
+        "INSERT INTO trial_user_attributes (trial_id, key, value_json) "
+        "SELECT trial_id, 'failure', ? FROM trials WHERE number = 3": (json.dumps(EVIL),),
+    }
+    with contextlib.closing(sqlite3.connect(analysed_url.removeprefix("sqlite:///"))) as database:
+        for statement, values in changes.items():
+            database.execute(statement, values)
+        database.execute(
+            "UPDATE studies SET study_name = 'regression-tpe' WHERE study_id = 2",
+        )
+        database.execute(
+            "UPDATE trial_params SET distribution_json = replace(distribution_json, '16, 32', ?), "
+            "param_value = 0 WHERE distribution_json LIKE '%16, 32%'",
+            (f"{json.dumps(EVIL)}, 32",),
+        )
+        database.commit()
+    return f"{EVIL}1"
+
+
+def test_nothing_in_a_database_is_obeyed_by_a_terminal(
+    call: Call, hostile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    quick = ["--repeats", "1"]
+    shown = {}
+    for arguments in (
+        ["list"],
+        ["best", hostile],
+        ["trials", hostile],
+        ["evaluate", hostile, *quick, "--seeds", "1"],
+        ["compare", hostile, "regression-tpe", *quick],
+        ["replay", hostile, "0"],
+        ["export", hostile, "--output", "network.safetensors"],
+        ["delete", hostile, "--yes"],
+    ):
+        result = call(*arguments)
+        shown[arguments[0]] = result.output
+        assert not OBEYED.search(result.output), result.output
+    for name in ("list", "best", "evaluate", "compare", "replay", "delete"):
+        assert r"evil\x1b]0;owned\x07\x9b2J\u202egnp.\x7f" in shown[name]
+    result = call("best", hostile, code=2)
+    assert not OBEYED.search(result.output), result.output
+    result = call("best", "regression-tpe\x1b[2J\nerror: none", code=2)
+    assert not OBEYED.search(result.output), result.output
+    assert result.stderr.count("\n") == 1
+    result = call("best", "regression-tpe", "too\x1b[2J", code=2)
+    assert not OBEYED.search(result.output), result.output
+
+
+def test_data_are_data_but_on_a_terminal(call: Call, hostile: str, analysed_url: str) -> None:
+    found = json.loads(call("trials", hostile, "--json").stdout)
+    assert all(name.endswith(EVIL) for row in found for name in row["params"])
+    assert found[3]["failure"] == EVIL
+    piped = call("trials", hostile, "--csv").stdout
+    header, *rows = csv.reader(io.StringIO(piped, newline=""))
+    assert [row[header.index("failure")] for row in rows][3] == EVIL
+    terminal, stdout = pty.openpty()
+    process = subprocess.Popen(
+        command("trials", hostile, "--csv"),
+        env={**os.environ, "OPTUNA_STORAGE": analysed_url},
+        stdout=stdout,
+    )
+    os.close(stdout)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone with the process
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    assert process.wait() == 0
+    assert b"evil\\x1b]0;owned" in shown
+    assert not OBEYED.search(shown.decode().replace("\r\n", "\n"))
+
+
+def test_nothing_in_a_model_file_is_obeyed_by_a_terminal(call: Call) -> None:
+    call("export", "classification-tpe", "--output", "digits.pt2")
+    test = digits.load("test", Path())
+    name = f"a{EVIL}.png".replace("\x1b]", "\x1b")
+    Image.fromarray(test.inputs[0, 0].numpy()).save(name)
+    with zipfile.ZipFile("digits.pt2") as old, zipfile.ZipFile("evil.pt2", "w") as new:
+        for part in old.namelist():
+            content = old.read(part)
+            if part.endswith("hw1.json"):
+                values = json.loads(content)
+                values["class_names"] = [f"{EVIL}{i}" for i in range(10)]
+                content = json.dumps(values).encode()
+            new.writestr(part, content)
+    for arguments in ([name], [name, "--csv"]):
+        result = call("predict", "evil.pt2", *arguments)
+        assert "evil" in result.stdout
+        if arguments == [name]:
+            assert not OBEYED.search(result.output), result.output
+    for wrong in ("none\x1b[2J.png", "evil.pt2"):
+        result = call("predict", "evil.pt2", wrong, code=2)
+        assert not OBEYED.search(result.output), result.output
