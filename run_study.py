@@ -197,6 +197,7 @@ def print_csv(rows: "Iterable[Iterable[Any]]") -> None:
     """Print rows as they are, but for what a terminal would obey if this is one."""
     import csv
 
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     writer = csv.writer(sys.stdout, lineterminator="\n")
     terminal = sys.stdout.isatty()
     for row in rows:

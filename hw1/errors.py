@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import re
+import stat
 import sysconfig
 import traceback
 from collections.abc import Iterable, Iterator
@@ -132,3 +133,22 @@ def printable(text: str, *, keep: str = "\n\t") -> str:
         )
 
     return CONTROLS.sub(escape, text)
+
+
+def require_file(path: Path, *, folder: bool = False) -> None:
+    """Raise an `InputError` unless ``path`` is there and ends: a pipe or a device does not.
+
+    Args:
+        path: what is to be read.
+        folder: whether it may be a folder.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"there is no file {path}: check its path") from None
+    except (OSError, ValueError) as error:  # its name is too long, or holds a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot read {path}: {reason}") from error
+    if not (stat.S_ISREG(mode) or (folder and stat.S_ISDIR(mode))):
+        what = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise InputError(f"{path} is {what}: give a file")

@@ -1,6 +1,7 @@
 """What a model file says of its network."""
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -13,6 +14,8 @@ from hw1.training.lockstep import Family
 
 METADATA_KEY = "hw1"
 """Under which the metadata of a file hold the description."""
+MOST_NUMBERS = 10_000_000
+"""In an input or an output: a file may say anything, and memory is taken for it."""
 VERSION = 1
 """Of the JSON that describes a network; a change of the fields below raises it."""
 
@@ -72,8 +75,8 @@ class ModelDescription:
         }
         fits |= {
             "task": self.task in get_args(Task),
-            "input_shape": len(shape) > 0,
-            "n_outputs": _is_count(self.n_outputs),
+            "input_shape": 0 < len(shape) < 10 and math.prod(shape) <= MOST_NUMBERS,
+            "n_outputs": _is_count(self.n_outputs) and self.n_outputs <= MOST_NUMBERS,
             "class_names": _all(self.class_names, _is_str) and len(self.class_names) == n_classes,
             "feature_names": _all(self.feature_names, _is_str)
             and (not self.feature_names or (len(self.feature_names),) == shape),
@@ -92,9 +95,14 @@ class ModelDescription:
                     f"{name} = {getattr(self, name)!r:.60} does not describe a network"
                 )
 
+    @property
+    def output_name(self) -> str:
+        """What the network's outputs are: ``"logits"`` of the classes, or a ``"prediction"``."""
+        return "logits" if self.task == "classification" else "prediction"
+
     def to_json(self) -> str:
         """The description as text, with the version of its form."""
-        return json.dumps({"version": VERSION} | asdict(self))
+        return json.dumps({"version": VERSION, "output": self.output_name} | asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes | None, path: Path) -> "ModelDescription":
@@ -121,6 +129,7 @@ class ModelDescription:
                 f"{path} is of version {version!r:.20}, where this hw1 reads version {VERSION}: "
                 "save the model anew"
             )
+        values.pop("output", None)  # follows from the task
         names = [field.name for field in fields(cls)]
         for name in sorted(values.keys() ^ set(names)):
             what = "lacks" if name in names else "has an unknown field"

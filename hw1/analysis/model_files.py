@@ -28,7 +28,7 @@ from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
 from hw1.analysis.network import Network, predict
 from hw1.analysis.programs import Run, export, from_onnx, from_pt2, to_onnx, to_pt2
 from hw1.definitions import Named, load_definition, stored_definition
-from hw1.errors import InputError
+from hw1.errors import InputError, require_file
 from hw1.training.lockstep import Family
 
 SUFFIXES = (".safetensors", ".pt2", ".onnx")
@@ -124,10 +124,9 @@ def load(path: Path, *, studies: Path | None, definition: Named = ()) -> LoadedM
             missing.
     """
     suffix = check_suffix(path)
+    require_file(path)
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}: check its path") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if suffix == ".safetensors":

@@ -14,7 +14,7 @@ from torch import Tensor
 from hw1.analysis.description import ModelDescription
 from hw1.analysis.model_files import LoadedModel
 from hw1.datasets import tabular
-from hw1.errors import InputError
+from hw1.errors import InputError, require_file
 
 MODES = {1: "L", 3: "RGB"}
 """Pillow's name for images of 8-bit pixels by their number of channels."""
@@ -79,16 +79,15 @@ def read_inputs(path: Path, description: ModelDescription) -> Inputs:
     Args:
         path: for a network on features, a CSV file with a header row that has its columns, in any
             order and among others. For one on pixels an image of its size, in any format that
-            Pillow reads, or a folder of such images; colours become grey or grey becomes colours
-            as the network needs it, and transparency is dropped.
+            Pillow reads by itself, or a folder of such images; colours become grey or grey becomes
+            colours as the network needs it, and transparency is dropped.
         description: of the network.
 
     Raises:
         InputError: there is no such file, the network takes something else, a column is missing,
             a cell is no number, or an image has another size or is damaged.
     """
-    if not path.exists():
-        raise InputError(f"there is no file {path}: check its path")
+    require_file(path, folder=True)
     if not description.pixels:
         return _read_table(path, description)
     return _read_folder(path, description) if path.is_dir() else _read_file(path, description)
@@ -196,9 +195,15 @@ def _read_folder(folder: Path, description: ModelDescription) -> Inputs:
     return Inputs("file", tuple(images), torch.stack(list(images.values())), tuple(skipped))
 
 
+def _open_image(path: Path) -> Image.Image:
+    Image.init()
+    # EPS is a program, which Pillow has Ghostscript run.
+    return Image.open(path, formats=[name for name in Image.ID if name != "EPS"])
+
+
 def _is_image(path: Path) -> bool:
     try:
-        with Image.open(path):
+        with _open_image(path):
             return True
     except Exception:  # see `_read_image`
         return False
@@ -211,8 +216,9 @@ def _read_image(path: Path, description: ModelDescription) -> Tensor | None:
         raise InputError(f"images have 1 or 3 channels, but the model takes {channels}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about images so large that they are refused anyway
-            with Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with _open_image(path) as image:
                 if image.size != (width, height):
                     raise InputError(
                         f"{path} has {image.height} x {image.width} pixels (height x width), but "
@@ -222,11 +228,17 @@ def _read_image(path: Path, description: ModelDescription) -> Tensor | None:
                     raise InputError(
                         f"{path} has more than 8 bits a pixel and channel: save it with 8"
                     )
-                pixels = np.array(image.convert(MODES[channels]))
+                # Of an icon the size that it has inside may be another.
+                pixels = np.array(image.convert(MODES[channels])).reshape(height, width, channels)
     except UnidentifiedImageError:
         return None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(
+            f"{path} has many more pixels than the {height} x {width} that the model takes: give "
+            "an image of that size"
+        ) from None
     except InputError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         raise InputError(f"cannot read {path} as an image: {error}") from error
-    return torch.from_numpy(pixels.reshape(height, width, channels)).permute(2, 0, 1)
+    return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -6,6 +6,7 @@ They take raw inputs as float32, pixels as 0 to 255, in batches of any size.
 import io
 import json
 import logging
+import math
 import re
 import warnings
 import zipfile
@@ -60,13 +61,20 @@ def from_pt2(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
     """Read the content of a .pt2 file.
 
     Raises:
-        InputError: it is damaged, not written by `to_pt2`, or holds anything but a network.
+        InputError: it is damaged, not written by `to_pt2`, compressed, or holds anything but a
+            network.
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    except Exception as error:  # zipfile lets through whatever its decompressors raise
+        plain = _is_plain(archive, len(content))
+        parts = {name: archive.read(name) for name in archive.namelist()} if plain else {}
+    except Exception as error:  # zipfile raises whatever a damaged file leads it to
         raise InputError(f"{path} is damaged or no .pt2 file: save the model anew") from error
+    if not plain:
+        raise InputError(
+            f"{path} is compressed, and may be of any size unpacked, which no .pt2 file of hw1 "
+            "is: save the model anew"
+        )
     texts = [part for name, part in parts.items() if name.endswith(f"/{DESCRIPTION_FILE}")]
     description = ModelDescription.from_json(texts[0] if texts else None, path)
     if len(parts) < len(archive.namelist()) or not _is_harmless(parts):
@@ -76,7 +84,7 @@ def from_pt2(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
         )
     try:
         with _quiet():
-            run = torch.export.load(io.BytesIO(content)).module()
+            run = torch.export.load(_packed(parts)).module()
             _try(run, description)
     except Exception as error:  # torch raises anything for a program that is not in order
         raise InputError(
@@ -86,19 +94,41 @@ def from_pt2(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
     return description, run
 
 
+def _is_plain(archive: zipfile.ZipFile, size: int) -> bool:
+    """Whether the parts of an archive of ``size`` bytes are stored as they are, each by itself."""
+    parts = archive.infolist()
+    stored = all(
+        part.compress_type == zipfile.ZIP_STORED and part.file_size == part.compress_size
+        for part in parts
+    )
+    return stored and sum(part.file_size for part in parts) <= size
+
+
+def _packed(parts: dict[str, bytes]) -> io.BytesIO:
+    """An archive of these parts: torch reads archives in its own way, and might find others."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    buffer.seek(0)
+    return buffer
+
+
 def _is_harmless(parts: dict[str, bytes]) -> bool:
     """Whether ``torch.export.load`` would run nothing but the operations of a network.
 
     By itself it unpickles parts that say so, evaluates the expressions of sizes and guards as
     Python, looks up functions by their paths under ``torch``, and loads compiled libraries. A
-    network needs none of this.
+    network needs none of this. Nor does it make weights that the file does not hold.
     """
+    size = sum(map(len, parts.values()))
 
     def check(values: dict[str, Any]) -> dict[str, Any]:
         expressions = [values.get("expr_str") or "", *(values.get("guards_code") or [])]
         harmless = (
             not values.get("use_pickle")
             and ("path_name" not in values or RAW_PART.fullmatch(values["path_name"]))
+            and ("path_name" not in values or _n_elements(values["tensor_meta"]) <= size)
             and ("target" not in values or OPERATION.fullmatch(values["target"]))
             and all(map(EXPRESSION.fullmatch, expressions))
         )
@@ -112,12 +142,18 @@ def _is_harmless(parts: dict[str, bytes]) -> bool:
             if not PART.fullmatch(file):
                 return False
             if file.endswith(".pt"):
+                if not _is_plain(zipfile.ZipFile(io.BytesIO(part)), len(part)):
+                    return False
                 torch.load(io.BytesIO(part), weights_only=True)
             elif file.endswith(".json"):
                 json.loads(part, object_hook=check)
     except Exception:  # what has an unknown form may be anything
         return False
     return True
+
+
+def _n_elements(meta: dict[str, Any]) -> int:
+    return math.prod(size["as_int"] for size in meta["sizes"])
 
 
 def to_onnx(program: ExportedProgram, description: ModelDescription) -> bytes:
@@ -138,7 +174,7 @@ def to_onnx(program: ExportedProgram, description: ModelDescription) -> bytes:
             dynamo=True,
             verbose=False,
             input_names=["inputs"],
-            output_names=["predictions"],
+            output_names=[description.output_name],
             dynamic_shapes=({0: "batch"},),
         )
     assert exported is not None
@@ -152,11 +188,22 @@ def from_onnx(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
     """Read the content of an .onnx file.
 
     Raises:
-        InputError: it is damaged or not written by `to_onnx`, or packages are missing.
+        InputError: it is damaged or not written by `to_onnx`, refers to other files, or packages
+            are missing.
     """
     with _onnx_packages():
+        import onnx
         import onnxruntime
 
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf has several implementations
+        raise InputError(f"{path} is damaged or no .onnx file: save the model anew") from error
+    if not _holds_its_weights(model, len(content)):
+        raise InputError(
+            f"{path} takes weights from other files, or more than it holds, which no .onnx file "
+            "of hw1 does: save the model anew"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors alone
@@ -182,6 +229,29 @@ def from_onnx(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
             f"{path} holds no graph that can be run on the inputs it describes: save the model anew"
         ) from error
     return description, run
+
+
+def _holds_its_weights(message: Any, size: int) -> bool:
+    """Whether all tensors in an ONNX message are in the file, which has ``size`` bytes.
+
+    Those whose data lie elsewhere would be read from any file.
+    """
+    kind = message.DESCRIPTOR.name
+    if kind == "SparseTensorProto":  # of any size for a few numbers
+        return False
+    if kind == "TensorProto" and (
+        message.external_data
+        or message.data_location
+        or min(message.dims, default=0) < 0
+        or math.prod(message.dims) > 8 * size  # some take less than a byte each
+    ):
+        return False
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            messages = [value] if hasattr(value, "DESCRIPTOR") else value
+            if not all(_holds_its_weights(each, size) for each in messages):
+                return False
+    return True
 
 
 def _try(run: Run, description: ModelDescription) -> None:

@@ -140,3 +140,25 @@ def test_classes_are_as_many_as_outputs() -> None:
 def test_a_family_is_named_by_module_and_class() -> None:
     assert import_path(CNN) == "hw1.models.cnn.CNN"
     assert import_path(MLP) == HOUSES.family
+
+
+def test_it_says_what_the_outputs_are() -> None:
+    for description, name in ((HOUSES, "prediction"), (DIGITS, "logits")):
+        values = json.loads(description.to_json())
+        assert values.pop("output") == name
+        # Older files do not say it.
+        assert ModelDescription.from_json(json.dumps(values), FILE) == description
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"input_shape": [10**30], "feature_names": []},
+        {"input_shape": [10**4] * 3, "feature_names": []},
+        {"input_shape": [1] * 1000, "feature_names": []},
+        {"n_outputs": 10**12},
+    ],
+)
+def test_sizes_that_no_network_has_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="does not describe a network"):
+        ModelDescription.from_json(changed(**values), FILE)

@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -189,7 +190,7 @@ def test_others_can_run_the_programs(saved: dict[str, float]) -> None:
     session = onnxruntime.InferenceSession(
         find(saved, "cnn.onnx"), providers=["CPUExecutionProvider"]
     )
-    (outputs,) = session.run(["predictions"], {"inputs": inputs.numpy()})
+    (outputs,) = session.run(None, {"inputs": inputs.numpy()})
     np.testing.assert_allclose(outputs, expected.numpy(), rtol=1e-5, atol=1e-5)
     assert [entry.shape for entry in session.get_inputs()] == [["batch", 1, 6, 6]]
     metadata = session.get_modelmeta().custom_metadata_map
@@ -440,9 +441,18 @@ def test_what_is_no_model_file_is_an_input_error(tmp_path: Path, suffix: str) ->
     path = tmp_path / f"model{suffix}"
     refused(path, "there is no file")
     path.mkdir()
-    refused(path, "cannot read .*: Is a directory")
+    refused(path, "is a folder: give a file")
     path.rmdir()
-    path.touch()
+    os.mkfifo(path)
+    refused(path, "is a pipe or a device: give a file")
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    refused(path, "is a pipe or a device: give a file")
+    path.unlink()
+    for length in (2, 10**6, 90 * 10**6, 2**63, 2**64 - 1):  # of a header that is not there
+        path.write_bytes(length.to_bytes(8, "little") + b"{")
+        refused(path, "is damaged or no")
+    path.write_bytes(b"")
     refused(path, "is damaged or no")
     Image.new("L", (8, 8)).save(path, "png")
     refused(path, f"is damaged or no {suffix} file")

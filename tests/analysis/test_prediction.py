@@ -1,7 +1,10 @@
 import csv
 import io
 import json
+import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -147,7 +150,7 @@ def test_an_image_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> 
 def test_an_image_too_large_to_open_is_refused(tmp_path: Path) -> None:
     header = b"P5 20000 20000 255\n"
     (tmp_path / "huge.pgm").write_bytes(header)
-    refused(tmp_path / "huge.pgm", CLOTHES, "cannot read .*huge.pgm as an image")
+    refused(tmp_path / "huge.pgm", CLOTHES, "huge.pgm has many more pixels than the 4 x 6")
     (tmp_path / "large.pgm").write_bytes(header.replace(b"20000", b"10000"))
     refused(tmp_path / "large.pgm", CLOTHES, "has 10000 x 10000 pixels")
 
@@ -177,6 +180,67 @@ def test_a_network_on_pixels_takes_nothing_but_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("description", [HOUSES, CLOTHES], ids=["features", "pixels"])
 def test_a_file_that_is_missing_is_named(tmp_path: Path, description: ModelDescription) -> None:
     refused(tmp_path / "nowhere.png", description, "there is no file .*nowhere.png")
+
+
+@pytest.mark.parametrize("description", [HOUSES, CLOTHES], ids=["features", "pixels"])
+def test_what_has_no_end_is_refused(tmp_path: Path, description: ModelDescription) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe", tmp_path / "zeros", Path("/dev/null")):
+        refused(path, description, "is a pipe or a device: give a file")
+    refused(tmp_path / ("x" * 300), description, "File name too long")
+    refused(Path("a\0b"), description, "cannot read a")
+
+
+def test_in_a_folder_what_has_no_end_is_skipped(tmp_path: Path) -> None:
+    draw(tmp_path, GREY)
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zeros.png").symlink_to("/dev/zero")
+    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    inputs = read_inputs(tmp_path, CLOTHES)
+    assert inputs.names == ("image.png",)
+    assert inputs.skipped == ("loop.png", "lost.png", "pipe.png", "zeros.png")
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG of so many grey pixels, without most of them."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(1000))),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts
+    )
+
+
+@pytest.mark.parametrize("side", [10_000, 12_000, 60_000])
+def test_an_image_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(png(side, side))
+    refused(path, CLOTHES, f"many more pixels than the 4 x 6|has {side} x {side} pixels")
+    # An icon says one size, and holds another.
+    inner = png(side, side)
+    icon = struct.pack("<HHHBBBBHHII", 0, 1, 1, 6, 4, 0, 0, 1, 8, len(inner), 22) + inner
+    path.write_bytes(icon)
+    refused(path, CLOTHES, "many more pixels than|cannot read .* as an image")
+
+
+def test_an_icon_of_another_size_than_it_says_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, "png")
+    inner = buffer.getvalue()
+    path.write_bytes(struct.pack("<HHHBBBBHHII", 0, 1, 1, 6, 4, 0, 0, 1, 8, len(inner), 22) + inner)
+    refused(path, CLOTHES, "cannot read .* as an image|has 8 x 8 pixels")
+
+
+def test_postscript_is_no_image(tmp_path: Path) -> None:
+    path = tmp_path / "image.eps"
+    Image.fromarray(GREY).save(path)
+    refused(path, CLOTHES, "is no image")
 
 
 @settings(deadline=None)

@@ -1,15 +1,19 @@
+import copy
 import io
 import json
 import logging
 import os
 import pickle
 import re
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
@@ -217,6 +221,130 @@ def test_a_part_that_is_there_twice_is_refused(archive: dict[str, bytes]) -> Non
     refused(pack(archive, (name, archive[name])))
 
 
+def test_a_compressed_archive_is_refused_before_it_is_unpacked(archive: dict[str, bytes]) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, part in archive.items():
+            file.writestr(name, part)
+        with file.open("archive/data/weights/weight_9", "w", force_zip64=True) as part:
+            for _ in range(100):
+                part.write(bytes(1 << 20))  # 100 MiB, if it is unpacked
+    content = buffer.getvalue()
+    assert len(content) < 200_000
+    tracemalloc.start()
+    with pytest.raises(InputError, match="is compressed"):
+        from_pt2(content, FILE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_parts_that_share_their_bytes_are_refused(archive: dict[str, bytes]) -> None:
+    """Many entries of one part: each is as large as the file."""
+    name = name_of(archive, "/weight_0")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for other, part in archive.items():
+            file.writestr(other, part)
+        file.writestr("archive/data/weights/weight_7", bytes(10_000))
+        for i in range(8, 30):
+            again = copy.copy(file.getinfo("archive/data/weights/weight_7"))
+            again.filename = f"archive/data/weights/weight_{i}"
+            file.filelist.append(again)
+            file.NameToInfo[again.filename] = again
+    assert name in archive
+    with pytest.raises(InputError, match="is compressed"):
+        from_pt2(buffer.getvalue(), FILE)
+
+
+def test_a_compressed_archive_within_the_archive_is_refused(archive: dict[str, bytes]) -> None:
+    name = name_of(archive, "/model.pt")
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(archive[name])) as old,
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for part in old.namelist():
+            new.writestr(part, old.read(part))
+    refused(pack(archive | {name: buffer.getvalue()}))
+
+
+def test_weights_larger_than_the_file_are_refused(archive: dict[str, bytes]) -> None:
+    def enlarge(values: dict[str, Any]) -> None:
+        if "path_name" in values:
+            values["tensor_meta"]["sizes"] = [{"as_int": 10**6}, {"as_int": 10**6}]
+
+    empty = {name: b"" for name in archive if re.search(r"/weight_\d+$", name)}
+    assert empty
+    refused(edit(archive | empty, "_weights_config.json", enlarge))
+
+
+def test_torch_is_given_the_parts_that_were_checked(archive: dict[str, bytes]) -> None:
+    """Torch would not find them here: it reads archives in another way than Python."""
+    assert from_pt2(b"#!/bin/sh\n" + pack(archive), FILE)[0] == DESCRIPTION
+
+
+@cache
+def onnx_file() -> bytes:
+    return to_onnx(export(network(), 2, (4,)), DESCRIPTION)
+
+
+def graph() -> Any:
+    return onnx.load_model_from_string(onnx_file())
+
+
+def external(tensor: Any) -> None:
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret.bin")
+
+
+def test_a_graph_that_reads_other_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("secret.bin").write_bytes(bytes(1000))
+    initializer, constant, function, nested = (graph() for _ in range(4))
+    external(initializer.graph.initializer[0])
+    tensor = onnx.helper.make_tensor("t", onnx.TensorProto.FLOAT, [1], [0.0])
+    external(tensor)
+    node = onnx.helper.make_node("Constant", [], ["unused"], value=tensor)
+    constant.graph.node.insert(0, node)
+    function.functions.append(
+        onnx.helper.make_function("own", "f", [], ["unused"], [node], constant.opset_import)
+    )
+    branch = onnx.helper.make_graph([node], "branch", [], [])
+    nested.graph.node.insert(
+        0, onnx.helper.make_node("If", ["c"], ["d"], then_branch=branch, else_branch=branch)
+    )
+    for model in (initializer, constant, function, nested):
+        with pytest.raises(InputError, match="takes weights from other files"):
+            from_onnx(model.SerializeToString(), FILE)
+
+
+def test_a_graph_with_more_weights_than_it_holds_is_refused() -> None:
+    large, negative, sparse = (graph() for _ in range(3))
+    large.graph.initializer.add(name="x", data_type=1, dims=[10**6, 10**6])
+    negative.graph.initializer.add(name="x", data_type=1, dims=[-(10**6), -(10**6)])
+    sparse.graph.sparse_initializer.add(dims=[10**12])
+    for model in (large, negative, sparse):
+        with pytest.raises(InputError, match="or more than it holds"):
+            from_onnx(model.SerializeToString(), FILE)
+
+
+def test_outputs_are_called_what_they_are() -> None:
+    for description, name in [
+        (DESCRIPTION, "prediction"),
+        (
+            replace(DESCRIPTION, task="classification", n_outputs=1, class_names=("a",)),
+            "logits",
+        ),
+    ]:
+        content = to_onnx(export(network(), 2, (4,)), description)
+        assert [o.name for o in onnx.load_model_from_string(content).graph.output] == [name]
+        assert from_onnx(content, FILE)[0] == description
+
+
 def test_a_program_of_unknown_operations_is_refused_in_silence(
     archive: dict[str, bytes], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,10 +359,10 @@ def test_a_program_of_unknown_operations_is_refused_in_silence(
 
 
 def test_a_damaged_graph_is_refused_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
-    content = to_onnx(export(network(), 2, (4,)), DESCRIPTION)
+    content = onnx_file()
     # No UTF-8: once in the name of an output, once among the metadata.
-    for text in (b"predictions", b"elsewhere.Sums"):
-        position = content.rindex(text)
+    for text in (b"\n\nprediction", b"elsewhere.Sums"):
+        position = content.rindex(text) + 2
         damaged = content[:position] + b"\xff" + content[position + 1 :]
         with pytest.raises(InputError, match=r"damaged or no \.onnx file"):
             from_onnx(damaged, FILE)
