@@ -4,9 +4,12 @@ import base64
 import hmac
 import ipaddress
 import json
+import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,58 @@ HEADERS = [
     ("Cross-Origin-Resource-Policy", "same-origin"),
 ]
 
+FREE_GUESSES = 3
+"""How many wrong passwords cost a client nothing."""
+LONGEST_WAIT_SECONDS = 60.0
+FORGOTTEN_SECONDS = 3600.0
+"""How long after its last wrong password a client is a new one."""
+MOST_CLIENTS = 10_000
+"""Of which wrong passwords are remembered."""
+
+
+class Guesses:
+    """The wrong passwords of each client, and how long it must wait before its next one.
+
+    After `FREE_GUESSES` each doubles the wait, from a second to `LONGEST_WAIT_SECONDS`. Until then
+    the right password is refused like any other, in no time: nobody else waits. Clients behind one
+    address, such as a proxy's, are one client.
+
+    Args:
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._wrong: dict[str, tuple[int, float]] = {}  # how many, and when the last
+
+    def judge(self, client: str, right: bool) -> float:
+        """Count a guess, unless it came too early.
+
+        Args:
+            client: its address.
+            right: whether the password is.
+
+        Returns:
+            The seconds after which it may be tried again; 0 for one that was in time, right or
+            wrong.
+        """
+        key, now = _network(client), self._clock()
+        with self._lock:  # guesses at the same moment come one after another
+            count, last = self._wrong.get(key, (0, -math.inf))
+            if now - last > FORGOTTEN_SECONDS:
+                count = 0
+            wait = min(2.0 ** min(count - FREE_GUESSES, 30), LONGEST_WAIT_SECONDS)
+            left = last + wait - now
+            if count >= FREE_GUESSES and left > 0:
+                return left
+            self._wrong.pop(key, None)
+            if not right:
+                self._wrong[key] = (count + 1, now)
+            if len(self._wrong) > MOST_CLIENTS:
+                del self._wrong[next(iter(self._wrong))]  # whose last is the longest ago
+        return 0.0
+
 
 @dataclass(frozen=True)
 class Guard:
@@ -37,6 +92,7 @@ class Guard:
     - 403 if the Host header names none of ``names``. A page elsewhere may point its own name at
       this machine and read all it answers (https://en.wikipedia.org/wiki/DNS_rebinding).
     - 401 without the password, by HTTP Basic (https://www.rfc-editor.org/rfc/rfc7617).
+    - 429 for a password that comes too soon after wrong ones; see `Guesses`.
     - 403 if the request may change something and ``write`` is off, or the browser says that
       another site's page sends it (https://www.w3.org/TR/fetch-metadata/).
 
@@ -49,6 +105,7 @@ class Guard:
         any_address: whether every IP address is a name too: an address can't be pointed elsewhere.
         write: whether anything may be changed.
         password: what to ask for.
+        guesses: the wrong ones that were given.
     """
 
     app: "WSGIApplication"
@@ -56,6 +113,7 @@ class Guard:
     any_address: bool = False
     write: bool = False
     password: str | None = None
+    guesses: Guesses = field(default_factory=Guesses, compare=False)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -86,11 +144,20 @@ class Guard:
                 "the dashboard does not answer to this host name: open the address that it "
                 "printed, or start it with --allow-host NAME"
             )
-        if self.password is not None and not _has_password(environ, self.password):
-            return HTTPStatus.UNAUTHORIZED, (
-                "the dashboard asks for a password: give the one it was started with, and any "
-                "user name"
-            )
+        if self.password is not None:
+            right = _has_password(environ, self.password)
+            if "HTTP_AUTHORIZATION" in environ:  # browsers ask without it first
+                wait = self.guesses.judge(environ.get("REMOTE_ADDR", ""), right)
+                if wait > 0:
+                    return HTTPStatus.TOO_MANY_REQUESTS, (
+                        "too many wrong passwords have come from this address: try again in "
+                        f"{math.ceil(wait)} seconds"
+                    )
+            if not right:
+                return HTTPStatus.UNAUTHORIZED, (
+                    "the dashboard asks for a password: give the one it was started with, and any "
+                    "user name"
+                )
         if environ["REQUEST_METHOD"] in READING:
             return None
         if not self.write:
@@ -174,6 +241,14 @@ def allowed_name(name: str) -> str:
     if not known:
         raise InputError(f"{name!r} is no host name: allow one such as studies.example.org")
     return known
+
+
+def _network(client: str) -> str:
+    """An address, and of IPv6 the network of 2^64 that whoever has one of them has."""
+    address = _as_address(client)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
+    return client
 
 
 def _as_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -58,10 +58,11 @@ def listen(
             print(server.url)
             server.run()  # until Ctrl-C
 
-    There is no TLS: the password, and all that is shown, travels in clear, and guesses are not
-    counted. On a network that others use, leave the dashboard on loopback and reach it through an
-    ssh tunnel (``ssh -L 8080:127.0.0.1:8080 machine``) or a reverse proxy with TLS, whose name
-    goes into ``allowed_hosts``.
+    There is no TLS: the password, and all that is shown, travels in clear. Whoever guesses waits
+    longer after each wrong password, up to a minute, but only at one address. On a network that
+    others use, leave the dashboard on loopback and reach it through an ssh tunnel
+    (``ssh -L 8080:127.0.0.1:8080 machine``) or a reverse proxy with TLS, whose name goes into
+    ``allowed_hosts``.
 
     Args:
         storage: whose studies are shown; those that are made or go on meanwhile too.

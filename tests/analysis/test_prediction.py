@@ -152,7 +152,7 @@ def test_an_image_too_large_to_open_is_refused(tmp_path: Path) -> None:
     (tmp_path / "huge.pgm").write_bytes(header)
     refused(tmp_path / "huge.pgm", CLOTHES, "huge.pgm has many more pixels than the 4 x 6")
     (tmp_path / "large.pgm").write_bytes(header.replace(b"20000", b"10000"))
-    refused(tmp_path / "large.pgm", CLOTHES, "has 10000 x 10000 pixels")
+    refused(tmp_path / "large.pgm", CLOTHES, "many more pixels than the 4 x 6")
 
 
 def test_a_folder_of_images_is_read_in_the_order_of_their_names(tmp_path: Path) -> None:

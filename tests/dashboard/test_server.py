@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from PIL import Image
 
-from hw1.dashboard.guard import Guard
+from hw1.dashboard.guard import Guard, Guesses
 from hw1.dashboard.server import PORT, DashboardServer, is_loopback, listen
 from hw1.errors import InputError
 from hw1.storage import Storage
@@ -219,6 +219,86 @@ def test_what_is_no_password_does_not_open(header: str) -> None:
     assert answered(locked, HTTP_AUTHORIZATION=header)[0] == "401"
     assert answered(locked)[0] == "401"
     assert answered(locked, HTTP_AUTHORIZATION=basic("", "open sesame")[3:])[0] == "401"
+
+
+@dataclass
+class Clock:
+    """A clock that a test sets."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def locked(clock: Clock) -> Guard:
+    return Guard(GUARD.app, GUARD.names, password="right", guesses=Guesses(clock))
+
+
+def guess(guard: Guard, password: str, client: str = "192.0.2.1") -> str:
+    return answered(guard, HTTP_AUTHORIZATION=basic("me", password), REMOTE_ADDR=client)[0]
+
+
+def test_wrong_passwords_cost_more_and_more_time() -> None:
+    clock = Clock()
+    guard = locked(clock)
+    waits, last = [], 0.0
+    while len(waits) < 12:
+        status = guess(guard, "wrong")
+        if status == "401":
+            waits.append(clock.now - last)
+            last = clock.now
+        else:
+            assert status == "429"
+            assert guess(guard, "right") == "429"  # which says nothing of the password
+            clock.now += 0.25
+    assert waits == [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    status, reason = answered(
+        guard, HTTP_AUTHORIZATION=basic("me", "right"), REMOTE_ADDR="192.0.2.1"
+    )
+    assert (status, "try again in 60 seconds" in reason) == ("429", True)
+    # No one else waits, nor who gives no password, as browsers do at first.
+    assert guess(guard, "right", "192.0.2.2") == "200"
+    assert answered(guard, REMOTE_ADDR="192.0.2.1")[0] == "401"
+    clock.now += 60
+    assert guess(guard, "right") == "200"
+    assert [guess(guard, "wrong") for _ in range(4)] == ["401", "401", "401", "429"]
+    clock.now += 3601
+    assert [guess(guard, "wrong") for _ in range(4)] == ["401", "401", "401", "429"]
+
+
+def test_a_network_of_ipv6_is_one_client() -> None:
+    guard = locked(Clock())
+    addresses = [f"2001:db8::{i}" for i in range(1, 5)]
+    assert [guess(guard, "wrong", a) for a in addresses] == ["401", "401", "401", "429"]
+    assert guess(guard, "right", "2001:db8:0:1::1") == "200"
+    mapped = [f"::ffff:192.0.2.{i}" for i in (1, 1, 1, 1, 2)]
+    assert [guess(guard, "wrong", a) for a in mapped] == ["401", "401", "401", "429", "401"]
+
+
+def test_guesses_at_the_same_moment_are_counted() -> None:
+    guard = locked(Clock())
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: guess(guard, "wrong"), range(64)))
+    assert statuses.count("401") == 3
+    assert statuses.count("429") == 61
+
+
+def test_clients_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hw1.dashboard.guard.MOST_CLIENTS", 50)
+    guesses = Guesses(Clock())
+    for i in range(500):
+        assert guesses.judge(f"10.0.{i // 256}.{i % 256}", False) == 0
+    assert len(guesses._wrong) == 50
+
+
+def test_a_server_refuses_guesses_and_answers_others(shown: Shown) -> None:
+    with serving(shown, password="right") as server:
+        wrong = {"Authorization": basic("me", "wrong")}
+        statuses = [ask(server, "GET", "/api/studies", **wrong)[0] for _ in range(6)]
+        assert statuses[:3] == [401] * 3
+        assert 429 in statuses[3:]
+        assert ask(server, "GET", "/api/studies")[0] == 401
 
 
 def dump(url: str) -> list[str]:
