@@ -749,6 +749,7 @@ def export(
     configuration and provenance, and is checked by predictions before it is kept.
     """
     from hw1.analysis.export import export as export_network
+    from hw1.analysis.export import usage
     from hw1.analysis.model_files import check_suffix
     from hw1.definitions import naming
 
@@ -766,6 +767,9 @@ def export(
     named = naming(results.settings.definition) if path.suffix == ".safetensors" else []
     command = ["python", "run_study.py", "predict", str(relative(path)), "INPUT", *named]
     echo("  " + shlex.join(command))
+    echo("In Python:")
+    for line in usage(relative(path), results.dataset):
+        echo(f"  {line}")
 
 
 @app.command(**example("predict storage/models/fashion_cnn-tpe-trial7.safetensors images/"))

@@ -11,6 +11,7 @@ from hw1.analysis.model_files import save
 from hw1.analysis.network import Network
 from hw1.analysis.results import PROJECT, StudyResults, configuration, require_writable
 from hw1.analysis.training import UNWATCHED, Retrained, Watcher, retrain
+from hw1.datasets import Dataset
 from hw1.provenance import provenance
 from hw1.training import Configuration
 
@@ -113,6 +114,29 @@ def export(
     watcher.say(f"writing and checking {path.name}")
     difference = save(retrained.networks[0], description, path, dataset.inputs[:COMPARED])
     return path, difference
+
+
+def usage(path: Path, dataset: Dataset) -> list[str]:
+    """Lines of Python that use a file that `export` wrote, without hw1 where that can be."""
+    shape = (1, *dataset.input_shape)
+    if path.suffix == ".pt2":
+        return [
+            "import torch",
+            f"model = torch.export.load({str(path)!r}).module()",
+            f"print(model(torch.zeros{shape}))  # raw inputs as float32, in batches of any size",
+        ]
+    if path.suffix == ".onnx":
+        return [
+            "import numpy, onnxruntime",
+            f"session = onnxruntime.InferenceSession({str(path)!r})",
+            f'print(session.run(None, {{"inputs": numpy.zeros({shape}, "float32")}}))'
+            "  # raw inputs, in batches of any size",
+        ]
+    return [
+        "from pathlib import Path",
+        "from hw1.analysis.model_files import load  # the file holds weights, which need hw1",
+        f"print(load(Path({str(path)!r}), studies=Path('studies')).predict(inputs))",
+    ]
 
 
 def _provenance(results: StudyResults, trial: FrozenTrial, retrained: Retrained) -> dict[str, Any]:

@@ -217,7 +217,7 @@ def _fold_scores(study: Study, trials: list[FrozenTrial]) -> dict[str, Any]:
         _scatter(labels, column, "markers", "#5BB5E8", "each fold", showlegend=i == 0)
         for i, column in enumerate(scores.T)
     ]
-    means = _scatter(labels, scores.mean(1), "markers", "#DD6408", "mean over the folds")
+    means = _scatter(labels, scores.mean(1), "markers", "#DD6408", "mean")
     means["marker"] |= {"symbol": "diamond", "size": 11}
     return _plot(
         "Scores by fold of the best trials",
@@ -229,7 +229,7 @@ def _fold_scores(study: Study, trials: list[FrozenTrial]) -> dict[str, Any]:
 
 def _fit(trial: FrozenTrial, dataset: Dataset) -> dict[str, Any] | None:
     """The confusion matrix, or predictions beside the truth, as kept with the best trial."""
-    title = f"Trial {trial.number}: each row by the fold that has not seen it"
+    title = f"Trial {trial.number}: predictions for held-out data"
     if "confusion" in trial.user_attrs:
         counts = np.array(trial.user_attrs["confusion"])
         share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -255,13 +255,21 @@ def _fit(trial: FrozenTrial, dataset: Dataset) -> dict[str, Any] | None:
         order = np.argsort(inputs)
         x_name = dataset.feature_names[0] if dataset.feature_names else "input"
         traces = [
-            _scatter(inputs[order], targets[order], "markers", "#1F2933", "training rows"),
-            _scatter(inputs[order], predicted[order], "lines", "#005AA0", "fitted function"),
+            _scatter(inputs[order], targets[order], "markers", "#A9B2BA", "training data"),
+            # Of several networks: a line would join what different ones say.
+            _scatter(
+                inputs[order],
+                predicted[order],
+                "markers",
+                "#005AA0",
+                "predictions by the fold's network",
+            ),
         ]
         y_name = dataset.target_name
     else:
-        x_name, y_name = f"{dataset.target_name}, true", f"{dataset.target_name}, predicted"
-        traces = [_scatter(targets, predicted, "markers", "#005AA0", "training rows")]
+        x_name, y_name = f"{dataset.target_name}, actual", f"{dataset.target_name}, predicted"
+        name = "predictions by the fold's network"
+        traces = [_scatter(targets, predicted, "markers", "#005AA0", name)]
     return _plot(title, traces, {"title": {"text": x_name}}, {"title": {"text": y_name}})
 
 
@@ -284,7 +292,9 @@ def _scatter(x: Any, y: Any, mode: str, colour: str, name: str, **more: Any) -> 
 def _plot(
     title: str, traces: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any]
 ) -> dict[str, Any]:
-    layout = {"title": {"text": title}, "xaxis": x, "yaxis": y, "legend": {"orientation": "h"}}
+    # Above the plot: below it are the numbers and the title of the axis.
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    layout = {"title": {"text": title}, "xaxis": x, "yaxis": y, "legend": legend}
     return {"data": traces, "layout": layout}
 
 

@@ -22,6 +22,7 @@ from optuna_dashboard import wsgi  # type: ignore[import-untyped]
 
 from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.guard import Guard, allowed_name
+from hw1.dashboard.view import View
 from hw1.errors import InputError
 from hw1.interruption import Interruption
 from hw1.storage import Storage
@@ -65,7 +66,7 @@ def listen(
     ``allowed_hosts``.
 
     Args:
-        storage: whose studies are shown; those that are made or go on meanwhile too.
+        storage: whose studies are shown, as a `View`; those that are made or go on meanwhile too.
         artifacts: the folder of the artifacts; it need not be there.
         host: a name or an IPv4 or IPv6 address of this machine; ``0.0.0.0`` and ``::`` are all.
         port: 0 for a free one.
@@ -93,7 +94,7 @@ def listen(
     everywhere = ipaddress.ip_address(address[0]).is_unspecified
     name = socket.gethostname() if everywhere else host.strip("[]")
     names = {*allowed_hosts, name, address[0]} | (LOCAL_NAMES if loopback or everywhere else set())
-    app = wsgi(storage, artifact_store=ArtifactStore(artifacts))
+    app = wsgi(View(storage), artifact_store=ArtifactStore(artifacts))
     app.catchall = False  # what is not there is answered by the guard
     guard = Guard(
         app,

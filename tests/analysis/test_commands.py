@@ -10,6 +10,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import run_study
-from hw1.analysis.results import StudyResults
+from hw1.analysis.model_files import SUFFIXES
+from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.training import retrain
 from hw1.datasets import digits, function
 
@@ -120,6 +122,33 @@ def test_a_network_is_exported_and_predicts_a_csv(
     )
     assert [float(row["prediction"]) for row in rows] == pytest.approx(expected, rel=1e-6)
     assert f"{expected[0]:.4g}" in call("predict", "out/network.safetensors", "rows.csv").stdout
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_lines_that_are_printed_use_the_file(
+    call: Call, suffix: str, analysed_url: str
+) -> None:
+    printed = call("export", "classification-random", "--output", f"it's{suffix}").stdout
+    lines = [line.strip() for line in printed.partition("In Python:\n")[2].splitlines()]
+    assert len(lines) == 3
+    code = "\n".join(lines)
+    results = open_study("classification-random", storage=analysed_url)
+    network = retrain(results, results.trial()).networks[0]
+    zeros = torch.zeros(1, *results.dataset.input_shape)
+    with torch.no_grad():
+        expected = network(zeros)[0].tolist()
+    isolated = [] if suffix == ".safetensors" else ["-I"]
+    alone = "import sys; sys.modules['hw1'] = None\n" if isolated else "import torch\n"
+    shape = tuple(zeros.shape)
+    ran = subprocess.run(
+        [sys.executable, *isolated, "-c", alone + code.replace("inputs)", f"torch.zeros{shape})")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(run_study.ROOT)},
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = [float(x) for x in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", ran.stdout)]
+    assert found[:10] == pytest.approx(expected, abs=1e-3)
 
 
 def test_images_are_classified_from_a_folder(call: Call) -> None:

@@ -14,8 +14,10 @@ import pytest
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from PIL import Image
 
+from hw1.dashboard.publish import publish
 from hw1.dashboard.server import DashboardServer, listen
-from hw1.storage import Storage
+from hw1.run import Job, Options, execute, prepare
+from hw1.storage import Storage, artifact_folder
 
 pytest.importorskip("selenium", reason="a browser test needs selenium: pip install selenium")
 from selenium import webdriver
@@ -125,6 +127,39 @@ def test_a_study_its_trial_and_the_image_of_it(browser: webdriver.Chrome, shown:
         find = "return [...document.images].filter(i => i.src.endsWith(arguments[0]))"
         width = f"{find}.map(i => i.complete ? [i.naturalWidth, i.naturalHeight] : null)[0]"
         assert wait(browser, lambda b: b.execute_script(width, shown.png)) == [37, 23]
+
+
+def test_long_attributes_and_legends_leave_the_pages_in_shape(
+    browser: webdriver.Chrome, make_job: Callable[..., Job]
+) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options(n_trials=3))
+    execute(job, study, dataset)
+    publish(study, dataset, job.storage_url)
+    best, study_id = study.best_trial(), study.storage.get_study_id_from_name("tiny")
+    folder = artifact_folder(job.storage_url)
+    with serving(Shown(study.storage, folder, study_id, "", "", "")) as server:
+        browser.get(f"{server.url}dashboard/studies/{study_id}/trials?numbers={best.number}")
+        wait(browser, lambda b: "configuration" in text(b) and "predicted" in text(b))
+        wide = "return document.documentElement.scrollWidth - window.innerWidth"
+        assert browser.execute_script(wide) <= 0
+        browser.get(f"{server.url}dashboard/studies/{study_id}")
+        wait(browser, lambda b: "held-out data" in text(b))
+        # The plot with two names and its axis: where each begins and ends.
+        find = """return [...document.querySelectorAll('.js-plotly-plot')]
+            .filter(p => p.textContent.includes('each fold'))
+            .map(p => ['.legend', '.xtitle', '.bglayer'].map(c => {
+                const r = p.querySelector(c)?.getBoundingClientRect();
+                return r && r.height ? [r.top, r.bottom] : null;
+            }))[0]"""
+
+        def places(b: webdriver.Chrome) -> Any:
+            found = b.execute_script(find)
+            return found if found and found[0] and found[1] else None
+
+        legend, title, _ = wait(browser, places)
+        assert legend[1] < title[0]
+        assert title[0] - legend[0] > 100  # the plot is between them
 
 
 def test_the_page_deletes_with_write_alone(browser: webdriver.Chrome, shown: Shown) -> None:

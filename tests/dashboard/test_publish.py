@@ -117,6 +117,8 @@ def test_figures_are_the_fold_scores_and_the_fit(
     assert means["x"][0] == str(best.number)  # type: ignore[index]
     assert means["y"][0] == pytest.approx(best.value, rel=1e-4)  # type: ignore[index]
     rows, line = found["best-trial"]["data"]
+    # Each is of another network: no line joins them.
+    assert (line["mode"], line["name"]) == ("markers", "predictions by the fold's network")
     np.testing.assert_allclose(np.sort(dataset.inputs[:, 0].numpy()), rows["x"], rtol=1e-4)  # type: ignore[arg-type]
     # The mean over rows is not that over folds, whose sizes differ by one.
     error = np.square(np.subtract(rows["y"], line["y"])).mean()  # type: ignore[arg-type]

@@ -1,0 +1,90 @@
+"""What the dashboard is given to show of a storage."""
+
+import copy
+import json
+from collections.abc import Container
+from typing import Any
+
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from hw1.storage import Storage
+
+LONGEST = 80
+"""Characters of an attribute that are shown: longer ones stretch the page."""
+
+
+class View(Storage):
+    """A storage as people want to see it, and otherwise the same one, with its connections.
+
+    The searches within nested cross-validations are left out of the list of studies, and user
+    attributes are shortened.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.__dict__ = storage.__dict__
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """The studies that a person has begun."""
+        studies = super().get_all_studies()
+        names = {study.study_name for study in studies}
+        shown = [study for study in studies if not _is_within_another(study, names)]
+        for study in shown:
+            study.user_attrs = _brief(study.user_attrs)
+        return shown
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Trials with brief attributes."""
+        return [_brief_trial(t) for t in super().get_all_trials(study_id, deepcopy, states)]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """A trial with brief attributes."""
+        return _brief_trial(super().get_trial(trial_id))
+
+
+def _is_within_another(study: FrozenStudy, names: set[str]) -> bool:
+    """Whether a study is the search outside a fold of one that is there too."""
+    settings = study.user_attrs.get("settings")
+    return (
+        isinstance(settings, dict)
+        and settings.get("outer_fold") is not None
+        and study.study_name.rpartition("-outer")[0] in names
+    )
+
+
+def _brief_trial(trial: FrozenTrial) -> FrozenTrial:
+    trial = copy.copy(trial)
+    trial.user_attrs = _brief(trial.user_attrs)
+    return trial
+
+
+def _brief(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Numbers as they are, so that they can be sorted and plotted; the rest as short text.
+
+    The shortest come first: the page shows some lines, and all on scrolling.
+    """
+    brief = {
+        name: value if isinstance(value, int | float) else _cut(_text(value))
+        for name, value in attributes.items()
+    }
+    return dict(sorted(brief.items(), key=lambda item: len(f"{item[0]} {item[1]}")))
+
+
+def _text(value: Any) -> str:
+    """JSON without quotes, brackets around the whole, and more than four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(f"({_text(x)})" if isinstance(x, list) else _text(x) for x in value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
