@@ -14,14 +14,16 @@ Each holds a `ModelDescription` as JSON among its metadata.
 import copy
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 import hw1.models
 from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
@@ -236,7 +238,8 @@ def _build(
     """The network of a description with the weights of a file, in evaluation mode."""
     shape, n_outputs = description.input_shape, description.n_outputs
     try:
-        plain = family(shape, n_outputs, **description.configuration["model"])
+        with _no_larger_than(state):
+            plain = family(shape, n_outputs, **description.configuration["model"])
     except Exception as error:  # a configuration may be anything, and so may what a family raises
         reason = str(error).partition("\n")[0]
         raise InputError(
@@ -256,6 +259,27 @@ def _build(
             )
     network.load_state_dict(state)
     return network.eval()
+
+
+@contextmanager
+def _no_larger_than(state: dict[str, Tensor]) -> Iterator[None]:
+    """Stops building a network, which takes memory, long before it is of another size than a file.
+
+    Some networks make parameters only to replace them, so several times as many are let through.
+    """
+    left = 4 * sum(value.numel() for value in state.values()) + 1_000_000
+
+    def count(module: nn.Module, name: str, parameter: Tensor | None) -> None:
+        nonlocal left
+        left -= 0 if parameter is None else parameter.numel()
+        if left < 0:
+            raise ValueError("it would have many more parameters than the file holds")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def _form(tensor: Tensor) -> str:

@@ -589,3 +589,13 @@ def test_a_damaged_weights_file_is_a_model_or_an_input_error(
             assert type(error) is InputError
             return
         assert isinstance(model, LoadedModel)
+
+
+@pytest.mark.parametrize(
+    "widths", [[10**7, 10**7], [10**4] * 9, [100] * 10**5], ids=["wide", "square", "deep"]
+)
+def test_a_configuration_that_takes_all_memory_is_refused(
+    tmp_path: Path, widths: list[int]
+) -> None:
+    path = rewrite(tmp_path, state(mlp()), configuration={"model": {"widths": widths}})
+    refused(path, "builds no .*: it would have many more parameters than the file holds")
