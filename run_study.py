@@ -799,7 +799,8 @@ def predict(
     inputs = read_inputs(input, loaded.description)
     found = predict_rows(loaded, inputs)
     if inputs.skipped:
-        echo(f"Skipped, as they are no images: {', '.join(inputs.skipped)}", err=True)
+        names = (printable(skipped, keep="") for skipped in inputs.skipped)
+        echo(f"Skipped, as they are no images: {', '.join(names)}", err=True)
     if as_json:
         print_json([row.to_json() for row in found])
         return

@@ -71,7 +71,7 @@ class Job:
 
     definition_name: str
     definition_path: Path
-    storage_url: str
+    storage_url: str = dataclasses.field(repr=False)  # it may hold a password
     name: str
     data_dir: Path
     device: torch.device

@@ -1,8 +1,10 @@
 """A password is printed nowhere, however it is written and whatever goes wrong."""
 
+import dataclasses
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 import run_study
 from hw1.errors import InputError
 from hw1.passwords import hide, secrets, without
+from hw1.run import Job
 from hw1.storage import Storage, shown
 
 MARK = "Zq7x"
@@ -74,6 +77,19 @@ def test_no_secret_is_in_what_a_command_prints(
     result = CliRunner().invoke(run_study.app, [a.replace("URL", url) for a in arguments])
     assert result.exit_code == 2, result.output
     assert MARK not in result.output
+
+
+@given(st.text(st.characters()), st.text(st.characters()))
+def test_any_text_can_be_looked_through(text: str, other: str) -> None:
+    assert isinstance(hide(text), str)
+    assert without(other, secrets(f"x://{text}", text)) == without(
+        other, secrets(text, f"x://{text}")
+    )
+
+
+def test_a_job_is_shown_without_its_storage(make_job: Callable[..., Job]) -> None:
+    job = dataclasses.replace(make_job(), storage_url=f"postgresql://me:{MARK}@host/db")
+    assert MARK not in repr(job)
 
 
 def test_what_is_no_secret_is_shown() -> None:

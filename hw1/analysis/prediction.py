@@ -185,7 +185,7 @@ def _read_folder(folder: Path, description: ModelDescription) -> Inputs:
     images: dict[str, Tensor] = {}
     skipped = []
     for path in paths:
-        pixels = _read_image(path, description) if path.is_file() else None
+        pixels = _read_image(path, description) if _is_file(path) else None
         if pixels is None:
             skipped.append(path.name)
         else:
@@ -193,6 +193,14 @@ def _read_folder(folder: Path, description: ModelDescription) -> Inputs:
     if not images:
         raise InputError(f"{folder} holds no image, but the model takes {_takes(description)}")
     return Inputs("file", tuple(images), torch.stack(list(images.values())), tuple(skipped))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        require_file(path)
+    except InputError:
+        return False
+    return True
 
 
 def _open_image(path: Path) -> Image.Image:
