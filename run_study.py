@@ -31,9 +31,7 @@ ROOT = Path(__file__).resolve().parent
 UNFINISHED = 3
 """The exit status of a run that ends before the study is complete."""
 STUDIES = ROOT / "studies"
-
-
-UsageError: Any = typer.BadParameter.__base__
+UsageError: Any = typer.BadParameter.__base__  # which typer does not export
 
 
 class Commands(TyperGroup):
@@ -188,9 +186,8 @@ def watched(lost: str) -> "Iterator[Watcher]":
 
 
 def print_json(value: Any) -> None:
-    typer.echo(
-        json.dumps(value, indent=2).replace("\x7f", "\\u007f")
-    )  # which JSON may hold as it is
+    text = json.dumps(value, indent=2)
+    typer.echo(text.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves
 
 
 def print_csv(rows: "Iterable[Iterable[Any]]") -> None:
