@@ -128,7 +128,7 @@ class StudyDefinition:
     def distributions(self) -> dict[str, BaseDistribution]:
         """Every parameter that the search space suggests, by name; see `fingerprint`."""
         found: dict[str, BaseDistribution] = {}
-        for trial, _ in self._probes():
+        for trial, _ in self.probes():
             found |= trial.distributions
         return dict(sorted(found.items()))
 
@@ -144,19 +144,20 @@ class StudyDefinition:
         """
         seen: dict[str, set[str]] = {}
         digest = hashlib.sha256()
-        for trial, configuration in self._probes():
+        for trial, configuration in self.probes():
             for name, distribution in trial.distributions.items():
                 seen.setdefault(name, set()).add(distribution_to_json(distribution))
             digest.update(json.dumps(configuration.to_json(), sort_keys=True).encode())
         fingerprint = {name: " ".join(sorted(texts)) for name, texts in sorted(seen.items())}
         return fingerprint | {CONFIGURATIONS: digest.hexdigest()[:16]}
 
-    def _probes(self) -> Iterator[tuple[Trial, Configuration]]:
+    def probes(self, n: int = PROBES) -> Iterator[tuple[Trial, Configuration]]:
+        """Trials with random parameters, the same ones at every call, and their configurations."""
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study
         study = optuna.create_study(sampler=_SamplerByName(), storage=None)
         optuna.logging.set_verbosity(verbosity)
-        for _ in range(PROBES):
+        for _ in range(n):
             trial = study.ask()
             yield trial, self.configure(trial)
 

@@ -1,5 +1,6 @@
 """The appendix of a report: all trials, all evaluations, further figures, provenance, commands."""
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from hw1.analysis.report.wording import (
 from hw1.objective import CONFIGURATIONS
 
 STUDIES_A_TABLE = 4
+MOST_TRIALS = 300
+"""Of a study, those that its table lists: thousands would fill hundreds of pages."""
 
 _REFERENCES = (
     "J. Bergstra, R. Bardenet, Y. Bengio, B. Kégl (2011). Algorithms for hyper-parameter "
@@ -61,8 +64,14 @@ def appendix(
     blocks: list[Block] = []
     if tables:
         blocks += [Heading("Further tables"), *tables]
-    blocks.append(Heading("All trials"))
+    long = [study for study in content.studies if len(study.trials) > MOST_TRIALS]
+    blocks.append(Heading("Trials" if long else "All trials"))
     blocks += [_trials(i, study) for i, study in enumerate(content.studies)]
+    if long:
+        blocks += [
+            Paragraph(("All trials, as a table for a spreadsheet, are printed by:",)),
+            Commands([commander.trials(study) for study in long]),
+        ]
     records = _records(content.studies)
     if records.rows:
         blocks += [Heading("All evaluations"), records]
@@ -84,11 +93,14 @@ def appendix(
 
 
 def _trials(i: int, study: StudyContent) -> Table:
-    rows = [_trial(trial) for trial in study.trials]
+    shown = listed_trials(study)
+    which = "All trials of "
+    if len(shown) < len(study.trials):
+        which = f"The {integer(len(shown))} best of {integer(len(study.trials))} trials of "
     return Table(
         f"trials-{i}",
         line(
-            "All trials of ",
+            which,
             Code(study.name),
             f". Score: {words(study.metric.name)}, the mean over the folds, and its standard "
             "deviation between them; epoch: the best of those trained.",
@@ -103,9 +115,18 @@ def _trials(i: int, study: StudyContent) -> Table:
             Column("size", right=True),
             Column("hyperparameters", share=1),
         ],
-        rows,
+        [_trial(trial) for trial in shown],
         small=True,
     )
+
+
+def listed_trials(study: StudyContent) -> list[Trial]:
+    """The trials that the appendix lists, in their order: all, or the best."""
+    sign = -1 if study.metric.maximize else 1
+    ranked = sorted(study.trials, key=lambda t: math.inf if t.value is None else sign * t.value)[
+        :MOST_TRIALS
+    ]
+    return sorted(ranked, key=lambda trial: trial.number)
 
 
 def _trial(trial: Trial) -> list[Text]:

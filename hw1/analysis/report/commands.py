@@ -69,6 +69,10 @@ class Commander:
             arguments += ["--seed", problem.seed]
         return self._line("compare", *arguments, *_naming(problem.studies))
 
+    def trials(self, study: StudyContent) -> str:
+        """Prints all trials."""
+        return self._line("trials", study.name, "--csv")
+
     def analyze(self, study: StudyContent) -> str:
         """Draws the figures of the best trial's network."""
         return self._line("analyze", study.name, *_naming([study]))

@@ -29,6 +29,7 @@ from hw1.analysis.figures.gallery import read
 from hw1.analysis.figures.style import Figure
 from hw1.analysis.figures.training import learning_curves
 from hw1.analysis.nested import NESTED, Nested
+from hw1.analysis.report.conditions import conditions
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import PairedTest, corrected_t_test
 from hw1.console import state_name
@@ -81,6 +82,8 @@ class StudyContent:
         family_words: the first sentence of the family's docstring; empty without one.
         data_words: that of the loader's; empty without one, or if CSV files replace the data.
         progress: how far it is.
+        conditions: of the parameters that only some configurations have; see
+            `hw1.analysis.report.conditions`. None if the definition has changed since.
         trials: all of them.
         best: the completed trial with the best value.
         evaluation: the stored evaluation of the best trial.
@@ -99,6 +102,7 @@ class StudyContent:
     family_words: str
     data_words: str
     progress: Progress
+    conditions: dict[str, str] | None
     trials: list[Trial]
     best: Trial
     evaluation: Evaluation | None
@@ -253,6 +257,11 @@ def _study(results: StudyResults, folder: Path) -> StudyContent:
         family_words=_first_sentence(definition.model),
         data_words="" if results.settings.train_csv else _first_sentence(definition.dataset),
         progress=results.study.progress(),
+        conditions=(
+            conditions(definition)
+            if definition.fingerprint() == results.settings.search_space
+            else None
+        ),
         trials=[_trial(trial) for trial in results.study.trials()],
         best=_trial(best),
         evaluation=stored_evaluation(results),

@@ -135,32 +135,24 @@ def _rows(columns: Sequence[dict[str, str]]) -> list[list[Text]]:
 
 def _searched(studies: Sequence[StudyContent]) -> dict[str, str]:
     """Each parameter's choices or range, and when it is suggested."""
-    trials = [trial for study in studies for trial in study.trials if trial.trained]
-    found = {}
-    for name, distributions in studies[0].distributions.items():
-        text = "; or ".join(map(distribution_text, distributions))
-        found[name] = text + _condition(name, trials)
-    return found
+    return {
+        name: "; ".join(filter(None, ["; or ".join(map(distribution_text, seen)), when]))
+        for name, seen in studies[0].distributions.items()
+        for when in [_condition(name, studies)]
+    }
 
 
-def _condition(name: str, trials: Sequence[Trial]) -> str:
-    """When a parameter is suggested that is not in all trials.
+def _condition(name: str, studies: Sequence[StudyContent]) -> str:
+    """When a parameter is suggested that not every configuration has; empty for the others.
 
-    If one other parameter alone tells the trials that have it from those that have not, it is
-    named with its values there; one with a new value in most trials tells nothing.
+    Of a definition that has changed since, all that is known is how many trials have it.
     """
-    having = [trial.params for trial in trials if name in trial.params]
-    lacking = [trial.params for trial in trials if name not in trial.params]
-    if not lacking or not having:
-        return "; in no trial" if lacking else ""
-    deciding = []
-    for other in sorted(set.intersection(*map(set, (*having, *lacking)))):
-        there = dict.fromkeys(value_text(params[other]) for params in having)
-        elsewhere = {value_text(params[other]) for params in lacking}
-        recur = 2 * len(there.keys() | elsewhere) <= len(trials)
-        if recur and not there.keys() & elsewhere:
-            deciding.append(f"; with {words(other)} {' or '.join(there)}")
-    return deciding[0] if len(deciding) == 1 else f"; in {len(having)} of {len(trials)} trials"
+    known = studies[0].conditions
+    if known is not None:
+        return known.get(name, "")
+    trials = [trial for study in studies for trial in study.trials if trial.trained]
+    n = sum(name in trial.params for trial in trials)
+    return "" if n == len(trials) else f"in {n} of {len(trials)} trials" if n else "in no trial"
 
 
 def grid_text(study: StudyContent) -> Text | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from hw1.analysis.report.appendix import MOST_TRIALS
 from hw1.analysis.report.commands import Commander
 from hw1.analysis.report.content import Content, Problem, StudyContent
 from hw1.analysis.report.document import Block, Heading, Paragraph, Picture, Table
@@ -152,11 +153,12 @@ def _verdict(problem: Problem) -> Text:
 
 
 def _best(studies: Sequence[StudyContent], tables: Sequence[Table]) -> Text:
+    every = all(len(study.trials) <= MOST_TRIALS for study in studies)
     return line(
         listed([(Ref(table.key),) for table in tables], 3),
         f" {'lists' if len(tables) == 1 else 'list'} what the "
-        f"{'search has' if len(studies) == 1 else 'searches have'} chosen; all other trials are in "
-        "the appendix.",
+        f"{'search has' if len(studies) == 1 else 'searches have'} chosen; "
+        f"{'all other trials are' if every else 'more of the best trials are'} in the appendix.",
     )
 
 

@@ -15,7 +15,6 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-    distribution_to_json,
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -25,7 +24,7 @@ from hw1.analysis.figures.style import TEMPLATE, Figure
 from hw1.analysis.nested import NESTED
 from hw1.analysis.report import write_report
 from hw1.analysis.results import StudyResults, open_study
-from hw1.objective import CONFIGURATIONS
+from hw1.definitions import load_definition
 from hw1.storage import Storage
 from hw1.study import Settings
 from hw1.training import METRICS, Configuration
@@ -39,9 +38,19 @@ def load(part, data_dir):
     """Rows of {words}."""
     raise AssertionError("a report has loaded data")
 
+def search_space(trial):
+    optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam"])
+    if optimizer == "sgd":
+        trial.suggest_float("momentum", 0.5, 0.95)
+    trial.suggest_int("width", 8, 128, log=True)
+    trial.suggest_float("dropout", 0.0, 0.3)
+    trial.suggest_categorical("initialization", ["default", "kaiming_normal", "xavier_uniform"])
+    for i in range({n_more}):
+        trial.suggest_float(f"a_parameter_of_the_architecture_{{i}}", 1e-6, 0.5 + i, log=True)
+    return Configuration(optimizer=optimizer, lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True))
+
 study = StudyDefinition(
-    dataset=load, task="{task}", model=MLP, search_space=lambda trial: Configuration(),
-    grid={{}}, defaults={{}},
+    dataset=load, task="{task}", model=MLP, search_space=search_space, grid={{}}, defaults={{}},
 )
 '''
 SPACE: dict[str, BaseDistribution] = {
@@ -89,9 +98,9 @@ class Made:
 
         It has ``n_more`` parameters more than usual, and ``kept`` as attributes of each trial.
         """
-        path = self.path / ("classify.py" if classify else "regress.py")
+        path = self.path / f"{'classify' if classify else 'regress'}{n_more or ''}.py"
         task = "classification" if classify else "regression"
-        path.write_text(SOURCE.format(task=task, words="a made-up problem"))
+        path.write_text(SOURCE.format(task=task, words="a made-up problem", n_more=n_more))
         space = SPACE | {
             f"a_parameter_of_the_architecture_{i}": FloatDistribution(1e-6, 0.5 + i, log=True)
             for i in range(n_more)
@@ -114,8 +123,7 @@ class Made:
                 "n_rows": 1234,
                 "splits": "8899aabbccddeeff",
                 "metric": METRICS[task].name,
-                "search_space": {n: distribution_to_json(d) for n, d in space.items()}
-                | {CONFIGURATIONS: "feedfacefeedface"},
+                "search_space": load_definition(path).fingerprint(),
                 "grid": None,
                 "version": "0.1.0",
             }

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import PolyCollection
 from matplotlib.patches import Patch
 
 from hw1.analysis.figures.svg.panel import Drawn, Panel, colours_of, texts_of
-from hw1.analysis.figures.svg.scatter import draw_error_bars
+from hw1.analysis.figures.svg.scatter import RASTERISED_FROM, draw_error_bars
 from hw1.analysis.figures.svg.values import (
     Properties,
     colour,
@@ -91,11 +92,21 @@ def _draw_bar(
         "linewidth": marker["line"]["width"],
         "zorder": order,
     }
-    if upright:
+    ends = starts + lengths
+    if len(centres) > RASTERISED_FROM:  # a patch a bar would take minutes
+        sides = np.stack([centres - widths / 2, centres + widths / 2])
+        along = np.stack([sides[0], sides[1], sides[1], sides[0]], axis=1)
+        across = np.stack([starts, starts, ends, ends], axis=1)
+        corners = np.stack([along, across] if upright else [across, along], axis=2)
+        del style["color"]
+        panel.axes.add_collection(
+            PolyCollection(list(corners), facecolors=colours, rasterized=True, **style),
+            autolim=False,
+        )
+    elif upright:
         panel.axes.bar(centres, lengths, widths, starts, **style)
     else:
         panel.axes.barh(centres, lengths, widths, starts, **style)
-    ends = starts + lengths
     x, y = (centres, ends) if upright else (ends, centres)
     draw_error_bars(panel, trace, x, y, "#444", order + 0.0006)
     if "text" in trace or "texttemplate" in trace:
