@@ -343,6 +343,35 @@ def test_lying_bars_with_bases_and_text() -> None:
         assert drawing.text(text).x == pytest.approx(across(high) + 4, abs=0.5)
 
 
+@pytest.mark.parametrize("orientation", ["h", "v"])
+def test_thousands_of_bars_are_an_image_in_their_places(orientation: str) -> None:
+    places = np.linspace(0, 10, 1500)
+    along, across = ("y", "x") if orientation == "h" else ("x", "y")
+    bars = {along: places, across: np.full(1500, 2.0), "base": places / 2}
+    drawing = Drawing(figure(go.Bar(orientation=orientation, marker_color=RED, **bars)))
+    assert not drawing.paths(RED, "fill")
+    ((pixels, node),) = drawing.images()
+    x, y = ends(drawing)
+    left, bottom, width, height = (
+        float(node.get(key, "0")) for key in ("x", "y", "width", "height")
+    )
+    assert node.get("transform") == f"scale(1 -1) translate(0 -{height:g})"
+    top, pixels = -bottom, pixels[::-1]
+
+    def is_red(at: float, value: float) -> bool:
+        column, row = (at, value) if orientation == "v" else (value, at)
+        i = (y(row) - top) / height * len(pixels)
+        j = (x(column) - left) / width * pixels.shape[1]
+        if not (0 <= i < len(pixels) and 0 <= j < pixels.shape[1]):
+            return False
+        return bool(pixels[int(i), int(j), 3] > 100)
+
+    for at in (1.0, 5.0, 9.0):
+        inside = [is_red(at, at / 2 + shift) for shift in (0.1, 1.0, 1.9)]
+        outside = [is_red(at, at / 2 + shift) for shift in (-0.1, 2.1)]
+        assert (inside, outside) == ([True] * 3, [False] * 2)
+
+
 def test_bars_stand_on_the_axis() -> None:
     drawing = Drawing(figure(go.Bar(x=[1, 2], y=[3, 4], marker_color=RED), yaxis={}, xaxis={}))
     bottom = max(box[:, 1].max() for box in drawing.paths(RED, "fill"))

@@ -1,11 +1,17 @@
 """What is in a report, and what is missing in it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from analysis.report.reading import Page, squeezed, text_of
 
+from hw1.analysis.report.appendix import MOST_TRIALS
+from hw1.analysis.report.compose import draft
+from hw1.analysis.report.content import collect
+from hw1.analysis.report.document import Commands, Paragraph, Table
 from hw1.analysis.report.wording import number, plus_minus
 from hw1.analysis.report.write import write_report
 from hw1.analysis.results import StudyResults
@@ -100,6 +106,28 @@ def test_of_a_complete_study_nothing_is_missing(made: Made) -> None:
     for text in (text_of(pdf), Page(page.read_text()).text):
         assert "notinstorage" not in text
         assert "Provisional" not in text
+
+
+def test_of_thousands_of_trials_the_best_are_listed(made: Made) -> None:
+    content = collect([made.study()], made.figures)
+    (study,) = content.studies
+    values = np.random.default_rng(0).permutation(3 * MOST_TRIALS).tolist()
+    trials = [
+        replace(study.trials[0], number=number, value=float(value) if value % 2 else None)
+        for number, value in enumerate(values)
+    ]
+    many = replace(study, trials=trials)
+    content = replace(content, problems=[replace(content.problems[0], studies=[many])])
+    document = draft(content).document([])
+    (table,) = [b for b in document.appendix if isinstance(b, Table) and b.key == "trials-0"]
+    listed = [int(row[0][0]) for row in table.rows]
+    # The best are the lowest errors; every second trial has one.
+    assert listed == [n for n, value in enumerate(values) if value % 2 and value < 2 * MOST_TRIALS]
+    assert "".join(map(str, table.caption)).startswith(f"The {MOST_TRIALS} best of 900 trials of")
+    commands = [line for b in document.appendix if isinstance(b, Commands) for line in b.lines]
+    assert "python run_study.py trials made --csv" in commands
+    said = [str(b.text) for b in document.main if isinstance(b, Paragraph)]
+    assert any("more of the best trials are in the appendix" in text for text in said)
 
 
 def test_either_file_can_be_named(made: Made) -> None:

@@ -100,7 +100,14 @@ def _draw_bar(
         corners = np.stack([along, across] if upright else [across, along], axis=2)
         del style["color"]
         panel.axes.add_collection(
-            PolyCollection(list(corners), facecolors=colours, rasterized=True, **style),
+            PolyCollection(
+                # Bars that snapped to pixels would leave gaps between some.
+                list(corners),
+                facecolors=colours,
+                rasterized=True,
+                snap=False,
+                **style,
+            ),
             autolim=False,
         )
     elif upright:
