@@ -7,11 +7,17 @@ from typing import Any
 import torch
 from optuna.trial import FrozenTrial
 
-from hw1.analysis.nested import NESTED, Nested, nested_cross_validation
+from hw1.analysis.nested import Nested, nested_cross_validation, stored_nested
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults, configuration
-from hw1.analysis.scores import finite, numbers, score_rows
-from hw1.analysis.statistics import Estimate, cross_validated, over_seeds
+from hw1.analysis.scores import finite, numbers, row_losses, score_rows
+from hw1.analysis.statistics import (
+    Estimate,
+    cross_validated,
+    largest_errors,
+    over_rows_and_seeds,
+    over_seeds,
+)
 from hw1.analysis.training import UNWATCHED, Watcher, retrain, score_folds
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
@@ -39,6 +45,7 @@ class CrossValidated:
         seed: of folds and networks.
         scores: ``(n_repeats, n_splits)``; None for a network that diverged.
         provenance: see `hw1.provenance`.
+        metric: what the scores measure.
     """
 
     trial: int
@@ -46,11 +53,12 @@ class CrossValidated:
     seed: int
     scores: list[list[float | None]]
     provenance: dict[str, Any]
+    metric: str | None = None
 
     @property
     def estimate(self) -> Estimate:
         """The mean with its 95 % interval."""
-        return cross_validated(numbers(self.scores))
+        return cross_validated(numbers(self.scores), metric=self.metric)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,12 @@ class Tested:
         fingerprint: of these rows.
         date: when they were scored, in UTC.
         provenance: see `hw1.provenance`.
+        interval: where the mean of `scores` lies in 95 % of cases, for other test rows and other
+            seeds; of a single seed for other test rows. See
+            `hw1.analysis.statistics.over_rows_and_seeds`. None in what older versions have stored.
+        ensemble_interval: the same of the ensemble, for other test rows.
+        n_largest, share_largest: how many squared errors are the largest, and their share of the
+            mean squared error, if they decide it; see `hw1.analysis.statistics.largest_errors`.
     """
 
     trial: int
@@ -79,11 +93,25 @@ class Tested:
     fingerprint: str
     date: str
     provenance: dict[str, Any]
+    interval: list[float | None] | None = None
+    ensemble_interval: list[float | None] | None = None
+    n_largest: int | None = None
+    share_largest: float | None = None
 
     @property
     def estimate(self) -> Estimate:
-        """The mean over the seeds with its 95 % interval."""
-        return over_seeds(numbers([self.scores])[0])
+        """The mean over the seeds; its 95 % interval covers other test rows and other seeds."""
+        return over_seeds(numbers([self.scores])[0], _ends(self.interval))
+
+    @property
+    def ensemble_estimate(self) -> Estimate:
+        """The ensemble's score; its 95 % interval covers other test rows."""
+        return over_seeds(numbers([[self.ensemble]])[0], _ends(self.ensemble_interval))
+
+
+def _ends(interval: list[float | None] | None) -> tuple[float, float]:
+    low, high = numbers([interval or [None, None]])[0]
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -121,6 +149,8 @@ class Evaluation:
         for name in ("cross_validation", "test", "nested"):
             part = getattr(self, name)
             found[name] = part and vars(part) | {"estimate": part.estimate.to_json()}
+        if self.test is not None:
+            found["test"]["ensemble_estimate"] = self.test.ensemble_estimate.to_json()
         return found
 
 
@@ -169,18 +199,26 @@ def evaluate(
 def stored_evaluation(results: StudyResults, trial: int | None = None) -> Evaluation | None:
     """The last evaluation of a trial, from storage; None if its cross-validation is not stored."""
     chosen = results.trial(trial)
-    parts = results.stored(CROSS_VALIDATIONS, trial=chosen.number)
+    parts = stored_cross_validations(results, trial=chosen.number)
     if not parts:
         return None
     tests = results.stored(TESTS, trial=chosen.number)
     tested = Tested(**tests[-1]) if tests else None
-    return _evaluation(results, chosen, CrossValidated(**parts[-1]), tested)
+    return _evaluation(results, chosen, parts[-1], tested)
+
+
+def stored_cross_validations(results: StudyResults, **same: int) -> list[CrossValidated]:
+    """Those that are stored with the study, and have these attributes."""
+    metric = {"metric": results.metric.name}  # not in what older versions have stored
+    return [
+        CrossValidated(**record | metric) for record in results.stored(CROSS_VALIDATIONS, **same)
+    ]
 
 
 def _evaluation(
     results: StudyResults, trial: FrozenTrial, part: CrossValidated, tested: Tested | None
 ) -> Evaluation:
-    nested = results.stored(NESTED)
+    nested = stored_nested(results)
     return Evaluation(
         study=results.name,
         metric=results.metric.name,
@@ -189,7 +227,7 @@ def _evaluation(
         value=float(trial.values[0]),
         cross_validation=part,
         test=tested,
-        nested=Nested(**nested[-1]) if nested else None,
+        nested=nested[-1] if nested else None,
         n_tests=len(results.stored(TESTS)),
     )
 
@@ -214,9 +252,13 @@ def repeated_cross_validation(
     """
     n_splits = n_splits or results.settings.n_splits
     same = {"trial": trial.number, "n_splits": n_splits, "seed": seed}
-    found = [] if again else results.stored(CROSS_VALIDATIONS, **same)
-    scores: list[list[float | None]] = found[0]["scores"] if found else []
-    part = CrossValidated(scores=scores, provenance=provenance(results.job.device), **same)
+    found = [] if again else stored_cross_validations(results, **same)
+    part = CrossValidated(
+        scores=found[0].scores if found else [],
+        provenance=provenance(results.job.device),
+        metric=results.metric.name,
+        **same,
+    )
     # Networks that share no step are as quick a repeat at a time, and then less can be lost.
     way = footprint(results.definition.model, configuration(trial), results.dataset).way
     at_once = 1 if way == "in turn" else max(MOST_NETWORKS // n_splits, 1)
@@ -249,6 +291,8 @@ def _test(
     combined = outputs.mean(0) if rows.task == "regression" else outputs.softmax(2).mean(0)
     # A network that has diverged says nothing, and the ensemble with it neither.
     every = score_rows(rows.task, torch.cat([outputs, combined[None]]), rows)
+    losses = row_losses(rows.task, outputs, rows)
+    largest = largest_errors(losses) if rows.task == "regression" else None
     tested = Tested(
         trial=trial.number,
         epochs=retrained.epochs,
@@ -259,6 +303,12 @@ def _test(
         fingerprint=rows.fingerprint,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         provenance=provenance(results.job.device),
+        interval=finite(over_rows_and_seeds(losses, results.metric.name)),
+        ensemble_interval=finite(
+            over_rows_and_seeds(row_losses(rows.task, combined[None], rows), results.metric.name)
+        ),
+        n_largest=largest and largest[0],
+        share_largest=largest and largest[1],
     )
     results.store(TESTS, vars(tested))
     return tested

@@ -33,6 +33,7 @@ class Nested:
         trials: the best trial of each.
         scores: of each one's network, trained on all rows outside the fold; None if it diverged.
         provenance: see `hw1.provenance`.
+        metric: what the scores measure.
     """
 
     n_outer: int
@@ -41,11 +42,18 @@ class Nested:
     trials: list[int]
     scores: list[float | None]
     provenance: dict[str, Any]
+    metric: str | None = None
 
     @property
     def estimate(self) -> Estimate:
         """The mean over the outer folds with its 95 % interval."""
-        return cross_validated(numbers([self.scores]))
+        return cross_validated(numbers([self.scores]), metric=self.metric)
+
+
+def stored_nested(results: StudyResults, **same: int) -> list[Nested]:
+    """Those that are stored with the study, and have these attributes."""
+    metric = {"metric": results.metric.name}  # not in what older versions have stored
+    return [Nested(**record | metric) for record in results.stored(NESTED, **same)]
 
 
 def nested_cross_validation(
@@ -76,10 +84,16 @@ def nested_cross_validation(
         raise InputError(f"{results.name!r} is itself part of a nested cross-validation")
     n_trials = results.study.n_trials
     same = {"n_outer": n_outer, "n_inner": n_inner, "n_trials": n_trials}
-    nested = Nested(**same, trials=[], scores=[], provenance=provenance(results.job.device))
-    found = [] if again else results.stored(NESTED, **same)
+    nested = Nested(
+        **same,
+        trials=[],
+        scores=[],
+        provenance=provenance(results.job.device),
+        metric=results.metric.name,
+    )
+    found = [] if again else stored_nested(results, **same)
     if found:
-        nested = Nested(**found[0])
+        nested = found[0]
     outer = Splits.draw_outer(results.dataset, n_outer, settings.seed)
     for fold in range(len(nested.scores), n_outer):
         part = _search_outside(results, fold, n_outer, n_inner, watcher)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,25 @@ def score_rows(task: Task, outputs: Tensor, rows: Dataset) -> list[float]:
     counted = torch.ones(outputs.shape[:2], dtype=torch.bool, device=outputs.device)
     found: list[float] = metric_scores(task, outputs, targets, counted).tolist()
     return found
+
+
+def row_losses(task: Task, outputs: Tensor, rows: Dataset) -> np.ndarray:
+    """What a metric is the mean of, ``(n_models, n_rows)``: squared errors, or 1 for right.
+
+    NaN for rows of a network that has diverged.
+
+    Args:
+        task: decides the metric.
+        outputs: ``(n_models, n_rows, n_outputs)``.
+        rows: the rows of a data set.
+    """
+    targets = rows.targets.to(outputs.device)
+    if task == "regression":
+        losses = (outputs.double() - targets).square().mean(2)
+    else:
+        right = (outputs.argmax(2) == targets).double()
+        losses = torch.where(outputs.isfinite().all(2), right, torch.nan)
+    return np.asarray(losses.cpu())
 
 
 def finite(scores: Sequence[float]) -> list[float | None]:

@@ -1,4 +1,8 @@
-"""Means over cross-validation scores, with intervals that know how dependent the scores are."""
+"""Means of scores, with intervals that know how dependent the scores are.
+
+An interval of a score keeps within what the score can be: that of a mean squared error is worked
+out for its logarithm, that of an accuracy for its log odds (the delta method).
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +10,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, logit
+
+from hw1.training import METRICS
 
 LEVEL = 0.95
+RESAMPLES = 2000
+"""Of test rows and seeds, in the bootstrap of a mean squared error."""
+AT_ONCE = 2_000_000
+"""Numbers of a chunk of them, which bounds the memory."""
+LARGEST = 0.01
+"""The share of test rows, but one row at least, whose errors are the largest."""
+DECISIVE = 0.2
+DECISIVE_ROWS = 12
+"""The largest errors decide where they make up more than `DECISIVE` of the mean squared error, or
+than this many rows' share of it, if that is more. Normal errors do so in less than 1 of 100 cases
+of 100 rows or more; errors that follow Student's t with 3 degrees of freedom in 43 of 100 cases
+of 100 rows, and in 89 of 100 cases of 1,000 rows."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +36,9 @@ class Estimate:
     Attributes:
         mean: of the scores; NaN if a network diverged.
         std: their sample standard deviation; NaN for a single score.
-        low, high: the interval of the mean, of 95 % unless another level was asked for; NaN for a
-            single score.
+        low, high: the confidence interval of the mean, of 95 % unless another level was asked for;
+            NaN where there is none: for a single fold, and for folds that all have the best or
+            the worst score there is.
         n: the number of scores.
     """
 
@@ -33,7 +53,9 @@ class Estimate:
         return {name: value if math.isfinite(value) else None for name, value in vars(self).items()}
 
 
-def cross_validated(scores: Sequence[Sequence[float]], level: float = LEVEL) -> Estimate:
+def cross_validated(
+    scores: Sequence[Sequence[float]], level: float = LEVEL, metric: str | None = None
+) -> Estimate:
     """The mean of repeated K-fold cross-validation.
 
     The folds share most of their training rows, so their scores are not independent. As in
@@ -43,26 +65,130 @@ def cross_validated(scores: Sequence[Sequence[float]], level: float = LEVEL) -> 
     Args:
         scores: ``(n_repeats, n_splits)``.
         level: of the interval.
+        metric: what they measure, whose bounds the interval respects; None for differences.
     """
     values = np.asarray(scores, dtype=float)
     mean, std, error = _mean(values)
-    half = float(stats.t.ppf((1 + level) / 2, max(values.size - 1, 1))) * error
-    return Estimate(mean, std, mean - half, mean + half, values.size)
+    low, high = _student(mean, error, max(values.size - 1, 1), metric, level)
+    return Estimate(mean, std, low, high, values.size)
 
 
-def over_seeds(scores: Sequence[float]) -> Estimate:
-    """The mean over networks that differ in their seed alone.
-
-    The interval is that of Student's t for independent scores: it tells where the mean over all
-    seeds lies for these training and test rows, not for others.
-    """
+def over_seeds(
+    scores: Sequence[float], interval: tuple[float, float] = (math.nan, math.nan)
+) -> Estimate:
+    """The mean over networks that differ in their seed alone, and an interval found for it."""
     values = np.asarray(scores, dtype=float)
-    if len(values) < 2:
-        nan = math.nan
-        return Estimate(float(values[0]), nan, nan, nan, 1)
-    mean, std = float(values.mean()), float(values.std(ddof=1))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * std / math.sqrt(len(values))
-    return Estimate(mean, std, mean - half, mean + half, len(values))
+    std = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+    return Estimate(float(values.mean()), std, *interval, len(values))
+
+
+def over_rows_and_seeds(
+    losses: Sequence[Sequence[float]] | np.ndarray, metric: str, seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % interval of a mean over test rows and over networks that differ in their seed.
+
+    It says where the mean lies for other test rows of the same kind and for all seeds, with these
+    training rows; of a single network for other test rows alone. The variance of the mean is that
+    of the rows' means plus that of the networks' means. For squared errors, which may have long
+    tails, the quantiles come from a bootstrap that draws rows and networks anew, both with
+    replacement, and studentizes each mean (Efron and Tibshirani, 1993, section 12.5); for right
+    and wrong from Student's t, since resamples without an error have no variance.
+
+    Args:
+        losses: ``(n_networks, n_rows)``: squared errors, or 1 where a class is right and else 0.
+        metric: the name of their mean.
+        seed: of the resamples.
+
+    Returns:
+        The ends, NaN if there are fewer than two rows or a loss is not finite.
+    """
+    values = np.asarray(losses, dtype=float)
+    n_networks, n_rows = values.shape
+    mean = float(values.mean())
+    if n_rows < 2 or not math.isfinite(mean):
+        return math.nan, math.nan
+    if metric == _ACCURACY and mean in (0.0, 1.0):  # exact, by Clopper and Pearson
+        edge = ((1 - LEVEL) / 2) ** (1 / n_rows)
+        return (edge, 1.0) if mean else (0.0, 1 - edge)
+    by_row = float(values.mean(0).var(ddof=1)) / n_rows
+    by_seed = float(values.mean(1).var(ddof=1)) / n_networks if n_networks > 1 else 0.0
+    error = math.sqrt(by_row + by_seed)
+    if not error:
+        return mean, mean
+    if metric == _ACCURACY:
+        # Satterthwaite's degrees of freedom.
+        freedom = error**4 / (by_row**2 / (n_rows - 1) + by_seed**2 / max(n_networks - 1, 1))
+        return _student(mean, error, freedom, metric, LEVEL)
+    deviations = _studentized(values, seed)
+    # The upper tail of the deviations bounds the mean from below.
+    ends = np.quantile(deviations, [(1 + LEVEL) / 2, (1 - LEVEL) / 2])
+    low, high = np.exp(math.log(mean) - ends * error / mean).tolist()
+    return low, high
+
+
+def _studentized(losses: np.ndarray, seed: int) -> np.ndarray:
+    """By how many standard errors the logarithm of each resample's mean differs from the mean's."""
+    n_networks, n_rows = losses.shape
+    rng = np.random.default_rng(seed)
+    at_once = max(AT_ONCE // n_rows, 1)
+    found = []
+    for done in range(0, RESAMPLES, at_once):
+        n = min(at_once, RESAMPLES - done)
+        rows, networks = _counts(rng, n, n_rows), _counts(rng, n, n_networks)
+        of_rows = networks @ losses / n_networks
+        mean = (rows * of_rows).sum(1) / n_rows
+        variance = ((rows * of_rows**2).sum(1) / n_rows - mean**2) / (n_rows - 1)
+        if n_networks > 1:
+            of_networks = rows @ losses.T / n_rows
+            spread = (networks * of_networks**2).sum(1) / n_networks - mean**2
+            variance += spread / (n_networks - 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(np.log(mean / losses.mean()) * mean / np.sqrt(variance))
+    deviations = np.concatenate(found)
+    return np.asarray(deviations[np.isfinite(deviations)])
+
+
+def _counts(rng: np.random.Generator, n_resamples: int, n: int) -> np.ndarray:
+    """How often each of ``n`` is drawn, ``(n_resamples, n)``."""
+    drawn = rng.integers(n, size=(n_resamples, n)) + n * np.arange(n_resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=n_resamples * n)
+    return counts.reshape(n_resamples, n).astype(float)
+
+
+def largest_errors(losses: Sequence[Sequence[float]] | np.ndarray) -> tuple[int, float] | None:
+    """How many squared errors are the largest, and their share, if they decide the mean.
+
+    Where they do, the errors have heavy tails: the largest one that can be is not among the test
+    rows, and an interval may be too narrow.
+
+    Args:
+        losses: ``(n_networks, n_rows)``.
+    """
+    of_rows = np.sort(np.asarray(losses, dtype=float).mean(0))
+    n_largest = max(round(LARGEST * len(of_rows)), 1)
+    total = float(of_rows.sum())
+    share = float(of_rows[-n_largest:].sum()) / total if total > 0 else 0.0
+    decides = max(DECISIVE, DECISIVE_ROWS / len(of_rows))
+    return (n_largest, share) if share > decides else None
+
+
+_ERROR, _ACCURACY = METRICS["regression"].name, METRICS["classification"].name
+
+
+def _student(
+    mean: float, error: float, freedom: float, metric: str | None, level: float
+) -> tuple[float, float]:
+    """The interval of Student's t, on the scale of the metric."""
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    if metric is None:
+        return mean - half, mean + half
+    if metric == _ERROR and mean > 0:
+        factor = math.exp(min(half / mean, 700.0))
+        return mean / factor, mean * factor
+    if metric == _ACCURACY and 0 < mean < 1:
+        half /= mean * (1 - mean)
+        return float(expit(logit(mean) - half)), float(expit(logit(mean) + half))
+    return math.nan, math.nan
 
 
 @dataclass(frozen=True)

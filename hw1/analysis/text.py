@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from hw1.analysis.comparison import Comparison
-from hw1.analysis.evaluation import Evaluation
+from hw1.analysis.evaluation import Evaluation, Tested
 from hw1.analysis.replay import Replay
 from hw1.analysis.statistics import Estimate
 from hw1.console import format_score
@@ -13,15 +13,15 @@ WIDTH = 18
 
 
 def estimate(found: Estimate) -> str:
-    """A mean, its standard deviation and its interval."""
+    """A mean, and its standard deviation and its interval if it has them."""
     if math.isnan(found.mean):
         return "no mean: a network diverged"
-    if math.isnan(found.std):
-        return format_score(found.mean)
-    return (
-        f"{format_score(found.mean)} ± {format_score(found.std)}, 95 % interval "
-        f"{format_score(found.low)} to {format_score(found.high)}"
-    )
+    text = format_score(found.mean)
+    if not math.isnan(found.std):
+        text += f" ± {format_score(found.std)}"
+    if math.isfinite(found.low) and math.isfinite(found.high):
+        text += f", 95 % interval {format_score(found.low)} to {format_score(found.high)}"
+    return text
 
 
 def metric_name(metric: str, maximize: bool) -> str:
@@ -45,8 +45,13 @@ def evaluation_lines(found: Evaluation) -> list[str]:
         lines += [
             _row("test set", estimate(test.estimate)),
             _row("", f"{n} {'seed' if n == 1 else 'seeds'}, {test.n_rows} test rows"),
+        ]
+        if test.interval is not None:
+            seeds = "not other seeds" if n == 1 else "other seeds; that of the ensemble, other rows"
+            lines.append(_row("", f"the interval covers other test rows, {seeds}"))
+        lines += [
             _row("  each seed", _scores(test.scores)),
-            _row("  ensemble", format_score(test.ensemble)),
+            _row("  ensemble", estimate(test.ensemble_estimate)),
         ]
     if nested is not None:
         lines += [
@@ -59,12 +64,26 @@ def evaluation_lines(found: Evaluation) -> list[str]:
             ),
             _row("  each fold", _scores(nested.scores)),
         ]
+    if test is not None and test.share_largest is not None:
+        lines.append(heavy_tails(test))
     if found.n_tests > 1:
         lines.append(
             f"The test rows have been scored {found.n_tests} times for this study: what is chosen "
             "by such scores is no longer measured by them."
         )
     return lines
+
+
+def heavy_tails(test: Tested) -> str:
+    """What a test score says of which a few squared errors make up a large part."""
+    assert test.share_largest is not None
+    one = test.n_largest == 1
+    which, make = ("error", "makes") if one else (f"{test.n_largest} errors", "make")
+    return (
+        f"The largest {which} of {test.n_rows} test rows {make} up "
+        f"{100 * test.share_largest:.0f} % of the mean squared error: such errors have heavy "
+        "tails, and the intervals of the test scores may be too narrow."
+    )
 
 
 def comparison_lines(found: Comparison) -> list[str]:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,17 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, mean_squared_error
 
-from hw1.analysis.evaluation import evaluate, repeated_cross_validation, stored_evaluation
+from hw1.analysis.evaluation import (
+    CROSS_VALIDATIONS,
+    TESTS,
+    evaluate,
+    repeated_cross_validation,
+    stored_evaluation,
+)
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.statistics import over_rows_and_seeds
+from hw1.analysis.text import evaluation_lines
 from hw1.analysis.training import Watcher, retrain
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset
@@ -45,6 +54,68 @@ def test_test_scores_are_those_of_scikit_learn(open_results: Open, name: str) ->
     assert found.test.fingerprint == test.fingerprint
     assert found.test.epochs == results.trial().user_attrs["best_epoch"]
     assert found.trial == results.study.best_trial().number
+
+
+@pytest.mark.parametrize("name", ["regression-random", "classification-random"])
+def test_the_intervals_of_test_scores_are_those_of_the_rows(open_results: Open, name: str) -> None:
+    results = open_results(name)
+    found = evaluate(results, n_repeats=1, n_seeds=3).test
+    test = results.test_rows()
+    assert test is not None and found is not None
+    outputs = torch.stack(
+        [predict(network, test.inputs) for network in retrain(results, results.trial(), 3).networks]
+    ).double()
+    if test.task == "regression":
+        losses = (outputs - test.targets)[:, :, 0].numpy() ** 2
+        together = (outputs.mean(0) - test.targets)[:, 0].numpy() ** 2
+    else:
+        losses = (outputs.argmax(2) == test.targets).numpy().astype(float)
+        mean = outputs.float().softmax(2).mean(0)
+        together = (mean.argmax(1) == test.targets).numpy().astype(float)
+    metric = results.metric.name
+    for estimate, of in (
+        (found.estimate, over_rows_and_seeds(losses, metric)),
+        (found.ensemble_estimate, over_rows_and_seeds(together[None], metric)),
+    ):
+        assert (estimate.low, estimate.high) == pytest.approx(of, rel=1e-4)
+        assert estimate.low < estimate.mean < estimate.high
+    # That of the seeds alone says nothing about other rows.
+    alone = np.ptp(found.scores)
+    assert found.estimate.high - found.estimate.low > alone
+
+
+def test_an_evaluation_of_an_older_version_is_shown_without_intervals(open_results: Open) -> None:
+    evaluate(open_results(), n_repeats=1, n_seeds=3)
+    results = open_results()
+    new = {"interval", "ensemble_interval", "n_largest", "share_largest", "metric"}
+    for key in (TESTS, CROSS_VALIDATIONS):
+        records = results.stored(key)
+        old = [{k: v for k, v in record.items() if k not in new} for record in records]
+        results.study.optuna_study.set_user_attr(key, old)
+    words: list[str] = []
+    found = evaluate(open_results(), n_repeats=1, n_seeds=3, watcher=said_by(words))
+    assert words == []
+    lines = "\n".join(evaluation_lines(found))
+    assert lines.count("95 % interval") == 1  # of the cross-validation
+    assert found.cross_validation.estimate.low > 0
+    assert "the interval covers" not in lines
+    assert found.to_json()["test"]["estimate"]["low"] is None
+
+
+def test_what_the_intervals_cover_is_said_and_heavy_tails_too(open_results: Open) -> None:
+    found = evaluate(open_results(), n_repeats=1, n_seeds=3)
+    assert found.test is not None
+    lines = "\n".join(evaluation_lines(found))
+    assert lines.count("95 % interval") == 3
+    assert "covers other test rows, other seeds" in lines
+    assert "heavy tails" not in lines
+    heavy = replace(found, test=replace(found.test, n_largest=1, share_largest=0.434))
+    assert (
+        "The largest error of 100 test rows makes up 43 % of the mean squared error"
+        in evaluation_lines(heavy)[-1]
+    )
+    one = "\n".join(evaluation_lines(evaluate(open_results(), n_repeats=1, n_seeds=1)))
+    assert "covers other test rows, not other seeds" in one
 
 
 def test_a_second_call_shows_what_is_stored(open_results: Open) -> None:

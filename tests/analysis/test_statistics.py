@@ -9,7 +9,15 @@ from scipy import stats
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import RepeatedKFold, cross_val_score
 
-from hw1.analysis.statistics import corrected_t_test, cross_validated, over_seeds
+from hw1.analysis.statistics import (
+    corrected_t_test,
+    cross_validated,
+    largest_errors,
+    over_rows_and_seeds,
+    over_seeds,
+)
+
+MSE, ACCURACY = "mean_squared_error", "accuracy"
 
 SCORES = st.integers(2, 6).flatmap(
     lambda n_splits: st.lists(
@@ -51,7 +59,7 @@ def test_it_covers_the_truth_as_often_as_it_says() -> None:
     # With an intercept: E[error] = s² (1 + (p + 1) / n) (1 + ...); of Gaussian features
     # s² (1 + 1 / n) (n - 2) / (n - p - 2) (Stein, 1960).
     truth = (1 + 1 / n_train) * (n_train - 2) / (n_train - n_features - 2)
-    covered = 0
+    covered = dict.fromkeys((None, MSE), 0)
     n_draws = 200
     for draw in range(n_draws):
         x = rng.normal(size=(n_rows, n_features))
@@ -60,9 +68,10 @@ def test_it_covers_the_truth_as_often_as_it_says() -> None:
         scores = -cross_val_score(
             LinearRegression(), x, y, cv=folds, scoring="neg_mean_squared_error"
         )
-        found = cross_validated(scores.reshape(3, n_splits).tolist())
-        covered += found.low <= truth <= found.high
-    assert 0.90 <= covered / n_draws <= 0.99
+        for metric in covered:
+            found = cross_validated(scores.reshape(3, n_splits).tolist(), metric=metric)
+            covered[metric] += found.low <= truth <= found.high
+    assert all(0.90 <= n / n_draws <= 0.99 for n in covered.values()), covered
 
 
 def test_the_test_is_that_of_nadeau_and_bengio() -> None:
@@ -111,15 +120,139 @@ def test_scores_of_other_folds_cannot_be_paired() -> None:
         corrected_t_test([[1.0, 2.0]], [[1.0, 2.0, 3.0]])
 
 
-def test_over_seeds_is_students_interval() -> None:
-    scores = [0.9, 0.91, 0.93, 0.88]
-    found = over_seeds(scores)
-    low, high = stats.t.interval(0.95, 3, loc=np.mean(scores), scale=stats.sem(scores))
-    assert (found.low, found.high) == pytest.approx((low, high))
+@given(SCORES)
+def test_an_interval_of_scores_keeps_within_their_bounds(scores: list[list[float]]) -> None:
+    errors = np.abs(scores) + 1e-3
+    found = cross_validated(errors.tolist(), metric=MSE)
+    assert 0 <= found.low <= found.mean * (1 + 1e-12) and found.mean <= found.high * (1 + 1e-12)
+    shares = errors / (errors.max() + 1)
+    found = cross_validated(shares.tolist(), metric=ACCURACY)
+    assert 0 <= found.low <= found.mean + 1e-12 and found.mean <= found.high + 1e-12 <= 1 + 2e-12
 
 
-def test_a_single_seed_has_no_interval_and_json_no_nan() -> None:
-    assert over_seeds([0.9]).to_json() == {
-        "mean": 0.9, "std": None, "low": None, "high": None, "n": 1,
+def test_errors_whose_plain_interval_is_below_zero_and_accuracies_above_one() -> None:
+    errors = [[0.1, 0.2, 2.0]]
+    assert cross_validated(errors).low < 0 < cross_validated(errors, metric=MSE).low
+    shares = [[1.0, 1.0, 0.9]]
+    assert cross_validated(shares).high > 1 > cross_validated(shares, metric=ACCURACY).high
+
+
+def test_the_log_scale_is_that_of_the_delta_method() -> None:
+    """Where the scores hardly differ, all scales give the same interval."""
+    rng = np.random.default_rng(4)
+    scores = 0.7 + 1e-4 * rng.normal(size=(3, 5))
+    plain = cross_validated(scores.tolist())
+    for metric in (MSE, ACCURACY):
+        found = cross_validated(scores.tolist(), metric=metric)
+        assert found.low - found.mean == pytest.approx(plain.low - plain.mean, rel=1e-3)
+        assert found.high - found.mean == pytest.approx(plain.high - plain.mean, rel=1e-3)
+
+
+def test_folds_that_are_all_perfect_have_no_interval() -> None:
+    for metric, best in ((MSE, 0.0), (ACCURACY, 1.0)):
+        found = cross_validated([[best] * 3], metric=metric)
+        assert math.isnan(found.low) and math.isnan(found.high)
+
+
+def squared_errors(
+    rng: np.random.Generator, n_networks: int, noise: np.ndarray, spread: float
+) -> np.ndarray:
+    """Of networks that differ by a random parabola, ``(n_networks, n_rows)``.
+
+    Its mean over rows and networks is the noise's variance plus three times ``spread²``.
+    """
+    x = rng.uniform(-1, 1, len(noise))
+    basis = np.stack([np.ones_like(x), np.sqrt(3) * x, np.sqrt(5) / 2 * (3 * x**2 - 1)])
+    return np.asarray((noise + spread * rng.normal(size=(n_networks, 3)) @ basis) ** 2)
+
+
+@pytest.mark.parametrize(("n_networks", "spread"), [(1, 0.0), (5, 0.3)])
+def test_it_covers_other_test_rows_and_other_seeds(n_networks: int, spread: float) -> None:
+    """Normal errors of 100 rows; the interval of seeds alone would cover next to nothing."""
+    rng = np.random.default_rng(5)
+    truth = 1 + 3 * spread**2
+    covered = seeds_alone = 0
+    for draw in range(300):
+        losses = squared_errors(rng, n_networks, rng.normal(size=100), spread)
+        low, high = over_rows_and_seeds(losses, MSE, draw)
+        assert 0 < low < losses.mean() < high
+        covered += low <= truth <= high
+        if n_networks > 1:
+            means = losses.mean(1)
+            low, high = stats.t.interval(0.95, 4, loc=means.mean(), scale=stats.sem(means))
+            seeds_alone += low <= truth <= high
+    assert 0.92 <= covered / 300 <= 0.98
+    assert seeds_alone / 300 < 0.85
+
+
+def test_heavy_tails_are_told_and_normal_ones_are_not() -> None:
+    rng = np.random.default_rng(6)
+    told = {"normal": 0, "heavy": 0}
+    covered = 0
+    for draw in range(300):
+        noise = rng.standard_t(3, 100)  # of variance 3
+        heavy = squared_errors(rng, 1, noise, 0.0)
+        low, high = over_rows_and_seeds(heavy, MSE, draw)
+        covered += low <= 3 <= high
+        told["heavy"] += largest_errors(heavy) is not None
+        told["normal"] += (
+            largest_errors(squared_errors(rng, 1, rng.normal(size=100), 0)) is not None
+        )
+    assert covered / 300 < 0.9  # which is why it is told
+    assert told["heavy"] > 0.35 * 300
+    assert told["normal"] < 0.02 * 300
+
+
+def test_the_largest_errors_are_counted_over_all_networks() -> None:
+    losses = np.ones((2, 300))
+    assert largest_errors(losses) is None
+    losses[:, :3] = 100
+    losses[0, 5] = 50
+    found = largest_errors(losses)
+    assert found == (3, pytest.approx(300 / losses.mean(0).sum()))
+    assert largest_errors([[0.0, 0.0]]) is None
+
+
+@pytest.mark.parametrize("n_networks", [1, 5])
+def test_the_interval_of_an_accuracy_covers_it(n_networks: int) -> None:
+    rng = np.random.default_rng(7)
+    for truth in (0.8, 0.97):
+        edge = stats.norm.ppf(truth) * math.sqrt(1.25)
+        covered = 0
+        for _ in range(300):
+            rows = rng.normal(size=100) + rng.normal(0, 0.5, (n_networks, 100))
+            low, high = over_rows_and_seeds((rows < edge).astype(float), ACCURACY)
+            assert 0 <= low <= high <= 1
+            covered += low <= truth <= high
+        assert 0.92 <= covered / 300 <= 0.995
+
+
+@pytest.mark.parametrize("right", [0, 30])
+def test_rows_that_are_all_right_or_all_wrong_have_an_exact_interval(right: int) -> None:
+    expected = stats.binomtest(right, 30).proportion_ci(method="exact")
+    found = over_rows_and_seeds(np.full((3, 30), right / 30), ACCURACY)
+    assert found == pytest.approx((expected.low, expected.high))
+
+
+def test_what_has_no_interval_has_none() -> None:
+    for losses in ([[1.0]], [[1.0, math.nan]]):
+        assert all(math.isnan(end) for end in over_rows_and_seeds(losses, MSE))
+    assert over_rows_and_seeds([[2.0, 2.0, 2.0]], MSE) == (2, 2)
+
+
+def test_the_same_losses_have_the_same_interval_and_many_rows_are_drawn_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    losses = np.random.default_rng(8).normal(size=(3, 50)) ** 2
+    first = over_rows_and_seeds(losses, MSE)
+    assert over_rows_and_seeds(losses, MSE) == first
+    monkeypatch.setattr("hw1.analysis.statistics.AT_ONCE", 5000)
+    assert over_rows_and_seeds(losses, MSE) == pytest.approx(first, rel=0.1)
+
+
+def test_a_single_seed_has_no_spread_and_json_no_nan() -> None:
+    assert over_seeds([0.9], (0.8, 0.95)).to_json() == {
+        "mean": 0.9, "std": None, "low": 0.8, "high": 0.95, "n": 1,
     }  # fmt: skip
+    assert over_seeds([0.5, 1.0]).to_json()["low"] is None
     assert cross_validated([[1.0, math.nan]]).to_json()["mean"] is None

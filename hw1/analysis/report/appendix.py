@@ -31,6 +31,7 @@ _REFERENCES = (
     "optimization. NeurIPS 24.",
     "J. Bergstra, Y. Bengio (2012). Random search for hyper-parameter optimization. Journal of "
     "Machine Learning Research 13, 281–305.",
+    "B. Efron, R. Tibshirani (1993). An introduction to the bootstrap. Chapman & Hall.",
     "N. Hansen, A. Ostermeier (2001). Completely derandomized self-adaptation in evolution "
     "strategies. Evolutionary Computation 9(2), 159–195.",
     "K. Jamieson, A. Talwalkar (2016). Non-stochastic best arm identification and hyperparameter "

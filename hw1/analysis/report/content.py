@@ -17,18 +17,18 @@ from optuna.trial import FrozenTrial
 
 from hw1.analysis.analyze import default_folder
 from hw1.analysis.evaluation import (
-    CROSS_VALIDATIONS,
     TESTS,
     CrossValidated,
     Evaluation,
     Tested,
+    stored_cross_validations,
     stored_evaluation,
 )
 from hw1.analysis.figures import search
 from hw1.analysis.figures.gallery import read
 from hw1.analysis.figures.style import Figure
 from hw1.analysis.figures.training import learning_curves
-from hw1.analysis.nested import NESTED, Nested
+from hw1.analysis.nested import Nested, stored_nested
 from hw1.analysis.report.conditions import conditions
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import PairedTest, corrected_t_test
@@ -265,9 +265,9 @@ def _study(results: StudyResults, folder: Path) -> StudyContent:
         trials=[_trial(trial) for trial in results.study.trials()],
         best=_trial(best),
         evaluation=stored_evaluation(results),
-        cross_validations=[CrossValidated(**r) for r in results.stored(CROSS_VALIDATIONS)],
+        cross_validations=stored_cross_validations(results),
         tests=[Tested(**record) for record in results.stored(TESTS)],
-        nested=[Nested(**record) for record in results.stored(NESTED)],
+        nested=stored_nested(results),
         search_figures=search.search_figures(results.study),
         network_figures=figures,
         analysed=analysed,

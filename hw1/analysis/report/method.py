@@ -233,13 +233,19 @@ def _evaluation(content: Content) -> Text:
         "configuration is trained again under repeated cross-validation, on fresh folds with fresh "
         "seeds and to the epoch that the study has chosen. The 95 % intervals allow for the rows "
         "that folds share: the variance of the mean is that of the scores times "
-        "1/J + 1/(K − 1) for J scores of K folds a repeat (Nadeau and Bengio, 2003). ",
-        "Two studies of the same rows are compared by the t-test with that variance, on the same "
-        "folds, with p values and intervals adjusted for the number of pairs (Bonferroni). "
+        "1/J + 1/(K − 1) for J scores of K folds a repeat (Nadeau and Bengio, 2003). Intervals of "
+        "errors are worked out for the logarithm, those of accuracies for the log odds. ",
+        "The best configurations of two studies of the same rows are compared by the t-test with "
+        "that variance, on the same folds, with p values and intervals adjusted for the number of "
+        "pairs (Bonferroni); that does not compare the searches, which with another seed find "
+        "another configuration. "
         if several
         else "",
         "Networks that are trained on all training rows from several seeds are scored on the test "
-        "rows, each by itself and as an ensemble that averages their predictions. A nested "
+        "rows, each by itself and as an ensemble that averages their predictions. Their intervals "
+        "cover other test rows and other seeds, with the same training rows: for errors by a "
+        "studentized bootstrap over rows and seeds (Efron and Tibshirani, 1993), for accuracies by "
+        "Student’s t with the variance of both. A nested "
         "cross-validation repeats the whole search outside each of several outer folds and scores "
         "what it finds in it: the only estimate that the choice of hyperparameters does not "
         "flatter.",

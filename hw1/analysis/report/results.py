@@ -1,5 +1,6 @@
 """The third section of a report: scores, comparisons, the best hyperparameters, figures."""
 
+import math
 from collections.abc import Sequence
 
 from hw1.analysis.report.appendix import MOST_TRIALS
@@ -27,7 +28,8 @@ from hw1.analysis.report.wording import (
     shortened,
     words,
 )
-from hw1.analysis.statistics import LEVEL
+from hw1.analysis.statistics import LEVEL, Estimate
+from hw1.analysis.text import heavy_tails
 
 MOST_TOLD = 4
 """Data sets of which the text tells more than the tables."""
@@ -98,27 +100,38 @@ def _score(study: StudyContent) -> Text:
     ]
     if found is not None:
         estimate = found.cross_validation.estimate
-        interval = between(estimate.low, estimate.high, places(estimate.mean, estimate.std))
         parts.append(
             line(
-                f"and has {plus_minus(estimate.mean, estimate.std)} on fresh folds (95 % interval "
-                f"{interval})"
+                f"and has {plus_minus(estimate.mean, estimate.std)} on fresh folds"
+                f"{_interval(estimate)}"
             )
         )
     if found is not None and found.test is not None:
-        on_test = found.test.estimate
+        on_test, together = found.test.estimate, found.test.ensemble_estimate
         parts.append(
             line(
                 f"and on {integer(found.test.n_rows)} test rows "
-                f"{plus_minus(on_test.mean, on_test.std)}, and the ensemble of "
+                f"{plus_minus(on_test.mean, on_test.std)}{_interval(on_test)}, and the ensemble of "
                 f"{counted(len(found.test.seeds), 'network')} {number(found.test.ensemble)}"
+                f"{_interval(together)}"
             )
         )
     nested = study.nested[-1] if study.nested else None
     if nested is not None and len(nested.scores) == nested.n_outer:
         estimate = nested.estimate
         parts.append(line(f"and the nested estimate is {plus_minus(estimate.mean, estimate.std)}"))
-    return line(joined(parts, ", "), ".")
+    sentence = line(joined(parts, ", "), ".")
+    if found is not None and found.test is not None and found.test.share_largest is not None:
+        return line(sentence, f" {heavy_tails(found.test)}")
+    return sentence
+
+
+def _interval(found: Estimate) -> str:
+    """An interval in brackets; empty if there is none."""
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return ""
+    spread = found.std if math.isfinite(found.std) else (found.high - found.low) / 4
+    return f" (95 % interval {between(found.low, found.high, places(found.mean, spread))})"
 
 
 def _verdict(problem: Problem) -> Text:

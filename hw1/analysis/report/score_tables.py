@@ -51,14 +51,18 @@ def tests(problems: Sequence[Problem]) -> Table:
         "tests",
         (
             "Scores on the test rows: networks trained on all training rows from several seeds, "
-            "their mean ± standard deviation, their ensemble; and how often the test rows have "
-            "been scored for the study.",
+            "their mean ± standard deviation, and their ensemble. The interval of the mean covers "
+            "other test rows and other seeds (of a single network other test rows alone), that of "
+            "the ensemble other test rows. Last, how often the test rows have been scored for the "
+            "study.",
         ),
         [
             Column("study", share=1),
             Column("each seed", share=1.2),
             Column("mean", right=True),
+            Column("95 % interval", right=True),
             Column("ensemble", right=True),
+            Column("95 % interval", right=True),
             Column("rows", right=True),
             Column("times scored", right=True),
         ],
@@ -144,13 +148,14 @@ def _test_row(study: StudyContent) -> list[Text]:
     found = study.evaluation.test if study.evaluation is not None else None
     if found is None:
         absent = NOT_STORED if study.has_test_rows else "no test rows"
-        cells = [absent, DASH, DASH, DASH, str(len(study.tests))]
+        cells = [absent, DASH, DASH, DASH, DASH, DASH, str(len(study.tests))]
     else:
         decimals = places(found.estimate.mean, found.estimate.std)
         cells = [
             ", ".join(score(value, decimals) for value in found.scores),
-            _estimate(found.estimate)[0],
+            *_estimate(found.estimate),
             score(found.ensemble, decimals),
+            between(found.ensemble_estimate.low, found.ensemble_estimate.high, decimals),
             integer(found.n_rows),
             str(len(study.tests)),
         ]
