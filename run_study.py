@@ -608,7 +608,13 @@ def parse_nested(text: str | None) -> tuple[int, int] | None:
     return int(outer), int(inner)
 
 
-@app.command(**example("compare regression_mlp-tpe regression_mlp-random"))
+@app.command(
+    **example(
+        "compare regression_mlp-tpe regression_mlp-random\n\n"
+        "And of searches: python run_study.py compare tpe-0 tpe-1 tpe-2 random-0 random-1 random-2 "
+        "--searches"
+    )
+)
 def compare(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME NAME...", help="Studies of the same rows.")
@@ -623,6 +629,14 @@ def compare(
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Decides the folds.")
     ] = 0,
+    searches: Annotated[
+        bool,
+        typer.Option(
+            "--searches",
+            help="Compare searches: name studies of three seeds or more of each. Studies that "
+            "differ in their seed alone are one search.",
+        ),
+    ] = False,
     definition: DefinitionOption = None,
     data_dir: DataDirOption = None,
     storage: StorageOption = None,
@@ -634,21 +648,31 @@ def compare(
 
     All are cross-validated on the same fresh folds, and each two compared by the corrected
     resampled t-test (Nadeau and Bengio), which allows for the rows that folds share.
+
+    That compares two configurations, not the searches that found them: two searches that differ
+    in their seed alone find different ones. --searches compares searches, by a t-test over the
+    seeds of what their best configurations score, paired where the seeds are the same. Its
+    intervals cover other seeds, with these training rows.
     """
     from hw1.analysis.comparison import compare as compare_studies
-    from hw1.analysis.text import comparison_lines
+    from hw1.analysis.searches import compare_searches
+    from hw1.analysis.text import comparison_lines, search_comparison_lines
 
     studies = [
         open_results(storage, name, definition, data_dir, device, precision) for name in names
     ]
+    options: dict[str, Any] = {"n_repeats": repeats, "n_splits": folds, "seed": seed}
     with watched("what is finished is stored; the same command goes on from there.") as watcher:
-        found = compare_studies(
-            studies, n_repeats=repeats, n_splits=folds, seed=seed, watcher=watcher
-        )
+        if searches:
+            of_searches = compare_searches(studies, **options, watcher=watcher)
+            found, lines = of_searches.to_json(), search_comparison_lines(of_searches)
+        else:
+            of_studies = compare_studies(studies, **options, watcher=watcher)
+            found, lines = of_studies.to_json(), comparison_lines(of_studies)
     if as_json:
-        print_json(found.to_json())
+        print_json(found)
     else:
-        echo("\n".join(comparison_lines(found)))
+        echo("\n".join(lines))
 
 
 @app.command(**example("replay regression_mlp-tpe 12"))

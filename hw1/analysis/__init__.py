@@ -17,10 +17,12 @@ from hw1.analysis.evaluation import evaluate
 from hw1.analysis.export import export, load_best
 from hw1.analysis.replay import replay
 from hw1.analysis.results import list_studies, open_study
+from hw1.analysis.searches import compare_searches
 
 __all__ = [
     "analyze",
     "compare",
+    "compare_searches",
     "evaluate",
     "export",
     "list_studies",

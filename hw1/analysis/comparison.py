@@ -1,4 +1,7 @@
-"""Whether one study's network is better than another's, on the same folds."""
+"""Whether one study's best configuration is better than another's, on the same folds.
+
+That compares two configurations, not the searches that found them: `hw1.analysis.searches`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,13 +57,17 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that JSON can hold."""
-        return vars(self) | {
-            "studies": {
-                name: vars(part) | {"estimate": part.estimate.to_json()}
-                for name, part in self.studies.items()
-            },
-            "pairs": [vars(p) | {"difference": p.difference.to_json()} for p in self.pairs],
-        }
+        return (
+            {"compared": "configurations"}
+            | vars(self)
+            | {
+                "studies": {
+                    name: vars(part) | {"estimate": part.estimate.to_json()}
+                    for name, part in self.studies.items()
+                },
+                "pairs": [vars(p) | {"difference": p.difference.to_json()} for p in self.pairs],
+            }
+        )
 
 
 def compare(
@@ -73,7 +80,9 @@ def compare(
 ) -> Comparison:
     """Compare the best configurations of studies of the same rows on the same fresh folds.
 
-    What `evaluate` has stored of them is not done again.
+    Two searches that differ in their seed alone find different configurations, and one of these
+    may well be better: `hw1.analysis.searches.compare_searches` compares searches. What `evaluate`
+    has stored of the configurations is not done again.
 
     Args:
         studies: two or more.
@@ -86,31 +95,8 @@ def compare(
         InputError: fewer than two studies, one twice, or studies of different rows; a study has
             no completed trial; a network diverged.
     """
-    names = [results.name for results in studies]
-    if len(set(names)) < 2 or len(set(names)) < len(names):
-        raise InputError("name two or more different studies to compare")
-    first = studies[0]
-    for other in studies[1:]:
-        if other.settings.fingerprint != first.settings.fingerprint:
-            raise InputError(
-                f"{first.name!r} and {other.name!r} are studies of different training rows: "
-                "only studies of the same rows and --train-size can be compared"
-            )
-    n_splits = n_splits or first.settings.n_splits
-    chosen = [results.trial() for results in studies]
-    parts = {}
-    for results, trial in zip(studies, chosen, strict=True):
-        named = Watcher(
-            lambda what, name=results.name: watcher.say(f"{name}: {what}"),  # type: ignore[misc]
-            watcher.on_step,
-        )
-        part = repeated_cross_validation(results, trial, n_repeats, n_splits, seed, watcher=named)
-        if any(score is None for row in part.scores for score in row):
-            raise InputError(
-                f"a network of {results.name!r} diverged on these folds, so it cannot be compared: "
-                f"evaluate another --trial of it"
-            )
-        parts[results.name] = part
+    parts = on_the_same_folds(studies, n_repeats, n_splits, seed, watcher)
+    first, names = studies[0], list(parts)
     maximize = first.metric.maximize
     names.sort(key=lambda name: parts[name].estimate.mean, reverse=maximize)
     pairs = list(combinations(names, 2))
@@ -119,7 +105,7 @@ def compare(
         metric=first.metric.name,
         maximize=maximize,
         n_repeats=n_repeats,
-        n_splits=n_splits,
+        n_splits=parts[names[0]].n_splits,
         studies={name: parts[name] for name in names},
         pairs=[
             Pair(
@@ -135,6 +121,49 @@ def compare(
     )
 
 
+def require_same_rows(studies: Sequence[StudyResults]) -> None:
+    """Raise an `InputError` unless these are different studies of the same training rows."""
+    names = [results.name for results in studies]
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise InputError("name two or more different studies to compare")
+    first = studies[0]
+    for other in studies[1:]:
+        if other.settings.fingerprint != first.settings.fingerprint:
+            drawn = " (with --train-size each --seed draws other rows)"
+            raise InputError(
+                f"{first.name!r} and {other.name!r} are studies of different training rows: "
+                "only studies of the same rows and --train-size can be compared"
+                + (drawn if first.settings.train_size is not None else "")
+            )
+
+
+def on_the_same_folds(
+    studies: Sequence[StudyResults],
+    n_repeats: int,
+    n_splits: int | None,
+    seed: int,
+    watcher: Watcher,
+) -> dict[str, CrossValidated]:
+    """The cross-validation of each study's best configuration, by its name; see `compare`."""
+    require_same_rows(studies)
+    n_splits = n_splits or studies[0].settings.n_splits
+    chosen = [results.trial() for results in studies]
+    parts = {}
+    for results, trial in zip(studies, chosen, strict=True):
+        named = Watcher(
+            lambda what, name=results.name: watcher.say(f"{name}: {what}"),  # type: ignore[misc]
+            watcher.on_step,
+        )
+        part = repeated_cross_validation(results, trial, n_repeats, n_splits, seed, watcher=named)
+        if any(score is None for row in part.scores for score in row):
+            raise InputError(
+                f"a network of {results.name!r} diverged on these folds, so it cannot be compared: "
+                f"evaluate another --trial of it"
+            )
+        parts[results.name] = part
+    return parts
+
+
 def _scores(part: CrossValidated) -> list[list[float]]:
     return [[s for s in row if s is not None] for row in part.scores]
 
@@ -143,18 +172,24 @@ def _sentence(a: str, b: str, test: PairedTest, n_pairs: int, metric: str) -> st
     """What a comparison says; ``a`` has the better mean."""
     found = test.difference
     if found.std == 0 and found.mean == 0:
-        return f"{a} and {b} score alike on every fold."
+        return f"The configurations of {a} and {b} score alike on every fold."
+    measured = in_brackets(test, n_pairs)
+    which = "lower" if found.mean < 0 else "higher"
+    start = (
+        f"The {metric} of the best configuration of {a} is {which} than that of {b} by "
+        f"{abs(found.mean):.3g}"
+    )
+    if test.p < 1 - LEVEL:
+        return f"{start} {measured}: more than chance explains."
+    return (
+        f"{start}, which may be chance {measured}: these rows don't tell which of the two is "
+        "better."
+    )
+
+
+def in_brackets(test: PairedTest, n_pairs: int) -> str:
+    """The interval of a difference and its p value."""
     p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.2g}"
     jointly = f" jointly for {n_pairs} pairs" if n_pairs > 1 else ""
-    measured = f"95 % interval {found.low:.3g} to {found.high:.3g}{jointly}, {p}"
-    which = "lower" if found.mean < 0 else "higher"
-    size = f"{abs(found.mean):.3g}"
-    if test.p < 1 - LEVEL:
-        return (
-            f"The {metric} of {a} is {which} than that of {b} by {size} ({measured}): more than "
-            "chance explains."
-        )
-    return (
-        f"The {metric} of {a} is {which} than that of {b} by {size}, which may be chance "
-        f"({measured}): these rows don't tell which of the two is better."
-    )
+    found = test.difference
+    return f"(95 % interval {found.low:.3g} to {found.high:.3g}{jointly}, {p})"

@@ -193,10 +193,11 @@ def _student(
 
 @dataclass(frozen=True)
 class PairedTest:
-    """The difference of two scores over the same folds.
+    """The difference of two scores, over the same folds or over seeds.
 
     Attributes:
-        difference: how the first score differs from the second, with its interval.
+        difference: how the first score differs from the second, with its interval; its standard
+            deviation is that of paired scores, NaN if they are not paired.
         t: the statistic.
         p: two-sided, adjusted for the number of pairs.
     """
@@ -234,6 +235,37 @@ def corrected_t_test(
     mean, _, error = _mean(a - b)
     t = mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
     p = 2 * float(stats.t.sf(abs(t), a.size - 1))
+    return PairedTest(difference, t, min(1.0, p * n_pairs))
+
+
+def t_test_over_seeds(
+    first: Sequence[float], second: Sequence[float], *, paired: bool, n_pairs: int = 1
+) -> PairedTest:
+    """Student's t-test of two searches, each run with several seeds.
+
+    Paired it is that of the seeds' differences, with one degree of freedom fewer than seeds;
+    otherwise Welch's. The interval tells where the difference lies over all seeds, not for other
+    training rows. Several pairs are adjusted for as in `corrected_t_test`.
+
+    Args:
+        first, second: a score a seed; paired, of the same seeds in the same order.
+        paired: whether they are.
+        n_pairs: how many pairs are tested.
+    """
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if paired:
+        mean, std = float((a - b).mean()), float((a - b).std(ddof=1))
+        error, freedom = std / math.sqrt(len(a)), float(len(a) - 1)
+    else:
+        mean, std = float(a.mean() - b.mean()), math.nan
+        variances = [float(x.var(ddof=1)) / len(x) for x in (a, b)]
+        error = math.sqrt(sum(variances))
+        parts = sum(v**2 / (len(x) - 1) for v, x in zip(variances, (a, b), strict=True))
+        freedom = error**4 / parts if parts else float(len(a) + len(b) - 2)
+    half = float(stats.t.ppf(1 - (1 - LEVEL) / n_pairs / 2, freedom)) * error
+    difference = Estimate(mean, std, mean - half, mean + half, min(len(a), len(b)))
+    t = mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
+    p = 2 * float(stats.t.sf(abs(t), freedom))
     return PairedTest(difference, t, min(1.0, p * n_pairs))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hw1.analysis.comparison import Comparison
 from hw1.analysis.evaluation import Evaluation, Tested
 from hw1.analysis.replay import Replay
+from hw1.analysis.searches import SearchComparison
 from hw1.analysis.statistics import Estimate
 from hw1.console import format_score
 
@@ -90,14 +91,42 @@ def comparison_lines(found: Comparison) -> list[str]:
     """A comparison: the studies, the best first, and a sentence for each pair."""
     width = max(map(len, found.studies))
     lines = [
-        f"{metric_name(found.metric, found.maximize)}, {found.n_repeats} × {found.n_splits} folds, "
-        "the same for all"
+        f"best configurations, {metric_name(found.metric, found.maximize)}, "
+        f"{found.n_repeats} × {found.n_splits} folds, the same for all"
     ]
     lines += [
         f"  {name:<{width}}  trial {part.trial:<4}  {estimate(part.estimate)}"
         for name, part in found.studies.items()
     ]
-    return [*lines, *(pair.sentence for pair in found.pairs)]
+    return [
+        *lines,
+        *(pair.sentence for pair in found.pairs),
+        "This compares these configurations, not the searches: with another seed a search finds "
+        "another one. To compare searches, name several seeds of each with --searches.",
+    ]
+
+
+def search_comparison_lines(found: SearchComparison) -> list[str]:
+    """A comparison of searches: the searches, the best first, and a sentence for each pair."""
+    width = max(len(search.label) for search in found.searches)
+    lines = [
+        f"searches by the configurations they find, {metric_name(found.metric, found.maximize)}, "
+        f"{found.n_repeats} × {found.n_splits} folds, the same for all"
+    ]
+    for search in found.searches:
+        seeds = ", ".join(map(str, search.seeds))
+        lines.append(f"  {search.label:<{width}}  {estimate(search.estimate)} over seeds {seeds}")
+        lines.append(f"  {'':<{width}}  {_scores(search.scores)}")
+    paired = {pair.paired for pair in found.pairs}
+    how = "seed by seed" if paired == {True} else "by Welch's test, since their seeds differ"
+    if len(paired) > 1:
+        how = "seed by seed where they have the same seeds, else by Welch's test"
+    return [
+        *lines,
+        *(pair.sentence for pair in found.pairs),
+        f"The searches are compared {how}. The intervals cover other seeds of the searches, with "
+        "these training rows and folds; they do not cover other data.",
+    ]
 
 
 def replay_lines(study: str, metric: str, found: Replay) -> list[str]:

@@ -84,12 +84,36 @@ def test_deleting_a_study_deletes_the_searches_within_it(call: Call, analysed_ur
 
 def test_compare_says_a_plain_sentence(call: Call) -> None:
     result = call("compare", "regression-random", "regression-tpe", "--repeats", "2")
+    assert "best configurations, " in result.stdout
     assert "2 × 3 folds, the same for all" in result.stdout
-    assert "95 % interval" in result.stdout.splitlines()[-1]
+    assert "95 % interval" in result.stdout.splitlines()[-2]
+    assert "not the searches" in result.stdout.splitlines()[-1]
     found = json.loads(
         call("compare", "regression-random", "regression-tpe", "--repeats", "2", "--json").stdout
     )
-    assert found["pairs"][0]["sentence"] == result.stdout.splitlines()[-1]
+    assert found["compared"] == "configurations"
+    assert found["pairs"][0]["sentence"] == result.stdout.splitlines()[-2]
+
+
+def test_searches_are_compared_by_several_seeds_of_each(call: Call) -> None:
+    help_of_it = call("compare", "--help").stdout
+    assert "random-0 random-1" in " ".join(help_of_it.split()) and "--searches" in help_of_it
+    names = [f"{sampler}-{seed}" for sampler in ("random", "qmc") for seed in range(3)]
+    Path("tiny.py").write_text(TINY_REGRESSION)
+    for name in names:
+        sampler, _, seed = name.partition("-")
+        call("run", "tiny.py", "--name", name, "--sampler", sampler, "--seed", seed)
+    arguments = ["compare", *names, "--searches", "--repeats", "1"]
+    result = call(*arguments)
+    assert "sampler random" in result.stdout and "sampler qmc" in result.stdout
+    assert "over seeds 0, 1, 2" in result.stdout
+    assert "compared seed by seed. The intervals cover other seeds" in result.stdout
+    found = json.loads(call(*arguments, "--json").stdout)
+    assert found["compared"] == "searches"
+    assert found["pairs"][0]["sentence"] in result.stdout
+    assert {tuple(search["seeds"]) for search in found["searches"]} == {(0, 1, 2)}
+    few = call("compare", *names[:2], *names[3:], "--searches", code=2)
+    assert few.stderr.startswith("error: ") and "--seed" in few.stderr
 
 
 def test_replay_tells_whether_it_is_the_same(call: Call) -> None:

@@ -75,7 +75,9 @@ def test_a_real_difference_is_found_and_chance_is_called_chance(
     for pair in found.pairs:
         assert "95 % interval" in pair.sentence and "jointly for 3 pairs" in pair.sentence
         if pair.second == "bad":
-            assert "is lower than that of bad by" in pair.sentence
+            assert f"the best configuration of {pair.first} is lower than that of bad by" in (
+                pair.sentence
+            )
             assert "more than chance explains" in pair.sentence
             assert pair.difference.high < 0
         else:

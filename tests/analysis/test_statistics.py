@@ -1,5 +1,6 @@
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hw1.analysis.statistics import (
     largest_errors,
     over_rows_and_seeds,
     over_seeds,
+    t_test_over_seeds,
 )
 
 MSE, ACCURACY = "mean_squared_error", "accuracy"
@@ -248,6 +250,49 @@ def test_the_same_losses_have_the_same_interval_and_many_rows_are_drawn_in_parts
     assert over_rows_and_seeds(losses, MSE) == first
     monkeypatch.setattr("hw1.analysis.statistics.AT_ONCE", 5000)
     assert over_rows_and_seeds(losses, MSE) == pytest.approx(first, rel=0.1)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_searches_are_tested_as_scipy_tests_them(paired: bool) -> None:
+    rng = np.random.default_rng(9)
+    a, b = rng.normal(size=6), rng.normal(0.5, 2, size=6 if paired else 4)
+    found = t_test_over_seeds(a.tolist(), b.tolist(), paired=paired)
+    expected: Any = stats.ttest_rel(a, b) if paired else stats.ttest_ind(a, b, equal_var=False)
+    interval = expected.confidence_interval(0.95)
+    assert (found.t, found.p) == pytest.approx((expected.statistic, expected.pvalue))
+    assert (found.difference.low, found.difference.high) == pytest.approx(tuple(interval))
+    of_three = t_test_over_seeds(a.tolist(), b.tolist(), paired=paired, n_pairs=3)
+    interval = expected.confidence_interval(1 - 0.05 / 3)
+    assert (of_three.difference.low, of_three.difference.high) == pytest.approx(tuple(interval))
+    assert of_three.p == pytest.approx(min(1, 3 * expected.pvalue))
+
+
+@pytest.mark.parametrize(("paired", "n_seeds"), [(True, 3), (True, 8), (False, 5)])
+@pytest.mark.parametrize("difference", [0.0, 0.4])
+def test_the_difference_of_searches_is_covered_as_often_as_said(
+    paired: bool, n_seeds: int, difference: float
+) -> None:
+    """Of searches whose luck is partly that of the seed, which paired ones share."""
+    rng = np.random.default_rng(10)
+    covered = false_alarms = 0
+    for _ in range(1000):
+        shared = rng.normal(size=n_seeds)
+        luck = [0.5 * rng.normal(size=n_seeds), 0.8 * rng.normal(size=n_seeds)]
+        if paired:
+            luck = [own + shared for own in luck]
+        found = t_test_over_seeds(luck[0] + difference, luck[1], paired=paired)
+        covered += found.difference.low <= difference <= found.difference.high
+        false_alarms += found.p < 0.05
+    assert 0.93 <= covered / 1000 <= 0.97
+    if not difference:
+        assert 0.03 <= false_alarms / 1000 <= 0.07
+
+
+def test_searches_that_never_differ_are_no_evidence() -> None:
+    for paired in (True, False):
+        same = t_test_over_seeds([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], paired=paired)
+        assert (same.p, same.difference.low, same.difference.high) == (1, 0, 0)
+        assert t_test_over_seeds([2.0] * 3, [1.0] * 3, paired=paired).p == 0
 
 
 def test_a_single_seed_has_no_spread_and_json_no_nan() -> None:

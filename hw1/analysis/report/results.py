@@ -148,13 +148,15 @@ def _verdict(problem: Problem) -> Text:
     with_best = [pair for pair in problem.pairs if pair.first == best]
     worse = [pair.second for pair in with_best if pair.test.p < 1 - LEVEL]
     alike = [pair.second for pair in with_best if pair.test.p >= 1 - LEVEL]
-    parts = [line(f"On {data}, ", Code(shortened(best)), " has the best mean")]
+    parts = [line(f"On {data}, the configuration of ", Code(shortened(best)), " has the best mean")]
     if worse:
-        parts.append(line("it is better than ", named(worse), " by more than chance explains"))
+        parts.append(
+            line("it is better than that of ", named(worse), " by more than chance explains")
+        )
     if alike:
         parts.append(
             line(
-                "its lead over ",
+                "its lead over that of ",
                 named(alike),
                 " may be chance, so these rows do not tell which is better",
             )

@@ -79,9 +79,10 @@ def pairs(problems: Sequence[Problem]) -> Table:
     return Table(
         "pairs",
         (
-            "Studies of the same rows, on the same folds: the first’s score minus the second’s, "
-            "with its interval, and the corrected t-test. Intervals and p values hold jointly for "
-            "all pairs of a data set.",
+            "The best configurations of studies of the same rows, on the same folds: the first’s "
+            "score minus the second’s, with its interval, and the corrected t-test. Intervals and "
+            "p values hold jointly for all pairs of a data set; they are not those of the "
+            "searches.",
         ),
         [
             Column("first", share=1),
