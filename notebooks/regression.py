@@ -124,7 +124,7 @@ for name in ("cross_validation", "nested", "test"):
     if part := getattr(evaluation, name):
         estimates[name.replace("_", "-")] = vars(part.estimate)
 if evaluation.test:
-    estimates["test, ensemble"] = {"mean": evaluation.test.ensemble}
+    estimates["test, ensemble"] = vars(evaluation.test.ensemble_estimate)
 pd.DataFrame(estimates).transpose()
 
 # %% [markdown]
@@ -133,8 +133,8 @@ pd.DataFrame(estimates).transpose()
 # - **Cross-validation**: other rows of the same source, split in other ways. Scores of folds share
 #   most of their training rows, so that they are no independent measurements. The interval allows
 #   for that (Nadeau and Bengio) and is wider than mean ± 2 std / √n.
-# - **Test**: other seeds, with these training and test rows. It says how much luck is in one
-#   training, and nothing about other test rows.
+# - **Test**: other test rows of the same kind and other seeds, with these training rows; of the
+#   ensemble other test rows alone.
 # - **Nested**, if you have asked for it: as cross-validation, but for the whole search. What would
 #   a network be worth that is searched for in this way?
 #
@@ -175,8 +175,8 @@ pd.DataFrame({name: vars(part.estimate) for name, part in comparison.studies.ite
 # does not show that they are equally good. It means that these rows are too few to say.
 #
 # And it compares two **networks that were found**, not two samplers. One search of each may be
-# luck. To compare samplers, run each with several seeds (`--seed 1 --name regression_mlp-tpe-1`,
-# ...).
+# luck. To compare samplers, run each with three seeds or more (`--seed 1 --name tpe-1`, ...) and
+# give them all to `hw1.analysis.compare_searches`, or to `compare --searches` in the terminal.
 
 # %% [markdown]
 # ## How it trains, and the fitted function
