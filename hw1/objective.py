@@ -151,15 +151,21 @@ class StudyDefinition:
         fingerprint = {name: " ".join(sorted(texts)) for name, texts in sorted(seen.items())}
         return fingerprint | {CONFIGURATIONS: digest.hexdigest()[:16]}
 
-    def probes(self, n: int = PROBES) -> Iterator[tuple[Trial, Configuration]]:
-        """Trials with random parameters, the same ones at every call, and their configurations."""
+    def probes(self, n: int = PROBES) -> Sequence[tuple[Trial, Configuration]]:
+        """Trials with random parameters, always the same ones, and their configurations."""
+        study, found = self._probed
+        while len(found) < n:
+            trial = study.ask()
+            found.append((trial, self.configure(trial)))
+        return found[:n]
+
+    @cached_property
+    def _probed(self) -> tuple[optuna.Study, list[tuple[Trial, Configuration]]]:
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study
         study = optuna.create_study(sampler=_SamplerByName(), storage=None)
         optuna.logging.set_verbosity(verbosity)
-        for _ in range(n):
-            trial = study.ask()
-            yield trial, self.configure(trial)
+        return study, []
 
     def check(self, source: Literal["grid", "defaults"]) -> None:
         """Check the values of the grid or the defaults.

@@ -81,7 +81,7 @@ def heavy_tails(test: Tested) -> str:
     one = test.n_largest == 1
     which, make = ("error", "makes") if one else (f"{test.n_largest} errors", "make")
     return (
-        f"The largest {which} of {test.n_rows} test rows {make} up "
+        f"The largest {which} of {test.n_rows:,} test rows {make} up "
         f"{100 * test.share_largest:.0f} % of the mean squared error: such errors have heavy "
         "tails, and the intervals of the test scores may be too narrow."
     )

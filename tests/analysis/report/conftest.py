@@ -1,5 +1,6 @@
 """Studies with trials that were never trained: what is stored of them is made up here."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -123,7 +124,7 @@ class Made:
                 "n_rows": 1234,
                 "splits": "8899aabbccddeeff",
                 "metric": METRICS[task].name,
-                "search_space": load_definition(path).fingerprint(),
+                "search_space": _search_space(path, n_more),
                 "grid": None,
                 "version": "0.1.0",
             }
@@ -186,6 +187,12 @@ class Made:
     def figures(self, results: StudyResults) -> Path:
         """Where its figures are."""
         return self.path / "figures" / results.file_stem
+
+
+@functools.cache
+def _search_space(path: Path, n_more: int) -> dict[str, str]:
+    """Of a study file with so many parameters more."""
+    return load_definition(path).fingerprint()
 
 
 def figure(name: str, **layout: int) -> Figure:

@@ -64,6 +64,32 @@ def test_a_report_changes_with_storage(made: Made) -> None:
         assert "scored3timesforone" in new
 
 
+def test_intervals_of_test_scores_are_told_with_what_they_cover(made: Made) -> None:
+    results = made.study("one")
+    made.evaluated(results)
+    before = Page(write(made, [made.open("one")])[1].read_text()).text
+    record = results.stored("evaluation:test")[-1]
+    new = {
+        "scores": [0.15, 0.16, 0.17],
+        "ensemble": 0.14,
+        "interval": [0.1234, 0.2345],
+        "ensemble_interval": [0.1111, 0.2222],
+        "n_largest": 43,
+        "share_largest": 0.345,
+    }
+    results.store("evaluation:test", record | new)
+    pdf, page = write(made, [made.open("one")])
+    for text in (text_of(pdf), Page(page.read_text()).text):
+        for words in (
+            "0.160 ± 0.010 (95 % interval 0.123 to 0.234)",
+            "the ensemble of 3 networks 0.14 (95 % interval 0.111 to 0.222)",
+            "The largest 43 errors of 4,321 test rows make up 34 % of the mean squared error",
+            "covers other test rows and other seeds",
+        ):
+            assert squeezed(words) in text, words
+    assert "0.111" not in before and "make up" not in before
+
+
 def test_the_same_input_gives_the_same_bytes(made: Made) -> None:
     results = made.study()
     made.analysed(results)
