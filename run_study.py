@@ -939,24 +939,26 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Delete a study and all its trials, after asking."""
-    import optuna
-
     from hw1.dashboard.publish import artifact_ids, remove_artifacts
     from hw1.storage import Storage
-    from hw1.study import require_study, searches_within
+    from hw1.study import Study, require_study, searches_within
 
     quiet_optuna()
     url = storage_url(storage)
     opened = Storage(url, create=False)
     require_study(opened, name)
-    count = len(optuna.load_study(study_name=name, storage=opened).get_trials(deepcopy=False))
+    with_trials = ""
+    with contextlib.suppress(InputError):  # a damaged study can be deleted
+        with_trials = f" with its {len(Study(opened, name).trials())} trials"
     parts = searches_within(opened, name)
     if not yes:
         of_parts = f" and the {len(parts)} searches of its nested cross-validation" if parts else ""
-        typer.confirm(f"Delete {printable(name)} with its {count} trials{of_parts}?", abort=True)
+        typer.confirm(f"Delete {printable(name)}{with_trials}{of_parts}?", abort=True)
     for one in (*parts, name):
-        artifacts = artifact_ids(opened, one)
-        optuna.delete_study(study_name=one, storage=opened)
+        artifacts: list[str] = []
+        with contextlib.suppress(InputError):
+            artifacts = artifact_ids(opened, one)
+        opened.delete_study(opened.get_study_id_from_name(one))
         remove_artifacts(artifacts, url)
     echo(f"Deleted {name}.")
 

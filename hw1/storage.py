@@ -61,6 +61,10 @@ ATTRIBUTES: dict[Any, str] = {
     models.TrialUserAttributeModel: "user_attrs",
     models.TrialSystemAttributeModel: "system_attrs",
 }
+UNREADABLE = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError
+)  # fmt: skip
+"""What it leads to when stored contents are not what they should be."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +259,7 @@ class Storage(RDBStorage):
             yield
         except InputError:
             raise
-        except (ValueError, LookupError, TypeError, AttributeError, zlib.error) as error:
+        except (*UNREADABLE, zlib.error) as error:
             raise InputError(
                 f"{what} in {self.shown} is damaged ({type(error).__name__}: "
                 f"{str(error).partition(chr(10))[0]}): restore the database from a copy, or delete "
@@ -433,6 +437,8 @@ class Storage(RDBStorage):
                 }
                 if trials:
                     _read(session, trials, ids)
+                    for stored in trials.values():
+                        _check(stored)
         return list(trials.values())
 
     def record_heartbeats(self, trial_ids: Sequence[int]) -> None:
@@ -452,9 +458,23 @@ class Storage(RDBStorage):
                     row.heartbeat = now
 
     def delete_study(self, study_id: int) -> None:
-        """Delete a study; SQLite gives its id to the next one."""
+        """Delete a study, a damaged one too, and all that belongs to it.
+
+        SQLite gives its id to the next one.
+
+        Raises:
+            StorageInternalError: the database failed.
+        """
         self._distributions.pop(study_id, None)
-        super().delete_study(study_id)
+        trials = models.TrialModel.__table__
+        own = sqlalchemy.select(trials.c.trial_id).where(trials.c.study_id == study_id)
+        with _create_scoped_session(self.scoped_session) as session:
+            # What refers to others comes before them.
+            for table in reversed(models.BaseModel.metadata.sorted_tables):
+                if "trial_id" in table.c and table is not trials:
+                    session.execute(sqlalchemy.delete(table).where(table.c.trial_id.in_(own)))
+                elif "study_id" in table.c:
+                    session.execute(sqlalchemy.delete(table).where(table.c.study_id == study_id))
 
     def _check_distributions(
         self, session: Session, study_id: int, trials: Collection[FrozenTrial]
@@ -556,6 +576,19 @@ def _read(session: Session, trials: Mapping[int, FrozenTrial], ids: Any) -> None
     for model, attribute in ATTRIBUTES.items():
         for trial, key, text in rows(model, "key", "value_json"):
             getattr(trial, attribute)[key] = json.loads(text)
+
+
+def _check(trial: FrozenTrial) -> None:
+    """Raise a ValueError for what SQLite lets a table hold, but Optuna never writes."""
+    numbers = [*(trial.values or ()), *trial.intermediate_values.values()]
+    completed = trial.state == TrialState.COMPLETE
+    if (
+        not isinstance(trial.number, int)
+        or not all(isinstance(x, float) for x in numbers)
+        or not all(isinstance(step, int) for step in trial.intermediate_values)
+        or (completed and not trial.values)
+    ):
+        raise ValueError(f"the numbers of trial {trial.number!r:.20}")
 
 
 def _insert(session: Session, model: Any, rows: Sequence[dict[str, Any]]) -> None:

@@ -28,6 +28,31 @@ MOST_RETRIES = 3
 """How often parameters are tried again whose process died: they may have been the reason."""
 
 
+NUMBER = int | float
+KEPT: dict[str, Any] = {
+    "worker": dict,
+    "configuration": dict,
+    "provenance": dict,
+    "curves": list,
+    "fold_scores": list,
+    "batch": list,
+    "best_epoch": int,
+    "epochs": int,
+    "n_parameters": int,
+    "trials_per_batch": int,
+    RETRY_OF: int,
+    "std": NUMBER,
+    "seconds": NUMBER,
+    "stopped": str,
+    "device": str,
+    "way": str,
+    "precision": str,
+    "failure": str,
+    "refused": str,
+}
+"""The types of what is kept with a trial; see `hw1.objective.Objective`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a study is made of: stored with it and the same for all its trials.
@@ -175,8 +200,20 @@ class Study:
         return Splits.decode(self.storage.get_study_system_attrs(study_id)[SPLITS_KEY])
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, not to be changed."""
-        return self.optuna_study.get_trials(deepcopy=False)
+        """All trials, not to be changed.
+
+        Raises:
+            InputError: one of them is damaged.
+        """
+        trials = self.optuna_study.get_trials(deepcopy=False)
+        with self.storage.readable(f"the study {self.name!r}"):
+            for number, trial in enumerate(trials):
+                if trial.number != number:
+                    raise ValueError(f"trial {number} is missing")
+                for name in trial.user_attrs.keys() & KEPT.keys():
+                    if not isinstance(trial.user_attrs[name], KEPT[name]):
+                        raise TypeError(f"{name} of trial {number}")
+        return trials
 
     def best_trial(self) -> FrozenTrial:
         """The completed trial with the best value.
@@ -250,9 +287,10 @@ class Study:
 
 def _retries(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
     """How many interrupted trials had these parameters before."""
-    n = 0
-    while (before := trial.user_attrs.get(RETRY_OF)) is not None:
+    n, before = 0, trial.user_attrs.get(RETRY_OF)
+    while before is not None and before < trial.number:
         n, trial = n + 1, trials[before]
+        before = trial.user_attrs.get(RETRY_OF)
     return n
 
 

@@ -156,7 +156,19 @@ def test_a_damaged_study_does_not_hide_the_others(tiny: str, url: str) -> None:
     assert [study["name"] for study in found["studies"]] == ["good"]
     assert "is damaged" in found["unreadable_studies"]["bad"]
     assert call(url, "best", "bad").exit_code == 2
+    assert call(url, "delete", "bad", "--yes").exit_code == 0
+    assert optuna.get_all_study_names(url) == ["good"]
     assert call(url, "best", "good").exit_code == 0
+    assert call(url, "delete", "good", "--yes").exit_code == 0
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        ).fetchall()
+        left = {
+            t for (t,) in tables if connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0]
+        }
+    connection.close()
+    assert left <= {"version_info", "alembic_version", "sqlite_sequence"}
 
 
 def test_a_run_that_ends_early_says_so_by_its_status(tiny: str, url: str) -> None:

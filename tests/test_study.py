@@ -327,6 +327,13 @@ def test_a_study_of_somebody_elses_is_not_taken_over(
         ("trial_user_attributes", "value_json = 'nonsense'"),
         ("trial_user_attributes", "value_json = CAST(x'ff' AS TEXT)"),
         ("trial_values", "value_type = 'LARGE'"),
+        ("trial_values", "value = 'x'"),
+        ("trial_intermediate_values", "intermediate_value = 'x'"),
+        ("trial_params", "param_value = '1e400' WHERE param_name = 'batch_size'"),
+        ("trials", "number = NULL"),
+        ("trials", "number = 7"),
+        ("trial_user_attributes", "value_json = '7' WHERE key = 'fold_scores'"),
+        ("study_user_attributes", "value_json = '" + "[" * 5000 + "'"),
     ],
 )
 def test_a_damaged_study_is_an_input_error(

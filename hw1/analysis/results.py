@@ -168,10 +168,23 @@ class StudyResults:
         return trials[number]
 
     def _require_configuration(self, trial: FrozenTrial) -> None:
-        if "configuration" not in trial.user_attrs:
+        kept = trial.user_attrs
+        if "configuration" not in kept:
             raise InputError(
                 f"trial {trial.number} of {self.name!r} was not made by hw1: choose another one"
             )
+        scores = kept.get("fold_scores", [])
+        completed = trial.state == TrialState.COMPLETE
+        with self.study.storage.readable(f"trial {trial.number} of {self.name!r}"):
+            configuration(trial)
+            for name in ("best_epoch", "epochs", "way", "precision"):
+                kept[name]  # a KeyError says what is missing
+            if not completed <= kept["best_epoch"] <= kept["epochs"] <= self.settings.epochs:
+                raise ValueError("its epochs")
+            if len(scores) != self.settings.n_splits * bool(scores or completed) or not all(
+                isinstance(score, float) for score in scores
+            ):
+                raise ValueError("its fold scores")
 
 
 def _has(record: dict[str, Any], same: dict[str, Any]) -> bool:
