@@ -169,7 +169,6 @@ def open_results(
 @contextlib.contextmanager
 def watched(lost: str) -> "Iterator[Watcher]":
     """Shows what an analysis is doing, on stderr, and ends it on Ctrl-C, which loses ``lost``."""
-
     from hw1.analysis.training import Watcher
     from hw1.console import TaskLine, Terminal
     from hw1.interruption import Interruption, exit_status
@@ -179,7 +178,12 @@ def watched(lost: str) -> "Iterator[Watcher]":
             Interruption() as interruption,
             TaskLine(Terminal(stderr=True)) as line,
         ):
-            yield Watcher(line.say, interruption.check)
+
+            def say(what: str) -> None:
+                interruption.check()  # drawing has no steps, but says which figure comes next
+                line.say(what)
+
+            yield Watcher(say, interruption.check)
     except KeyboardInterrupt as interrupt:
         echo(f"Interrupted; {lost}", err=True)
         raise typer.Exit(exit_status(interrupt)) from None
