@@ -12,7 +12,10 @@ def search_space(trial: Trial) -> Configuration:
     blocks = trial.suggest_int("blocks", 1, 3)
     channels = trial.suggest_categorical("channels", [16, 32])
     optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
-    momentum = trial.suggest_float("momentum", 0.5, 0.95) if optimizer == "sgd" else 0.0
+    momentum = 0.0
+    if optimizer == "sgd":
+        momentum = trial.suggest_categorical("momentum", [0.0, 0.9, 0.95])
+    schedule = trial.suggest_categorical("schedule", ["constant", "step", "cosine", "one_cycle"])
     return Configuration(
         model={
             "channels": [channels << block for block in range(blocks)],
@@ -31,12 +34,13 @@ def search_space(trial: Trial) -> Configuration:
         optimizer=optimizer,
         lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True),
         momentum=momentum,
-        nesterov=optimizer == "sgd",
+        nesterov=momentum > 0,
         weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
-        l1=trial.suggest_float("l1", 1e-8, 1e-4, log=True),
+        l1=trial.suggest_categorical("l1", [0.0, 1e-6, 1e-5, 1e-4]),
         label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2),
-        schedule=trial.suggest_categorical("schedule", ["constant", "step", "cosine", "one_cycle"]),
-        patience=5,
+        schedule=schedule,
+        # A schedule that lowers the rate gains most in its last epochs: not to be stopped before.
+        patience=5 if schedule == "constant" else None,
         flip=trial.suggest_categorical("flip", [False, True]),
         shift=trial.suggest_int("shift", 0, 2),
         erase=trial.suggest_float("erase", 0.0, 0.5),
@@ -70,7 +74,7 @@ study = StudyDefinition(
         "momentum": 0.9,
         "lr": 2e-3,
         "weight_decay": 1e-4,
-        "l1": 1e-8,
+        "l1": 0.0,
         "label_smoothing": 0.0,
         "schedule": "one_cycle",
         "flip": True,

@@ -14,10 +14,12 @@ INITIALIZATIONS: tuple[str, ...] = get_args(Initialization)
 
 
 def initialize(model: nn.Module, scheme: str) -> None:
-    """Draw the weights of all linear and convolutional layers anew and set their biases to zero.
+    """Draw the weights of all linear and convolutional layers anew.
 
     The Kaiming schemes use the gain of ReLU, the others gain one. ``"default"`` leaves torch's
-    own initialisation as it is. Draws from torch's global generator.
+    own initialisation as it is. Biases stay as torch has drawn them in every scheme, uniformly
+    within 1 / sqrt(fan_in): with zeros, all first-layer units of a single feature bend at its mean.
+    Draws from torch's global generator.
 
     Raises:
         InputError: ``scheme`` is not one of `INITIALIZATIONS`.
@@ -34,5 +36,3 @@ def initialize(model: nn.Module, scheme: str) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
             draw[scheme](module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)

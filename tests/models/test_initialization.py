@@ -106,7 +106,7 @@ def test_a_seeded_draw_is_the_one_of_torch_for_each_layer_in_turn(
 
 @pytest.mark.parametrize("scheme", DRAWS)
 @pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
-def test_every_layer_is_drawn_anew_with_zero_biases_and_norms_stay_as_they_are(
+def test_every_layer_is_drawn_anew_and_biases_and_norms_stay_as_they_are(
     build: Callable[[], nn.Module], scheme: str
 ) -> None:
     model = build()
@@ -119,7 +119,10 @@ def test_every_layer_is_drawn_anew_with_zero_biases_and_norms_stay_as_they_are(
             n_layers += 1
             assert not torch.equal(after.weight, old.weight)  # type: ignore[arg-type]
             if after.bias is not None:
-                assert not after.bias.any()
+                bound = 1 / math.sqrt(after.weight[0].numel())
+                assert after.bias.any()
+                assert (after.bias.abs() <= bound).all()
+                assert torch.equal(after.bias, old.bias)  # type: ignore[arg-type]
         elif isinstance(after, nn.BatchNorm1d | nn.BatchNorm2d):
             assert (after.weight == 1).all()
             assert not after.bias.any()
@@ -151,8 +154,6 @@ def test_one_dimensional_convolutions_are_drawn_too() -> None:
     torch.manual_seed(0)
     initialize(layer, "kaiming_normal")
     assert layer.weight.var().item() == pytest.approx(2 / (20 * 7), rel=0.1)
-    assert layer.bias is not None
-    assert not layer.bias.any()
 
 
 @pytest.mark.parametrize(
