@@ -286,7 +286,9 @@ def run(
     name: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="What the study is called in storage. [default: STUDY-SAMPLER]"
+            "--name",  # which some versions of typer do not take from the parameter
+            metavar="NAME",
+            help="What the study is called in storage. [default: STUDY-SAMPLER]",
         ),
     ] = None,
     sampler: Annotated[

@@ -9,19 +9,22 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("hw1", "torch", "numpy", "scipy", "numba", "optuna")
+import hw1
+
+PACKAGES = ("torch", "numpy", "scipy", "numba", "optuna")
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
     """What is stored with a trial, as JSON can hold it.
 
     Returns:
-        ``python`` and the version of each of `PACKAGES`; ``system``; ``processor``, the model of
-        the device; ``threads`` of torch's operations; ``revision``, the git revision of hw1, with
-        a plus sign if files have changed since, None outside a git checkout.
+        The versions of ``python``, ``hw1`` and each of `PACKAGES`; ``system``; ``processor``, the
+        model of the device; ``threads`` of torch's operations; ``revision``, the git revision of
+        hw1, with a plus sign if files have changed since, None outside a git checkout.
     """
     return {
         "python": platform.python_version(),
+        "hw1": hw1.__version__,  # a checkout need not be installed
         **{name: _version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(device),

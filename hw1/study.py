@@ -181,8 +181,7 @@ class Study:
                     f"the study {name!r} is to {' and '.join(directions)}, but its "
                     f"{self.metric.name} is to {self.metric.direction}: choose another --name"
                 )
-            # That they can be read at all.
-            _ = self.n_trials, self.splits()
+            _ = self.n_trials  # that it can be read
 
     @property
     def metric(self) -> Metric:
@@ -195,9 +194,17 @@ class Study:
         return int(self.optuna_study.user_attrs["n_trials"])
 
     def splits(self) -> Splits:
-        """The folds that all trials share."""
+        """The folds that all trials share.
+
+        Raises:
+            InputError: they are damaged.
+        """
         study_id = self.storage.get_study_id_from_name(self.name)
-        return Splits.decode(self.storage.get_study_system_attrs(study_id)[SPLITS_KEY])
+        with self.storage.readable(f"the study {self.name!r}"):
+            splits = Splits.decode(self.storage.get_study_system_attrs(study_id)[SPLITS_KEY])
+            if splits.hash != self.settings.splits:
+                raise ValueError("its folds are others")
+        return splits
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, not to be changed.

@@ -345,4 +345,6 @@ def test_a_damaged_study_is_an_input_error(
         connection.execute(f"UPDATE {table} SET {change}")
     connection.close()
     with pytest.raises(InputError, match=r"damaged|cannot be used|not those of hw1"):
-        Study(Storage(job.storage_url), "tiny").progress()
+        study = Study(Storage(job.storage_url), "tiny")
+        study.progress()
+        study.splits()

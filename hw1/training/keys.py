@@ -152,7 +152,11 @@ def dropout_factors(key: Tensor, p: Tensor, shape: Sequence[int]) -> Tensor:
     """
     row = math.prod(shape[1:])
     # 16 bits are enough for a probability: a word serves two neighbours.
-    bits = random_bits(key, (shape[0], -(-row // 2))).view(torch.int16)[..., :row]
+    words = random_bits(key, (shape[0], -(-row // 2)))
+    if _array(words) is not None:
+        bits = words.view(torch.int16)[..., :row]
+    else:  # vmap has no such view
+        bits = torch.stack([words << 16 >> 16, words >> 16], -1).flatten(-2)[..., :row]
     bits = bits.reshape(*key.shape[:-1], *shape)
     p = p.reshape(*p.shape, *[1] * len(shape))
     threshold = (p * 2**16).round() - 2**15

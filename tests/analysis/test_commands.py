@@ -26,11 +26,13 @@ from typer.testing import CliRunner
 
 import run_study
 from hw1.analysis.model_files import SUFFIXES
-from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.results import StudyResults
 from hw1.analysis.training import retrain
 from hw1.datasets import digits, function
 
 Call = Callable[..., Any]
+NAMING = ("analyze", "compare", "evaluate", "export", "predict", "replay", "report")
+"""The commands that may need a study file."""
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def call(
     named = [word for file in finished.glob("*.py") for word in ("--definition", str(file))]
 
     def run(*arguments: str, code: int = 0, **kwargs: Any) -> Any:
-        own = [] if arguments[0] in ("list", "delete") else named
+        own = named if arguments[0] in NAMING else []
         result = CliRunner().invoke(
             run_study.app, [*arguments, *own], env={"OPTUNA_STORAGE": analysed_url}, **kwargs
         )
@@ -103,7 +105,8 @@ def test_searches_are_compared_by_several_seeds_of_each(call: Call) -> None:
     for name in names:
         sampler, _, seed = name.partition("-")
         call("run", "tiny.py", "--name", name, "--sampler", sampler, "--seed", seed)
-    arguments = ["compare", *names, "--searches", "--repeats", "1"]
+    own = ["--definition", "tiny.py"]
+    arguments = ["compare", *names, *own, "--searches", "--repeats", "1"]
     result = call(*arguments)
     assert "sampler random" in result.stdout and "sampler qmc" in result.stdout
     assert "over seeds 0, 1, 2" in result.stdout
@@ -112,7 +115,7 @@ def test_searches_are_compared_by_several_seeds_of_each(call: Call) -> None:
     assert found["compared"] == "searches"
     assert found["pairs"][0]["sentence"] in result.stdout
     assert {tuple(search["seeds"]) for search in found["searches"]} == {(0, 1, 2)}
-    few = call("compare", *names[:2], *names[3:], "--searches", code=2)
+    few = call("compare", *names[:2], *names[3:], *own, "--searches", code=2)
     assert few.stderr.startswith("error: ") and "--seed" in few.stderr
 
 
@@ -150,13 +153,13 @@ def test_a_network_is_exported_and_predicts_a_csv(
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_lines_that_are_printed_use_the_file(
-    call: Call, suffix: str, analysed_url: str
+    call: Call, suffix: str, open_results: Callable[..., StudyResults]
 ) -> None:
     printed = call("export", "classification-random", "--output", f"it's{suffix}").stdout
     lines = [line.strip() for line in printed.partition("In Python:\n")[2].splitlines()]
     assert len(lines) == 3
     code = "\n".join(lines)
-    results = open_study("classification-random", storage=analysed_url)
+    results = open_results("classification-random")
     network = retrain(results, results.trial()).networks[0]
     zeros = torch.zeros(1, *results.dataset.input_shape)
     with torch.no_grad():

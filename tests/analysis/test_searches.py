@@ -36,7 +36,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Study
     run("small", sampler="random", seed=2, n_trials=6, train_size=30)
     job = Job(str(path), path, url, "begun", folder, torch.device("cpu"))
     prepare(job, Options(sampler="random", seed=3, n_trials=6))
-    return lambda *names: [open_study(name, storage=url) for name in names]
+    return lambda *names: [open_study(name, storage=url, definition=path) for name in names]
 
 
 Opened = Callable[..., list[StudyResults]]
