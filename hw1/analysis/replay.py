@@ -102,7 +102,7 @@ def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) 
 
 def _training(results: StudyResults, found: CrossValidation) -> dict[str, Any]:
     return {
-        "device": str(results.job.device),
+        "device": str(results.dataset.inputs.device),
         "way": found.way,
         "precision": found.precision,
         "epochs": len(found.curves),

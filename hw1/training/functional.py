@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from hw1.errors import InputError
 from hw1.training.keys import KeyedDropout
@@ -39,6 +40,12 @@ class Functional:
         self.template = template
         self.precision = precision
         self._dropouts = [m for m in template.modules() if isinstance(m, KeyedDropout)]
+        if precision == torch.bfloat16:
+            # Its backward pass under vmap wants inputs of the type of the running statistics.
+            for module in template.modules():
+                if isinstance(module, _BatchNorm):
+                    module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+                    module.register_forward_hook(lambda _, inputs, outputs: outputs.bfloat16())
 
     def _autocast(self, device: str) -> AbstractContextManager[None]:
         enabled = self.precision == torch.bfloat16
