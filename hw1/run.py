@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +51,8 @@ class Options:
     outer_fold: tuple[int, int] | None = None
 
 
+GRACE_SECONDS = 10.0
+"""How long worker processes that are to end may take to save what they have."""
 # The command line's words for options whose names differ there.
 FLAGS = {"n_splits": "folds", "n_trials": "trials"}
 
@@ -376,7 +379,10 @@ def _work_in_processes(
             torch.set_num_threads(threads_before)
             for child in children:
                 child.terminate()
+            wait_until = time.monotonic() + GRACE_SECONDS
             for child in children:
+                child.join(max(0.0, wait_until - time.monotonic()))
+                child.kill()  # one that compiles does not hear for a while
                 child.join()
             study.fail_orphans()
     if any(child.exitcode == 2 for child in children):
