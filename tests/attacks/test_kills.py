@@ -1,0 +1,127 @@
+"""Runs that are struck by signals at random moments and started again."""
+
+import signal
+import subprocess
+from pathlib import Path
+from random import Random
+
+import pytest
+from attacks.figures import SOAK, record, size
+from attacks.runs import Arena, attack_runs, strike
+from optuna.trial import TrialState
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(), reason="finds leftover processes in /proc"
+)
+MANY = size(2, 4)
+"""Processes, where there are several."""
+KILLED = [
+    (sampler, processes, jobs)
+    for sampler in ("random", "tpe", "grid")
+    for processes, jobs in ((1, 1), (1, MANY), (MANY, 1))
+]
+SIGNALLED = [
+    (signal.SIGINT, "tpe", 1, 1),
+    (signal.SIGINT, "grid", 1, MANY),
+    (signal.SIGTERM, "random", 1, 1),
+    (signal.SIGTERM, "tpe", 1, MANY),
+    (signal.SIGHUP, "grid", 1, 1),
+    (signal.SIGHUP, "random", MANY, 1),
+]
+
+
+@needs_proc
+@pytest.mark.parametrize(("sampler", "processes", "jobs"), KILLED if SOAK else [KILLED[7]])
+def test_a_killed_run_goes_on(sampler: str, processes: int, jobs: int, tmp_path: Path) -> None:
+    signals = [signal.SIGKILL] * size(2, 7)
+    random = Random(f"kill {sampler} {processes} {jobs}")
+    counted = attack_runs(
+        tmp_path,
+        sampler=sampler,
+        processes=processes,
+        jobs=jobs,
+        signals=signals,
+        random=random,
+        n_trials=size(6, 12),
+    )
+    record(
+        f"SIGKILL, {sampler}, {processes} × --jobs {jobs}",
+        f"{len(signals)}, {counted['interrupted']} trials lost, all made up for",
+    )
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("number", "sampler", "processes", "jobs"), SIGNALLED if SOAK else SIGNALLED[1::2]
+)
+def test_an_interrupted_run_loses_no_trial(
+    number: signal.Signals, sampler: str, processes: int, jobs: int, tmp_path: Path
+) -> None:
+    signals = [number] * size(1, 10)
+    random = Random(f"{number.name} {sampler} {processes} {jobs}")
+    counted = attack_runs(
+        tmp_path,
+        sampler=sampler,
+        processes=processes,
+        jobs=jobs,
+        signals=signals,
+        random=random,
+        n_trials=size(6, 12),
+    )
+    record(
+        f"{number.name}, {sampler}, {processes} × --jobs {jobs}",
+        f"{len(signals)}, {counted['interrupted']} trials interrupted, all trained again",
+    )
+
+
+def test_processes_that_start_together_make_exactly_the_trials(tmp_path: Path) -> None:
+    n_processes = size(3, 8)
+    n_trials = 2 * n_processes
+    arena = Arena(tmp_path / "together", ("--sampler", "tpe", "--trials", str(n_trials)))
+    try:
+        statuses = [process.wait(600) for process in [arena.start() for _ in range(n_processes)]]
+    finally:
+        arena.kill_all()
+    logs = [log.read_text() for log in arena.folder.glob("log*")]
+    assert set(statuses) <= {0, 3}, logs
+    arena.check_complete(n_trials, queued_again=True)
+    arena.check_sound()
+    record("processes that start together on a new file", f"{n_processes}: {n_trials} trials")
+
+
+@pytest.mark.skipif(not SOAK, reason="takes minutes: make soak")
+@pytest.mark.parametrize(("seconds", "n_trials"), [(1.0, 100), (2.0, 30)])
+def test_a_study_goes_forward_under_regular_kills(
+    seconds: float, n_trials: int, tmp_path: Path
+) -> None:
+    epochs = _epochs(seconds, tmp_path)
+    options = ("--sampler", "tpe", "--trials", str(n_trials), "--epochs", str(epochs))
+    arena = Arena(tmp_path / "forward", (*options, "--pruner", "none"))
+    n_kills = 0
+    try:
+        while len(arena.finished()) < n_trials:
+            process = arena.start()
+            try:
+                process.wait(8)
+            except subprocess.TimeoutExpired:
+                strike(arena, process, signal.SIGKILL, group=False)
+                n_kills += 1
+            assert n_kills <= n_trials, f"{len(arena.finished())} trials under {n_kills} kills"
+        arena.start().wait(60)
+        arena.check_complete(n_trials, queued_again=False)
+    finally:
+        arena.kill_all()
+    record(
+        f"trials of {seconds:.0f} s finished under a kill every 8 s",
+        f"{n_trials} under {n_kills} kills, {n_trials / max(n_kills, 1):.1f} a kill",
+    )
+
+
+def _epochs(seconds: float, folder: Path) -> int:
+    """How many epochs make a trial take that long here."""
+    epochs = 2000
+    arena = Arena(folder / "measured", ("--trials", "4", "--trials-per-batch", "1"))
+    arena.start("--epochs", str(epochs), "--pruner", "none", "--sampler", "random").wait(600)
+    last = arena.trials()[-1]  # the first may have waited for the compiler
+    assert last.state == TrialState.COMPLETE and last.duration is not None
+    return round(epochs * seconds / last.duration.total_seconds())
