@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STUDY ?= regression_mlp
 
-.PHONY: study test bench lint format archive clean help
+.PHONY: study test soak bench lint format archive clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ study: $(VENV)/installed ## Set up, then run the main study (or another: make st
 
 test: $(VENV)/installed ## Set up, then run the tests
 	$(RUN) -m pytest
+
+soak: $(VENV)/installed ## Set up, then attack hw1 at length: kills, damaged files, hostile data (15 min)
+	HW1_SOAK=1 $(RUN) -m pytest tests/attacks
 
 bench: $(VENV)/installed ## Set up, then measure against what one would write without hw1 (45 min)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -81,9 +81,7 @@ class Program:
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
 
-    def call(
-        self, *arguments: str, folder: Path, patience: float = INTERRUPT_SECONDS
-    ) -> Outcome:
+    def call(self, *arguments: str, folder: Path, patience: float = INTERRUPT_SECONDS) -> Outcome:
         """Run one command line in ``folder``, on its studies.db unless the line names another."""
         process = self._process or self._start()
         request = {"arguments": arguments, "folder": str(folder)}

@@ -30,7 +30,6 @@ def search_space(trial):
         model={"widths": [64, 64]},
         lr=trial.suggest_float("lr", 1e-4, 1e-2, log=True),
         batch_size=trial.suggest_categorical("batch_size", [16, 32]),
-        dropout=trial.suggest_float("dropout", 0.0, 0.1),
     )
 
 study = StudyDefinition(
@@ -44,7 +43,7 @@ study = StudyDefinition(
     n_splits=2,
     epochs=400,
 )
-'''.replace('        dropout=trial.suggest_float("dropout", 0.0, 0.1),\n', "")
+'''
 END_SECONDS = 120.0
 """How long a process that was struck, or has lost its parent, may take to end."""
 START_SECONDS = 6.0
@@ -144,7 +143,7 @@ class Arena:
             time.sleep(0.05)
 
     def _descendants(self) -> Iterator[int]:
-        """All processes of the arena, found by their environment, but for children of those alive."""
+        """All processes of the arena, by their environment, but for the groups of those alive."""
         mark = f"TMPDIR={self.temporary}".encode()
         groups = {process.pid for process in self.alive()}
         for entry in Path("/proc").glob("[0-9]*"):
@@ -233,14 +232,13 @@ def _words(pid: int) -> str:
 
 def attack_runs(
     folder: Path,
-    *,
     sampler: str,
     processes: int,
     jobs: int,
     signals: list[signal.Signals],
-    random: Random,
-    n_trials: int = 12,
-) -> dict[str, int]:
+    *,
+    n_trials: int,
+) -> int:
     """Strike runs of a study with one signal after another, at random moments.
 
     What was struck is started again; a study that is complete gives way to a new one.
@@ -251,18 +249,17 @@ def attack_runs(
         processes: how many are started for a study, each with ``--jobs`` ``jobs``.
         jobs: see there.
         signals: to send.
-        random: the moments, and who is struck.
         n_trials: of each study.
 
     Returns:
-        How many studies there were, and how many trials were interrupted.
+        How many trials were interrupted.
     """
+    random = Random(f"{signals} {sampler} {processes} {jobs}")
     left = list(signals)
-    counted = {"studies": 0, "interrupted": 0}
+    interrupted = 0
+    options = ("--sampler", sampler, "--trials", str(n_trials), "--jobs", str(jobs))
     while left:
-        options = ("--sampler", sampler, "--trials", str(n_trials), "--jobs", str(jobs))
-        arena = Arena(folder / f"study{counted['studies']}", options)
-        counted["studies"] += 1
+        arena = Arena(folder / f"study{len(left)}", options)
         gently = signal.SIGKILL not in left
         try:
             while len(arena.finished()) < n_trials:
@@ -272,11 +269,11 @@ def attack_runs(
                 if not left:
                     _wait_for_end(arena)
                     continue
-                # Half of the moments are any from the start on; in the others there is a trial.
+                # First while a trial runs; of the other moments half are any from the start on.
                 pause = random.uniform(0, START_SECONDS)
-                if random.random() < 0.5:
+                if len(left) == len(signals) or random.random() < 0.5:
                     _wait_for_trial(arena)
-                    pause = random.uniform(0, 1.5)
+                    pause = 0 if len(left) == len(signals) else random.uniform(0, 1.5)
                 if _wait_for_end(arena, pause):
                     continue
                 victims = arena.alive()
@@ -285,9 +282,7 @@ def attack_runs(
                         group = left[0] == signal.SIGINT or (
                             left[0] == signal.SIGHUP and random.random() < 0.5
                         )
-                        counted["interrupted"] += len(
-                            strike(arena, victim, left.pop(0), group=group)
-                        )
+                        interrupted += len(strike(arena, victim, left.pop(0), group=group))
             _wait_for_end(arena)
             arena.settle()
             by_themselves = [p for p in arena.processes if p.pid not in arena.struck]
@@ -297,7 +292,7 @@ def attack_runs(
         finally:
             arena.kill_all()
         shutil.rmtree(arena.folder)
-    return counted
+    return interrupted
 
 
 def _wait_for_trial(arena: Arena) -> None:

@@ -24,7 +24,21 @@ LITTLE = ("--trials", "1", "--epochs", "1", "--folds", "2", "--sampler", "random
 N_IMAGES = 120
 CELLS = (
     *("", " ", "nan", "inf", "-inf", "1e400", "-0", "1_000", "٣", "0x10", "1,5", "1e-400", "--"),
-    *('"', '""', '"1', '"1\n2"', "\x00", "\x1b[31m", "\u2028", "é", "😀", "'1", "=1+1", "1 2", "True"),
+    *(
+        '"',
+        '""',
+        '"1',
+        '"1\n2"',
+        "\x00",
+        "\x1b[31m",
+        "\u2028",
+        "é",
+        "😀",
+        "'1",
+        "=1+1",
+        "1 2",
+        "True",
+    ),
     *("9" * 400, "9" * 200_000, "a" * 200_000, "3.5e38", "1e39"),
 )
 
@@ -73,21 +87,19 @@ def csv_file(random: Random) -> bytes:
     return text.encode(encoding, errors="replace")
 
 
-def test_a_damaged_table_is_a_table_or_an_input_error(
-    program: Program, copied: Path
-) -> None:
+def test_a_damaged_table_is_a_table_or_an_input_error(program: Program, copied: Path) -> None:
     path = copied / "damaged.csv"
 
     def case(random: Random) -> Case:
         content = csv_file(random)
+        run_on = ("run", "regression_mlp", *LITTLE, "--train-csv")
         arguments = some(
             random,
             (
                 ("predict", "small.safetensors", path.name),
                 ("predict", "small.safetensors", path.name, "--csv"),
-                ("run", "regression_mlp", "--train-csv", path.name, *LITTLE),
-                ("run", "regression_mlp", "--train-csv", "train.csv", "--test-csv", path.name)
-                + LITTLE,
+                (*run_on, path.name),
+                (*run_on, "train.csv", "--test-csv", path.name),
             ),
         )
         if arguments[0] == "run" and random.random() < 0.3:
@@ -122,9 +134,7 @@ def models(small: Path, program: Program) -> dict[str, bytes]:
     contents = {}
     for suffix in (".safetensors", ".pt2", ".onnx"):
         output = f"whole{suffix}"
-        outcome = program.call(
-            "export", "small", "--output", output, folder=small, patience=600
-        )
+        outcome = program.call("export", "small", "--output", output, folder=small, patience=600)
         assert outcome.status == 0, outcome
         contents[suffix] = (small / output).read_bytes()
         (small / output).unlink()

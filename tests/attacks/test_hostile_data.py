@@ -63,7 +63,7 @@ def marker(copied: Path) -> Path:
     path = copied / "has-run"
     source = TINY_REGRESSION.replace("model=MLP", "model=Evil").replace(
         "study =",
-        f"class Evil(MLP):\n    pass\n\nimport pathlib\npathlib.Path({str(path)!r}).touch()\nstudy =",
+        f"class Evil(MLP):\n    pass\n\nopen({str(path)!r}, 'w').close()\n\nstudy =",
     )
     (copied / "evil.py").write_text(source)
     (copied / "studies").mkdir()
@@ -75,9 +75,7 @@ PLACES = ("{folder}/evil.py", "evil.py", "./evil.py", "studies/evil.py", "../cop
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_database_runs_no_file(
-    place: str, program: Program, copied: Path, marker: Path
-) -> None:
+def test_a_database_runs_no_file(place: str, program: Program, copied: Path, marker: Path) -> None:
     change_settings(copied, lambda s: s.update(definition=place.format(folder=copied)))
     for arguments in (
         ("list",),
@@ -208,7 +206,9 @@ def test_a_terminal_obeys_no_name(program: Program, copied: Path) -> None:
     optuna.create_study(storage=f"sqlite:///{database}", study_name=f"foreign{escape}")
     name = f"small{escape}"
     change(database, "UPDATE studies SET study_name = ? WHERE study_name = 'small'", name)
-    change(database, "UPDATE trial_params SET param_name = ? WHERE param_name = 'lr'", f"lr{escape}")
+    change(
+        database, "UPDATE trial_params SET param_name = ? WHERE param_name = 'lr'", f"lr{escape}"
+    )
     change_settings(
         copied, lambda s: s.update({key: s[key] + escape for key in ("dataset", "sampler")})
     )

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 from pathlib import Path
-from random import Random
 
 import pytest
 from attacks.figures import SOAK, record, size
@@ -20,57 +19,38 @@ KILLED = [
     for sampler in ("random", "tpe", "grid")
     for processes, jobs in ((1, 1), (1, MANY), (MANY, 1))
 ]
-SIGNALLED = [
-    (signal.SIGINT, "tpe", 1, 1),
-    (signal.SIGINT, "grid", 1, MANY),
-    (signal.SIGTERM, "random", 1, 1),
-    (signal.SIGTERM, "tpe", 1, MANY),
-    (signal.SIGHUP, "grid", 1, 1),
-    (signal.SIGHUP, "random", MANY, 1),
+INTERRUPTED = [
+    ([signal.SIGINT], "tpe", 1, 1),
+    ([signal.SIGINT], "grid", 1, MANY),
+    ([signal.SIGTERM], "random", 1, 1),
+    ([signal.SIGTERM], "tpe", 1, MANY),
+    ([signal.SIGHUP], "grid", 1, 1),
+    ([signal.SIGHUP], "random", MANY, 1),
 ]
+ALL = [([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], "grid", 1, 1)]
 
 
 @needs_proc
-@pytest.mark.parametrize(("sampler", "processes", "jobs"), KILLED if SOAK else [KILLED[7]])
+@pytest.mark.parametrize(("sampler", "processes", "jobs"), KILLED if SOAK else [("tpe", 1, MANY)])
 def test_a_killed_run_goes_on(sampler: str, processes: int, jobs: int, tmp_path: Path) -> None:
-    signals = [signal.SIGKILL] * size(2, 7)
-    random = Random(f"kill {sampler} {processes} {jobs}")
-    counted = attack_runs(
-        tmp_path,
-        sampler=sampler,
-        processes=processes,
-        jobs=jobs,
-        signals=signals,
-        random=random,
-        n_trials=size(6, 12),
-    )
+    signals = [signal.SIGKILL] * size(1, 7)
+    counted = attack_runs(tmp_path, sampler, processes, jobs, signals, n_trials=size(6, 12))
     record(
         f"SIGKILL, {sampler}, {processes} × --jobs {jobs}",
-        f"{len(signals)}, {counted['interrupted']} trials lost, all made up for",
+        f"{len(signals)} kills, {counted} trials lost, all made up for",
     )
 
 
 @needs_proc
-@pytest.mark.parametrize(
-    ("number", "sampler", "processes", "jobs"), SIGNALLED if SOAK else SIGNALLED[1::2]
-)
+@pytest.mark.parametrize(("signals", "sampler", "processes", "jobs"), INTERRUPTED if SOAK else ALL)
 def test_an_interrupted_run_loses_no_trial(
-    number: signal.Signals, sampler: str, processes: int, jobs: int, tmp_path: Path
+    signals: list[signal.Signals], sampler: str, processes: int, jobs: int, tmp_path: Path
 ) -> None:
-    signals = [number] * size(1, 10)
-    random = Random(f"{number.name} {sampler} {processes} {jobs}")
-    counted = attack_runs(
-        tmp_path,
-        sampler=sampler,
-        processes=processes,
-        jobs=jobs,
-        signals=signals,
-        random=random,
-        n_trials=size(6, 12),
-    )
+    signals = signals * size(1, 10)
+    counted = attack_runs(tmp_path, sampler, processes, jobs, signals, n_trials=size(6, 12))
     record(
-        f"{number.name}, {sampler}, {processes} × --jobs {jobs}",
-        f"{len(signals)}, {counted['interrupted']} trials interrupted, all trained again",
+        f"{signals[0].name}, {sampler}, {processes} × --jobs {jobs}",
+        f"{len(signals)} signals, {counted} trials interrupted, all trained again",
     )
 
 
