@@ -204,13 +204,14 @@ def strike(
     for n, state in before.items():
         assert after[n].state.name == state, f"trial {n} was {state}"
     mine = [n for n, pid in running.items() if pid in {victim.pid, *children}]
-    interrupted = [n for n in mine if after[n].state == TrialState.FAIL]
+    interrupted = [n for n in mine if after[n].state not in FINISHED]
     if number == signal.SIGKILL:
-        assert status in (-signal.SIGKILL, 0, 3)
+        assert status in (-number, 0, 3), arena.logs()
     elif interrupted:
-        assert status in (130, 128 + number), f"{number.name}: exit status {status}"
+        assert status == 128 + number, arena.logs()
+        assert not [n for n in interrupted if after[n].state == TrialState.RUNNING]
     else:  # it had not begun, or was at its end
-        assert status in (130, 128 + number, -number, 0, 1, 3)
+        assert status in (128 + number, -number, 0, 1, 3), arena.logs()
     return interrupted
 
 
