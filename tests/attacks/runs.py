@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 
 import optuna
+from attacks.figures import size
 from conftest import command
 from optuna.trial import FrozenTrial, TrialState
 
@@ -237,8 +238,6 @@ def attack_runs(
     processes: int,
     jobs: int,
     signals: list[signal.Signals],
-    *,
-    n_trials: int,
 ) -> int:
     """Strike runs of a study with one signal after another, at random moments.
 
@@ -250,7 +249,6 @@ def attack_runs(
         processes: how many are started for a study, each with ``--jobs`` ``jobs``.
         jobs: see there.
         signals: to send.
-        n_trials: of each study.
 
     Returns:
         How many trials were interrupted.
@@ -258,7 +256,9 @@ def attack_runs(
     random = Random(f"{signals} {sampler} {processes} {jobs}")
     left = list(signals)
     interrupted = 0
-    options = ("--sampler", sampler, "--trials", str(n_trials), "--jobs", str(jobs))
+    n_trials = size(6, 12)
+    options = ("--sampler", sampler, "--jobs", str(jobs))
+    options += ("--trials", str(n_trials), "--epochs", str(size(400, 1000)))
     while left:
         arena = Arena(folder / f"study{len(left)}", options)
         gently = signal.SIGKILL not in left

@@ -14,43 +14,46 @@ needs_proc = pytest.mark.skipif(
 )
 MANY = size(2, 4)
 """Processes, where there are several."""
+# Sampler, processes that are started, their --jobs, and how many kills.
 KILLED = [
-    (sampler, processes, jobs)
+    (sampler, processes, jobs, kills)
     for sampler in ("random", "tpe", "grid")
-    for processes, jobs in ((1, 1), (1, MANY), (MANY, 1))
+    for processes, jobs, kills in ((1, 1, 10), (1, MANY, 5), (MANY, 1, 5))
 ]
 INTERRUPTED = [
-    ([signal.SIGINT], "tpe", 1, 1),
-    ([signal.SIGINT], "grid", 1, MANY),
-    ([signal.SIGTERM], "random", 1, 1),
-    ([signal.SIGTERM], "tpe", 1, MANY),
-    ([signal.SIGHUP], "grid", 1, 1),
-    ([signal.SIGHUP], "random", MANY, 1),
+    (signal.SIGINT, "tpe", 1, 1, 14),
+    (signal.SIGINT, "grid", 1, MANY, 6),
+    (signal.SIGTERM, "random", 1, 1, 14),
+    (signal.SIGTERM, "tpe", 1, MANY, 6),
+    (signal.SIGHUP, "random", 1, 1, 14),
+    (signal.SIGHUP, "tpe", MANY, 1, 6),
 ]
-BOTH = [([signal.SIGHUP, signal.SIGTERM], "tpe", 1, 1)]
+if not SOAK:
+    KILLED = [("tpe", 1, MANY, 1)]
+    INTERRUPTED = [(signal.SIGHUP, "random", 1, 1, 1)]
 
 
 @needs_proc
-@pytest.mark.parametrize(("sampler", "processes", "jobs"), KILLED if SOAK else [("tpe", 1, MANY)])
-def test_a_killed_run_goes_on(sampler: str, processes: int, jobs: int, tmp_path: Path) -> None:
-    signals = [signal.SIGKILL] * size(1, 7)
-    counted = attack_runs(tmp_path, sampler, processes, jobs, signals, n_trials=size(6, 12))
+@pytest.mark.parametrize(("sampler", "processes", "jobs", "kills"), KILLED)
+def test_a_killed_run_goes_on(
+    sampler: str, processes: int, jobs: int, kills: int, tmp_path: Path
+) -> None:
+    lost = attack_runs(tmp_path, sampler, processes, jobs, [signal.SIGKILL] * kills)
     record(
         f"SIGKILL, {sampler}, {processes} × --jobs {jobs}",
-        f"{len(signals)} kills, {counted} trials lost, all made up for",
+        f"{kills} kills, {lost} trials lost, all made up for",
     )
 
 
 @needs_proc
-@pytest.mark.parametrize(("signals", "sampler", "processes", "jobs"), INTERRUPTED if SOAK else BOTH)
+@pytest.mark.parametrize(("number", "sampler", "processes", "jobs", "times"), INTERRUPTED)
 def test_an_interrupted_run_loses_no_trial(
-    signals: list[signal.Signals], sampler: str, processes: int, jobs: int, tmp_path: Path
+    number: signal.Signals, sampler: str, processes: int, jobs: int, times: int, tmp_path: Path
 ) -> None:
-    signals = signals * size(1, 10)
-    counted = attack_runs(tmp_path, sampler, processes, jobs, signals, n_trials=size(6, 12))
+    interrupted = attack_runs(tmp_path, sampler, processes, jobs, [number] * times)
     record(
-        f"{signals[0].name}, {sampler}, {processes} × --jobs {jobs}",
-        f"{len(signals)} signals, {counted} trials interrupted, all trained again",
+        f"{number.name}, {sampler}, {processes} × --jobs {jobs}",
+        f"{times} signals, {interrupted} trials interrupted, all trained again",
     )
 
 
@@ -70,7 +73,7 @@ def test_processes_that_start_together_make_exactly_the_trials(tmp_path: Path) -
 
 
 @pytest.mark.skipif(not SOAK, reason="takes minutes: make soak")
-@pytest.mark.parametrize(("seconds", "n_trials"), [(1.0, 100), (2.0, 30)])
+@pytest.mark.parametrize(("seconds", "n_trials"), [(1.0, 100), (2.0, 15)])
 def test_a_study_goes_forward_under_regular_kills(
     seconds: float, n_trials: int, tmp_path: Path
 ) -> None:
