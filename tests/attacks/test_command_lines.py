@@ -1,13 +1,17 @@
 """Command lines, valid and mangled, over a small database."""
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import pytest
 from attacks.figures import size
 from attacks.mutations import ODD, attack, mangled, some
 from attacks.program import Outcome, Program
+from conftest import command
 
 NUMBERS = ("0", "1", "2", "3", "-1", "1.5", "1e3", "", "nan", "٣", "1_0", " 2", "+2", "9" * 25)
 STORAGES = (
@@ -138,3 +142,24 @@ def test_a_command_line_ends_in_an_answer_or_a_sentence(
         return repr(arguments), run
 
     attack("command lines", size(60, 1000), case)
+
+
+@pytest.mark.parametrize("number", range(size(2, 20)))
+def test_a_process_ends_as_its_command_line_in_another(
+    number: int, program: Program, small: Path, tmp_path: Path
+) -> None:
+    arguments = line(Random(f"processes {number}"))
+    shutil.copytree(small, tmp_path / "in")
+    shutil.copytree(small, tmp_path / "of")
+    inside = program.call(*arguments, folder=tmp_path / "in", patience=120)
+    alone = subprocess.run(
+        [os.fsencode(word) for word in command(*arguments)],
+        cwd=tmp_path / "of",
+        env=os.environ | {"OPTUNA_STORAGE": "sqlite:///studies.db", "COLUMNS": "100"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+    texts = [stream.decode(errors="surrogateescape") for stream in (alone.stdout, alone.stderr)]
+    outcome = Outcome(alone.returncode, *texts)
+    assert outcome.problem() is None, (arguments, outcome.problem())
+    assert outcome.status == inside.status, (arguments, outcome, inside)

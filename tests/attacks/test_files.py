@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import struct
 import zipfile
@@ -126,6 +127,35 @@ def test_a_table_of_20_000_columns_is_read_or_refused(program: Program, copied: 
     assert missing.status == 2
     assert missing.problem() is None, missing.problem()
     assert len(missing.stderr) < 2000
+
+
+ENDLESS = {
+    "predict": ("predict", "small.safetensors", "{}"),
+    "predict with": ("predict", "{}", "test.csv"),
+    "train": ("run", "regression_mlp", *LITTLE, "--train-csv", "{}"),
+    "test": ("run", "regression_mlp", *LITTLE, "--train-csv", "train.csv", "--test-csv", "{}"),
+    "study file": ("run", "{}", *LITTLE),
+    "storage": ("list", "--storage", "sqlite:///{}"),
+    "new storage": ("run", "regression_mlp", *LITTLE, "--storage", "sqlite:///{}"),
+    "output": ("export", "small", "--output", "{}"),
+    "report": ("report", "small", "--output", "{}"),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_has_no_end_is_not_read(kind: str, what: str, program: Program, copied: Path) -> None:
+    suffix = {"predict with": ".pt2", "study file": ".py", "output": ".onnx", "report": ".pdf"}
+    name = "endless" + suffix.get(what, ".csv")
+    if kind == "pipe":
+        os.mkfifo(copied / name)
+    else:
+        (copied / name).symlink_to("/dev/zero")
+    arguments = [word.format(name) for word in ENDLESS[what]]
+    outcome = program.call(*arguments, folder=copied, patience=90)
+    assert not outcome.interrupted
+    assert outcome.problem() is None, outcome.problem()
+    assert outcome.status == 2 or what in ("output", "report")
 
 
 @pytest.fixture(scope="session")
