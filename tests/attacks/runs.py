@@ -45,7 +45,7 @@ study = StudyDefinition(
     epochs=400,
 )
 '''
-END_SECONDS = 120.0
+END_SECONDS = 300.0
 """How long a process that was struck, or has lost its parent, may take to end."""
 START_SECONDS = 6.0
 """About what a process takes from its start to its first trial."""
