@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-INTERRUPT_SECONDS = 8.0
-"""After which a call gets Ctrl-C: what was asked for may be long."""
+PATIENCE = 60.0
+"""Seconds after which a call gets Ctrl-C."""
+IMPATIENCE = 8.0
+"""The same where a call may ask for more work than it is worth."""
 HANG_SECONDS = 120.0
 """How long it may take to end from then on."""
 MEMORY = 4 * 2**30
@@ -81,7 +83,7 @@ class Program:
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
 
-    def call(self, *arguments: str, folder: Path, patience: float = INTERRUPT_SECONDS) -> Outcome:
+    def call(self, *arguments: str, folder: Path, patience: float = PATIENCE) -> Outcome:
         """Run one command line in ``folder``, on its studies.db unless the line names another."""
         process = self._process or self._start()
         request = {"arguments": arguments, "folder": str(folder)}

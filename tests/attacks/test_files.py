@@ -17,7 +17,7 @@ import pytest
 from attacks.conftest import TRAIN
 from attacks.figures import size
 from attacks.mutations import ODD, attack, damaged, damaged_json, some, write
-from attacks.program import Outcome, Program
+from attacks.program import IMPATIENCE, Outcome, Program
 from PIL import Image
 
 Case = tuple[str, Callable[[], Outcome]]
@@ -109,11 +109,11 @@ def test_a_damaged_table_is_a_table_or_an_input_error(program: Program, copied: 
         def run() -> Outcome:
             write(path, content)
             (copied / "studies.db").unlink(missing_ok=True)
-            return program.call(*arguments, folder=copied)
+            return program.call(*arguments, folder=copied, patience=IMPATIENCE)
 
         return f"{arguments}, {path.name}: {content!r}", run
 
-    attack("CSV files", size(60, 1000), case)
+    attack("CSV files", size(40, 1000), case)
 
 
 def test_a_table_of_20_000_columns_is_read_or_refused(program: Program, copied: Path) -> None:
@@ -121,8 +121,9 @@ def test_a_table_of_20_000_columns_is_read_or_refused(program: Program, copied: 
     rows = "\n".join(",".join(str(i * j % 7) for i in range(20_000)) for j in range(8))
     (copied / "wide.csv").write_text(",".join(names) + "\n" + rows + "\n")
     arguments = ("run", "regression_mlp", "--name", "wide", "--train-csv", "wide.csv", *LITTLE)
-    problem = program.call(*arguments, folder=copied, patience=60).problem()
-    assert problem is None, problem
+    outcome = program.call(*arguments, folder=copied)
+    assert outcome.problem() is None, outcome.problem()
+    assert outcome.status == 0
     missing = program.call("predict", "small.safetensors", "wide.csv", folder=copied)
     assert missing.status == 2
     assert missing.problem() is None, missing.problem()
@@ -149,7 +150,7 @@ def test_what_has_no_end_is_not_read(kind: str, what: str, program: Program, cop
     else:
         (copied / name).symlink_to("/dev/zero")
     arguments = [word.format(name) for word in ENDLESS[what]]
-    outcome = program.call(*arguments, folder=copied, patience=60)
+    outcome = program.call(*arguments, folder=copied)
     assert not outcome.interrupted
     assert outcome.problem() is None, outcome.problem()
     assert outcome.status == 2
@@ -226,11 +227,11 @@ def test_a_damaged_model_file_is_a_model_or_an_input_error(
 
         def run() -> Outcome:
             write(copied / f"damaged{suffix}", content)
-            return program.call(*arguments, folder=copied)
+            return program.call(*arguments, folder=copied, patience=IMPATIENCE)
 
         return f"{arguments}, {len(content)} bytes", run
 
-    attack("model files", size(45, 500), case)
+    attack("model files", size(30, 500), case)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt2", ".onnx"])
@@ -250,7 +251,7 @@ def test_a_small_model_file_that_unpacks_to_gigabytes_is_refused(
         model = onnx.load_from_string(models[suffix])
         model.graph.initializer[0].dims[:] = [2**30, 2**10]
         bomb.write_bytes(model.SerializeToString())
-    outcome = program.call("predict", bomb.name, "test.csv", folder=copied, patience=60)
+    outcome = program.call("predict", bomb.name, "test.csv", folder=copied)
     assert outcome.problem() is None, outcome.problem()
     assert outcome.status == 2
 
@@ -327,14 +328,14 @@ def test_a_damaged_image_data_set_is_one_or_an_input_error(program: Program, raw
                 (raw / RAW / name).unlink()
             try:
                 (raw / "studies.db").unlink(missing_ok=True)
-                return program.call(*RUN_IMAGES, folder=raw)
+                return program.call(*RUN_IMAGES, folder=raw, patience=IMPATIENCE)
             finally:
                 (raw / RAW / file).unlink(missing_ok=True)
                 write(raw / RAW / name, IDX_FILES[name])
 
         return f"{file}: {content[:40]!r}..., {len(content)} bytes", run
 
-    attack("IDX files", size(20, 100), case)
+    attack("IDX files", size(10, 100), case)
 
 
 @pytest.mark.parametrize(
@@ -413,8 +414,10 @@ def test_a_damaged_image_is_an_image_or_an_input_error(
         def run() -> Outcome:
             shutil.rmtree(folder, ignore_errors=True)
             write(folder / name, content)
-            return program.call("predict", "m.safetensors", input, folder=tmp_path)
+            return program.call(
+                "predict", "m.safetensors", input, folder=tmp_path, patience=IMPATIENCE
+            )
 
         return f"{input!r} ({kind}): {content!r}", run
 
-    attack("images", size(30, 100), case)
+    attack("images", size(20, 100), case)

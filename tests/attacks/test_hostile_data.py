@@ -92,7 +92,7 @@ def test_a_database_runs_no_file(place: str, program: Program, copied: Path, mar
         ("run", "regression_mlp", "--name", "small", "--trials", "5"),
         ("delete", "small", "--yes"),
     ):
-        outcome = program.call(*arguments, folder=copied, patience=60)
+        outcome = program.call(*arguments, folder=copied)
         assert not marker.exists(), arguments
         assert outcome.problem() is None, outcome.problem()
         assert outcome.status in (0, 2), arguments
@@ -166,7 +166,7 @@ class Evil:
 def test_a_pickle_in_a_database_is_not_loaded(program: Program, copied: Path) -> None:
     work = ("--epochs", "1", "--folds", "2", "--trials-per-batch", "1")
     run = ("run", "regression_mlp", "--name", "evolved", "--sampler", "cmaes", *work)
-    assert program.call(*run, "--trials", "4", folder=copied, patience=60).status == 0
+    assert program.call(*run, "--trials", "4", folder=copied).status == 0
     marker = copied / "has-run"
     name = optuna.samplers.CmaEsSampler()._attr_key_optimizer
     change(
@@ -176,7 +176,7 @@ def test_a_pickle_in_a_database_is_not_loaded(program: Program, copied: Path) ->
         f"{name}:0",
         json.dumps(pickle.dumps(Evil(marker)).hex()),
     )
-    outcome = program.call(*run, "--trials", "8", folder=copied, patience=60)
+    outcome = program.call(*run, "--trials", "8", folder=copied)
     assert not marker.exists()
     assert outcome.problem() is None, outcome.problem()
 
@@ -191,7 +191,7 @@ def test_a_secret_of_a_url_is_not_repeated(url: str, program: Program, copied: P
         ("report", "small", "--output", "report.pdf"),
         ("delete", "small", "--yes"),
     ):
-        outcome = program.call(*arguments, "--storage", url, folder=copied, patience=60)
+        outcome = program.call(*arguments, "--storage", url, folder=copied)
         assert SECRET not in outcome.stdout, arguments
         assert SECRET not in outcome.stderr, arguments
         assert SECRET not in outcome.raw, arguments
@@ -230,5 +230,5 @@ def test_a_terminal_obeys_no_name(program: Program, copied: Path) -> None:
         ("run", "regression_mlp", "--name", name),
         ("delete", name, "--yes"),
     ):
-        outcome = program.call(*arguments, folder=copied, patience=60)
+        outcome = program.call(*arguments, folder=copied)
         assert outcome.problem() is None, outcome.problem()
