@@ -13,7 +13,7 @@ from attacks.mutations import ODD, attack, mangled, some
 from attacks.program import IMPATIENCE, Outcome, Program
 from conftest import command
 
-NUMBERS = ("0", "1", "2", "3", "-1", "1.5", "1e3", "", "nan", "٣", "1_0", " 2", "+2", "9" * 25)
+NUMBERS = ("2", "3", "1", "0", "-1", "1.5", "1e3", "", "nan", "٣", "1_0", " 2", "+2", "9" * 25)
 STORAGES = (
     "sqlite:///studies.db",
     "sqlite:///studies.db?timeout=abc",
@@ -31,10 +31,18 @@ STORAGES = (
     "://",
     "",
 )
-FILES = ("train.csv", "test.csv", "small.safetensors", "studies.db", "none.csv", ".", "/dev/null")
+FILES = ("train.csv", "small.safetensors", "test.csv", "studies.db", "none.csv", ".", "/dev/null")
+MODELS = (*["small.safetensors"] * 3, "train.csv", "none.pt2", ".")
 OUTPUTS = ("new.safetensors", "new.pdf", "new.html", "new", "train.csv", "train.csv/new.pdf", "")
-DEFINITIONS = ("regression_mlp", "regression_mlpp", "fashion_mlp", "train.csv", "none.py", ".")
-NAMES = ("small", "small", "smal", "new")
+DEFINITIONS = (
+    *["regression_mlp"] * 5,
+    "regression_mlpp",
+    "fashion_mlp",
+    "train.csv",
+    "none.py",
+    ".",
+)
+NAMES = ("small", "small", "small", "smal", "new")
 OPTIONS: dict[str, tuple[str, ...]] = {
     "--name": NAMES,
     "--sampler": ("random", "tpe", "grid", "gp", "cmaes", "qmc", "rand"),
@@ -62,8 +70,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "--output": OUTPUTS,
     "--author": ODD,
     "--title": ODD,
-    "--host": ("127.0.0.1", "0.0.0.0", "nowhere.invalid", "", "::1", "\x1b[31m"),
-    "--port": ("0", "1", "-1", "65535", "65536", "x"),
+    "--host": ("127.0.0.1", "::1", "0.0.0.0", "nowhere.invalid", "", "\x1b[31m"),
+    "--port": ("0", "-1", "1", "65535", "65536", "x"),
     "--allow-host": ("a", "", "a b", "\x1b[31m"),
     "--json": (),
     "--csv": (),
@@ -92,7 +100,7 @@ COMMANDS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
     "replay": ((NAMES, NUMBERS), (*MACHINE, "--data-dir")),
     "analyze": ((NAMES,), (*MACHINE, "--trial", "--top", "--output")),
     "export": ((NAMES,), (*MACHINE, "--trial", "--output")),
-    "predict": ((FILES, FILES), ("--json", "--csv")),
+    "predict": ((MODELS, FILES), ("--json", "--csv")),
     "report": ((NAMES,), ("--storage", "--output", "--author", "--title", "--json")),
     "dashboard": ((), ("--storage", "--host", "--port", "--write", "--allow-host")),
     "delete": ((NAMES,), ("--storage", "--yes")),
@@ -118,9 +126,10 @@ def line(random: Random) -> list[str]:
     for _ in range(random.choice((0, 1, 1, 2, 4))):
         option = some(random, options if random.random() < 0.9 else list(OPTIONS))
         words.append(option)
-        if OPTIONS[option]:
-            words.append(some(random, OPTIONS[option]))
-    if random.random() < 0.6:
+        if OPTIONS[option]:  # the first ones are good
+            values = OPTIONS[option][: random.choice((2, 2, None))]
+            words.append(some(random, values))
+    if random.random() < 0.4:
         words = mangled(random, words)
     line = [command, *LITTLE.get(command, ()), *words]
     return mangled(random, line) if random.random() < 0.1 else line
