@@ -225,7 +225,6 @@ def test_a_terminal_obeys_no_name(program: Program, copied: Path) -> None:
         ("compare", name, name),
         ("replay", name, "0"),
         ("export", name, "--output", "network.safetensors"),
-        ("analyze", name, "--output", "figures"),
         ("report", name, "--output", "report.pdf"),
         ("run", "regression_mlp", "--name", name),
         ("delete", name, "--yes"),

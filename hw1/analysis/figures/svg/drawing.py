@@ -29,6 +29,7 @@ from hw1.analysis.figures.svg.panel import Drawn, Panel
 from hw1.analysis.figures.svg.parcoords import draw_parcoords
 from hw1.analysis.figures.svg.scatter import draw_scatter
 from hw1.analysis.figures.svg.values import Properties, colour, items, merged
+from hw1.errors import printable
 
 TRACES = ("scatter", "scattergl", "bar", "heatmap", "contour", "parcoords")
 EDGE = 4.0
@@ -99,7 +100,8 @@ def _save(figure: Figure, title: str) -> str:
         f'<g id="{CELLS}-', f'<g shape-rendering="crispEdges" id="{CELLS}-'
     )
     # Pixels, as in plotly: a point would be a third larger.
-    return re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', crisp, count=2)
+    sized = re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', crisp, count=2)
+    return printable(sized)  # with control characters it would be no XML
 
 
 def _overflow(figure: Figure) -> dict[str, float]:
