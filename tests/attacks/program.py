@@ -115,6 +115,7 @@ class Program:
     def _start(self) -> "subprocess.Popen[str]":
         unreachable = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:1")
         environment = os.environ | unreachable | {"HOME": str(self._folder), "COLUMNS": "100"}
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # its driver takes more than the memory allowed
         for name in ("HW1_DATA", "HW1_PASSWORD"):
             environment.pop(name, None)
         self._process = subprocess.Popen(
@@ -156,8 +157,10 @@ def serve(folder: Path) -> None:
 
     run_study.ROOT = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    in_use = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY, resource.RLIM_INFINITY))
+    pages = Path("/proc/self/statm")
+    if pages.exists():  # on Linux
+        in_use = int(pages.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY, resource.RLIM_INFINITY))
     for line in requests:
         os.ftruncate(raw, 0)
         answers.write(json.dumps(_answer(run_study.app, json.loads(line), raw)) + "\n")

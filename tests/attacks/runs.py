@@ -77,6 +77,7 @@ class Arena:
     def start(self, *options: str) -> "subprocess.Popen[bytes]":
         """A further process that runs the study, in a group of its own as in a terminal."""
         environment = os.environ | {"TMPDIR": str(self.temporary), "OPTUNA_STORAGE": self.url}
+        environment["CUDA_VISIBLE_DEVICES"] = ""
         log = self.folder / f"log{len(list(self.folder.glob('log*')))}"
         with log.open("wb") as output:
             process = subprocess.Popen(
