@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -88,6 +89,7 @@ class Arena:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_hear_hang_up,
             )
         self.processes.append(process)
         return process
@@ -215,6 +217,21 @@ def strike(
     else:  # it had not begun, or was at its end
         assert status in (128 + number, -number, 0, 1, 3), arena.logs()
     return interrupted
+
+
+def _hear_hang_up() -> None:
+    """Hear what nohup, under which the tests may run, has ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def processor_seconds(pid: int) -> float:
+    """The processor time that a process has taken; infinite once it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.inf
+    ended = fields[0] == "Z"
+    return math.inf if ended else sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _children(pid: int) -> list[int]:
