@@ -93,7 +93,7 @@ def test_a_study_goes_forward_under_regular_kills(
                 strike(arena, process, signal.SIGKILL, group=False)
                 n_kills += 1
             assert n_kills <= n_trials, f"{len(arena.finished())} trials under {n_kills} kills"
-        arena.start().wait(60)
+        arena.start().wait(600)
         arena.check_complete(n_trials, queued_again=False)
     finally:
         arena.kill_all()
