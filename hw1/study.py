@@ -32,7 +32,7 @@ NUMBER = int | float
 KEPT: dict[str, Any] = {
     "worker": dict,
     "configuration": dict,
-    "provenance": dict,
+    "provenance": dict | None,
     "curves": list,
     "fold_scores": list,
     "batch": list,

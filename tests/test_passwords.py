@@ -113,18 +113,16 @@ def test_a_port_that_is_a_piece_of_the_password_is_not_repeated() -> None:
         shown("postgresql://me:geh@im:geheim@host/db")
 
 
-@pytest.mark.filterwarnings("ignore:Query string argument")  # SQLAlchemy's, without values
 def test_the_command_that_continues_holds_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{tmp_path}/studies.db?password=it's%20{MARK}"
+    url = f"sqlite:///{tmp_path}/studies.db"
     arguments = ["run", "regression_mlp", "--timeout", "0.001s", "--trials", "1", "--storage", url]
-    monkeypatch.setattr(sys, "argv", ["run_study.py", *arguments])
+    # As it stands in a command line of a database with a password, which is not at hand.
+    given = [*arguments, "--data-dir", f"postgresql://me@host/db?password=it's%20{MARK}"]
+    monkeypatch.setattr(sys, "argv", ["run_study.py", *given])
     result = CliRunner().invoke(run_study.app, arguments)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 3, result.output
     assert "To continue: python run_study.py run" in result.output
+    assert "password=***" in result.output
     assert MARK not in result.output
-    listed = CliRunner().invoke(run_study.app, ["list", "--json", "--storage", url])
-    assert json.loads(listed.stdout)["storage"].endswith("studies.db?password=***")
-    assert MARK not in listed.output
-    Storage(url).engine.dispose()

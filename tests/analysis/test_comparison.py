@@ -64,7 +64,7 @@ def test_a_real_difference_is_found_and_chance_is_called_chance(
     make_job: Callable[..., Job],
 ) -> None:
     studies = []
-    for name, low, high in (("good", 0.01, 0.011), ("same", 0.01, 0.0111), ("bad", 1e-6, 1.1e-6)):
+    for name, low, high in (("good", 0.01, 0.011), ("same", 0.0105, 0.0111), ("bad", 1e-6, 1.1e-6)):
         job = make_job(BAD.replace("LOW", str(low)).replace("HIGH", str(high)), name=name)
         study, dataset = prepare(job, Options())
         execute(job, study, dataset)

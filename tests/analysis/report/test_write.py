@@ -1,5 +1,6 @@
 """What is in a report, and what is missing in it."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hw1.analysis.report.document import Commands, Paragraph, Table
 from hw1.analysis.report.wording import number, plus_minus
 from hw1.analysis.report.write import write_report
 from hw1.analysis.results import StudyResults
+from hw1.definitions import naming
 from hw1.errors import InputError
 
 Made = Written = Any  # see conftest
@@ -104,19 +106,20 @@ def test_what_is_missing_is_named_with_its_command(made: Made) -> None:
     given = ["--storage", "sqlite:///a b.db"]
     files = write(made, [one, made.open("other")], options=given)
     texts = text_of(files[0]), Page(files[1].read_text()).text
+    named = shlex.join(naming(made.open("other").settings.definition))
     for words in (
         "one study has 4 of 9 trials (stopped)",
         "Provisional.",
         "5 trials of one study",
         "the evaluation of one study",
-        "python run_study.py evaluate 'one study' --storage 'sqlite:///a b.db'",
-        "python run_study.py evaluate other --repeats 2 --folds 3 --seed 0 --storage",
+        f"python run_study.py evaluate 'one study' {named} --storage 'sqlite:///a b.db'",
+        f"python run_study.py evaluate other --repeats 2 --folds 3 --seed 0 {named} --storage",
         "the test scores of other",
         "python run_study.py evaluate 'one study' --nested 5x3 --no-test",
         "python run_study.py analyze 'one study'",
-        "python run_study.py compare 'one study' other --repeats 2 --storage",
+        f"python run_study.py compare 'one study' other --repeats 2 {named} --storage",
         "--trials 9 --folds 3 --epochs 30 --seed 0",
-        "python run_study.py report 'one study' other --storage 'sqlite:///a b.db'",
+        f"python run_study.py report 'one study' other {named} --storage 'sqlite:///a b.db'",
         "cannot be compared yet",
         "not stored",
     ):
