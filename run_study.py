@@ -231,7 +231,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
             except ForeignStudyError:
                 foreign.append(name)
             except InputError as error:
-                unreadable[name] = str(error)
+                unreadable[name] = without(str(error), secrets(url))
     if as_json:
         print_json(
             {

@@ -53,7 +53,7 @@ def users_code(code: object, passing: tuple[type[Exception], ...] = ()) -> Itera
         yield
     except passing:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = _users_lines(error)
         where = lines.pop() if lines else _place(code)
         if where is None:
@@ -82,7 +82,7 @@ def _place(code: object) -> str | None:
     return f"{written.co_filename}:{written.co_firstlineno}"
 
 
-def _users_lines(error: Exception) -> list[str]:
+def _users_lines(error: BaseException) -> list[str]:
     """The user's lines through which an exception has passed, the one that raised it last."""
     passed = [(f.f_code.co_filename, n) for f, n in traceback.walk_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename is not None:

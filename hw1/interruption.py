@@ -20,7 +20,7 @@ class Interruption:
 
     An exception raised from a signal handler can strike within a database transaction, or within
     a destructor, where Python drops it. Here the handler only takes note; a second signal does not
-    wait. A signal that the process was started to ignore, as ``nohup`` does, stays ignored. Outside
+    wait. SIGHUP stays ignored where the process was started to ignore it, as by ``nohup``. Outside
     the main thread, which alone hears signals, nothing changes.
 
     Attributes:
@@ -64,7 +64,8 @@ class Interruption:
             return
         for descriptor in self._terminals:
             if not _is_terminal(descriptor):  # it was closed: to write to it is an error
-                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+                with open(os.devnull, "w") as nowhere:  # noqa: PTH123 -- no path of a file
+                    os.dup2(nowhere.fileno(), descriptor)
         self._terminals = []
         raise KeyboardInterrupt(self.requested)
 

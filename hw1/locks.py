@@ -1,20 +1,24 @@
 """Locks that speak: who waits for one says so, names the holder, and gives up after a minute."""
 
+import fcntl
 import os
+import stat
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from filelock import FileLock, Timeout
-
-from hw1.errors import InputError
+from hw1.errors import InputError, printable
+from hw1.passwords import hide
 
 SPEAK_SECONDS = 2.0
 """How long a wait may last before it is announced."""
 WAIT_SECONDS = 60.0
-"""How long a wait may last at all: what a lock protects takes milliseconds."""
+"""How long one holder may be waited for: what a lock protects takes seconds at most."""
+LOOK_SECONDS = 1.0
+"""How often a waiting process looks who holds the lock."""
 LONGEST_PAUSE = 0.05
 
 
@@ -27,44 +31,48 @@ def acquire(attempt: Callable[[], bool], what: str, files: Sequence[Path]) -> No
         files: on one of which the operating system keeps the lock.
 
     Raises:
-        InputError: somebody else held it for `WAIT_SECONDS`.
+        InputError: one and the same process held it for `WAIT_SECONDS`.
     """
-    start, pause, said = time.monotonic(), 0.001, False
+    start = since = looked = time.monotonic()
+    pause, said, holder = 0.001, False, ""
     while not attempt():
-        waited = time.monotonic() - start
-        if waited >= WAIT_SECONDS:
+        now = time.monotonic()
+        if not holder or now - looked >= LOOK_SECONDS or now - since >= WAIT_SECONDS:
+            looked, before, holder = now, holder, _holder(files)
+            if before and holder != before:
+                since = now
+        if now - since >= WAIT_SECONDS:
             raise InputError(
-                f"{what} has been locked for {WAIT_SECONDS:.0f} s by {_holder(files)}: end that "
-                "process, or wait for it, and repeat the command"
+                f"{what} has been locked for {WAIT_SECONDS:.0f} s by {holder}: end that process, "
+                "or wait for it, and repeat the command"
             )
-        if waited >= SPEAK_SECONDS and not said:
-            sys.stderr.write(f"waiting for {what}, which {_holder(files)} has locked\n")
+        if now - start >= SPEAK_SECONDS and not said:
+            sys.stderr.write(f"waiting for {what}, which {holder} has locked\n")
             said = True
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
 class Lock:
-    """A file lock between processes, as a context; the process that holds it may take it again.
+    """A file lock between processes, as a context; the thread that holds it may take it again.
 
-    A crash releases it. All users of a shared folder can take it.
+    A crash releases it. All users of a shared folder can take it. (The package filelock refuses
+    files of other users in folders such as ``/tmp``.)
 
     Args:
         path: the lock's own file; it is made if it is missing, and stays.
         what: it protects, for messages.
 
     Raises:
-        OSError: the file cannot be made or written.
+        OSError: the file cannot be made or written, or is no plain file.
     """
 
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
         self._what = what
-        # filelock waits for ever where a file system answers that a new file's folder is missing.
-        os.close(os.open(path, os.O_RDWR | (0 if path.exists() else os.O_CREAT), 0o666))
-        self._lock = FileLock(path, mode=0o666)
-        if path.stat().st_uid == os.getuid():
-            path.chmod(0o666)  # whatever the umask
+        self._threads = threading.RLock()
+        self._depth = self._descriptor = 0
+        os.close(_open(path))
 
     def __enter__(self) -> "Lock":
         acquire(self._attempt, self._what, [self.path])
@@ -76,14 +84,51 @@ class Lock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._lock.release()
+        self._depth -= 1
+        if self._depth == 0:
+            os.close(self._descriptor)  # which releases it
+        self._threads.release()
 
     def _attempt(self) -> bool:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
+        if not self._threads.acquire(blocking=False):
             return False
+        if self._depth == 0:
+            try:
+                descriptor = _open(self.path)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BaseException:
+                    os.close(descriptor)
+                    raise
+            except BlockingIOError:
+                self._threads.release()
+                return False
+            except OSError as error:
+                self._threads.release()
+                raise InputError(
+                    f"{self._what} cannot be locked ({error.strerror}): check {self.path}"
+                ) from error
+            self._descriptor = descriptor
+        self._depth += 1
         return True
+
+
+def _open(path: Path) -> int:
+    """A descriptor of a plain file, which all users may write if it was made here."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        # Not with O_CREAT: in folders such as /tmp that fails for files of other users.
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:  # another process was faster
+            return _open(path)
+        os.fchmod(descriptor, 0o666)  # whatever the umask
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("the lock is no plain file")
+    return descriptor
 
 
 def _holder(files: Sequence[Path]) -> str:
@@ -111,7 +156,9 @@ def _holder(files: Sequence[Path]) -> str:
 
 def _describe(pid: int) -> str:
     folder = Path("/proc") / str(pid)
-    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    command = (folder / "cmdline").read_bytes().decode(errors="replace")
     state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
     stopped = ", which is stopped" if state in "tT" else ""
-    return f"process {pid} ({command.strip()[:60]}{stopped})"
+    # Somebody else's arguments may hold a password, or what a terminal obeys.
+    shown = " ".join(map(hide, command.split("\0"))).strip()[:60]
+    return f"process {pid} ({printable(shown, keep='')}{stopped})"

@@ -345,6 +345,8 @@ def _work_in_processes(
     context = multiprocessing.get_context("spawn")
     children: list[multiprocessing.process.BaseProcess] = []
 
+    ended_early = False
+
     def failed() -> bool:
         return any(child.exitcode for child in children)
 
@@ -374,7 +376,7 @@ def _work_in_processes(
                 wait([child.sentinel for child in children if child.exitcode is None], timeout=0.5)
                 before_step()
         except _ChildFailed:
-            pass
+            ended_early = True
         finally:
             torch.set_num_threads(threads_before)
             for child in children:
@@ -387,7 +389,13 @@ def _work_in_processes(
             study.fail_orphans()
     if any(child.exitcode == 2 for child in children):
         raise InputError("a worker process could not go on; the reason stands above")
-    if failed():
+    signals = [-(child.exitcode or 0) for child in children]
+    if ended_early and max(signals) > 0:
+        raise InputError(
+            f"a worker process was killed by signal {max(signals)}, often for want of memory: use "
+            "fewer --jobs, or run the same command again"
+        )
+    if ended_early:
         raise RuntimeError("a worker process stopped early; what it said stands above")
 
 

@@ -98,8 +98,8 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
 class ReplayedCmaEs(CmaEsSampler):
     """Optuna's sampler, which finds its state anew from the trials in each call.
 
-    Optuna's keeps a pickle of it in storage, and unpickling runs what a database says. To tell the
-    optimizer all generations again takes milliseconds.
+    Optuna's keeps a pickle of it in storage, and unpickling runs what a database says. Here the
+    optimizer is told all generations again.
     """
 
     def sample_relative(
@@ -114,12 +114,14 @@ class ReplayedCmaEs(CmaEsSampler):
         space = _SearchSpaceTransform(search_space, transform_step=True, transform_0_1=True)
         optimizer: Any = self._init_optimizer(space, direction)
         sign = 1 if direction == StudyDirection.MINIMIZE else -1
+        generations: dict[Any, list[FrozenTrial]] = {}
+        for trial in completed_trials:
+            number = trial.system_attrs.get(self._attr_key_generation)
+            generations.setdefault(number if isinstance(number, int) else None, []).append(trial)
         size = optimizer.population_size
-        while True:
-            generation = self._get_solution_trials(completed_trials, optimizer.generation)[:size]
-            if len(generation) < size:
-                return optimizer  # it has nothing to be told, and Optuna nothing to store
-            optimizer.tell([(space.transform(t.params), sign * t.values[0]) for t in generation])
+        while len(told := generations.get(optimizer.generation, [])[:size]) == size:
+            optimizer.tell([(space.transform(t.params), sign * t.values[0]) for t in told])
+        return optimizer  # it has nothing to be told, and Optuna nothing to store
 
 
 class CurvePruner(BasePruner):

@@ -162,9 +162,14 @@ class Storage(RDBStorage):
         elif not create and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
             # Read-only media, or somebody else's studies: nothing can be locked, or need be. Where
             # nobody has it open, SQLite is told that nobody writes, for it cannot look.
-            alive = Path(f"{path}-wal").exists()
-            uri = f"file:{quote(str(path))}?mode=ro" + ("" if alive else "&immutable=1")
-            return nullcontext(), {"creator": lambda: _connect(uri)}
+            def connect() -> sqlite3.Connection:
+                alive = Path(f"{path}-wal").exists()
+                return _connect(
+                    f"file:{quote(str(path))}?mode=ro" + ("" if alive else "&immutable=1")
+                )
+
+            # A new connection each time, for others may write meanwhile.
+            return nullcontext(), {"creator": connect, "poolclass": sqlalchemy.pool.NullPool}
         lock = Lock(Path(f"{path}.lock"), self.shown)
         _check_contents(path)
         return lock, {"creator": lambda: self._connect_as_writer(path)}
@@ -247,6 +252,8 @@ class Storage(RDBStorage):
             what = "replaced by another file"
         except FileNotFoundError:
             what = "deleted"
+        except OSError as error:
+            what = f"taken away ({error.strerror})"
         raise InputError(
             f"the database of {self.shown} was {what} while it was in use: put it back, or run "
             "the study again"

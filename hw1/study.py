@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import optuna
 from optuna.pruners import NopPruner
@@ -17,15 +17,17 @@ import hw1
 from hw1.cross_validation import Splits
 from hw1.errors import ForeignStudyError, InputError, choose
 from hw1.objective import is_refused
+from hw1.search import PRUNERS, SAMPLERS
 from hw1.storage import Storage
 from hw1.training import METRICS, Metric
 
 OUT_OF_MEMORY = "out of memory"
 SPLITS_KEY = "hw1:splits"
-RETRY_OF = "retry_of"
-"""The user attribute of a trial that repeats an interrupted one: that one's number."""
-MOST_RETRIES = 3
-"""How often parameters are tried again whose process died: they may have been the reason."""
+RETRY_OF, CRASHES = "retry_of", "crashes"
+"""The user attributes of a trial that repeats an interrupted one: that one's number, and how often
+a process has died with these parameters."""
+MOST_CRASHES = 3
+"""After which parameters are not tried again: they may be the reason."""
 
 
 NUMBER = int | float
@@ -40,7 +42,9 @@ KEPT: dict[str, Any] = {
     "epochs": int,
     "n_parameters": int,
     "trials_per_batch": int,
+    "grid_cell": int,
     RETRY_OF: int,
+    CRASHES: int,
     "std": NUMBER,
     "seconds": NUMBER,
     "stopped": str,
@@ -103,6 +107,14 @@ class Settings:
     def __post_init__(self) -> None:
         if self.outer_fold is not None:  # JSON has no tuples
             object.__setattr__(self, "outer_fold", tuple(self.outer_fold))
+        for name, hint in get_type_hints(Settings).items():
+            kinds = tuple(get_origin(kind) or kind for kind in get_args(hint) or (hint,))
+            if get_origin(hint) in (dict, list):
+                kinds = (get_origin(hint),)
+            if not isinstance(getattr(self, name), kinds):
+                raise TypeError(name)
+        choose("sampler", self.sampler, SAMPLERS)
+        choose("pruner", self.pruner, PRUNERS)
 
 
 @dataclass(frozen=True)
@@ -220,6 +232,8 @@ class Study:
                 for name in trial.user_attrs.keys() & KEPT.keys():
                     if not isinstance(trial.user_attrs[name], KEPT[name]):
                         raise TypeError(f"{name} of trial {number}")
+                if not all(isinstance(x, float) for x in trial.user_attrs.get("fold_scores", ())):
+                    raise TypeError(f"fold_scores of trial {number}")
         return trials
 
     def best_trial(self) -> FrozenTrial:
@@ -276,12 +290,13 @@ class Study:
                 given_up = own and worker == this_process()
                 if not (given_up or trial.number in stale or not _lives(worker)):
                     continue
+                crashes = trial.user_attrs.get(CRASHES, 0) + (not given_up)
                 if (
                     self.settings.grid is None
                     and trial.number not in retried
-                    and (given_up or _retries(trial, trials) < MOST_RETRIES)
+                    and crashes <= MOST_CRASHES
                 ):
-                    attributes = {RETRY_OF: trial.number}
+                    attributes = {RETRY_OF: trial.number, CRASHES: crashes}
                     self.optuna_study.enqueue_trial(trial.params, user_attrs=attributes)
                 self.optuna_study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
@@ -290,15 +305,6 @@ class Study:
         study_id = self.storage.get_study_id_from_name(self.name)
         ids = set(self.storage._get_stale_trial_ids(study_id))
         return {trial.number for trial in self.trials() if trial._trial_id in ids}
-
-
-def _retries(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> int:
-    """How many interrupted trials had these parameters before."""
-    n, before = 0, trial.user_attrs.get(RETRY_OF)
-    while before is not None and before < trial.number:
-        n, trial = n + 1, trials[before]
-        before = trial.user_attrs.get(RETRY_OF)
-    return n
 
 
 def require_study(storage: Storage, name: str) -> None:
@@ -345,15 +351,16 @@ def this_process() -> dict[str, Any]:
 
 def _lives(worker: dict[str, Any]) -> bool:
     """Whether a trial's process is still there; on other machines it is taken to be."""
-    if worker["host"] != socket.gethostname():
-        return True
+    host, pid = worker.get("host"), worker.get("pid")
+    if host != socket.gethostname():
+        return isinstance(host, str)
     try:
-        os.kill(worker["pid"], 0)
-    except ProcessLookupError:
-        return False
+        os.kill(pid, 0)  # type: ignore[arg-type]  # whatever stands in the database
     except PermissionError:
         pass
-    return bool(_start_time(worker["pid"]) == worker["start"])
+    except (ProcessLookupError, OverflowError, TypeError):
+        return False
+    return bool(_start_time(pid) == worker.get("start"))  # type: ignore[arg-type]
 
 
 def _start_time(pid: int) -> str | None:

@@ -120,7 +120,8 @@ class Worker:
                     candidate = self._suggest(trial)
                     if candidate is not None:
                         found.append(candidate)
-                self._copy.save()
+                lost = self._copy.save()  # where another machine took them from the queue
+                found = [one for one in found if one.trial.number not in lost]
             except Conflict:
                 # What was asked for before goes on; then a new copy asks again.
                 if self._asked:
@@ -156,7 +157,9 @@ class Worker:
             # trained to their end before the next ones are begun.
             networks = self.objective.splits.n_splits
             work = sum(networks * c.configuration.epochs * c.footprint.operations for c in asked)
-            if work >= MOST_OPERATIONS * torch.get_num_threads():
+            threads = torch.get_num_threads()
+            # A thread trains one network at a time, and all threads are to have work.
+            if work >= MOST_OPERATIONS * threads and networks * len(asked) >= 2 * threads:
                 return True
         return len(asked) >= most
 

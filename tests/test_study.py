@@ -16,7 +16,7 @@ from hw1.errors import InputError
 from hw1.objective import Objective, StudyDefinition
 from hw1.run import Job, Options, execute, prepare
 from hw1.storage import Storage
-from hw1.study import MOST_RETRIES, OUT_OF_MEMORY, Study, _start_time
+from hw1.study import MOST_CRASHES, OUT_OF_MEMORY, Study, _start_time
 from hw1.worker import Worker
 
 # About half of the networks have a layer without a unit.
@@ -214,7 +214,7 @@ def states(study: Study) -> str:
 def test_what_kills_its_process_again_and_again_is_given_up(make_job: Callable[..., Job]) -> None:
     job = make_job()
     study, dataset = prepare(job, Options(n_trials=1))
-    for _ in range(MOST_RETRIES + 1):
+    for _ in range(MOST_CRASHES + 1):
         trial = ask(job, study, dataset)
         assert trial is not None
         assert trial.params == study.trials()[0].params
@@ -223,7 +223,7 @@ def test_what_kills_its_process_again_and_again_is_given_up(make_job: Callable[.
         study.fail_orphans()
     assert states(study) == "FAIL FAIL FAIL FAIL"
     # What was stopped on purpose is not.
-    for _ in range(MOST_RETRIES + 1):
+    for _ in range(MOST_CRASHES + 1):
         assert ask(job, study, dataset) is not None
         study.fail_orphans(own=True)
     assert states(study).endswith("FAIL WAITING")
