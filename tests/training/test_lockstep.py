@@ -259,7 +259,7 @@ def test_held_out_rows_do_not_reach_the_weights_nor_the_normalisation() -> None:
 
 def test_a_constant_feature_does_no_harm() -> None:
     inputs = torch.cat([REGRESSION.inputs, torch.full((len(REGRESSION), 1), 7.0)], 1)
-    dataset = replace(REGRESSION, inputs=inputs)
+    dataset = replace(REGRESSION, inputs=inputs, feature_names=("x", "constant"))
     rows, validation = folds(dataset)
     models = Lockstep(MLP, [Configuration()] * K, dataset, rows, SEEDS)
     models.train_epoch()
