@@ -63,7 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Search the best network for your data by cross-validated trials, and query the results.",
+    help="Search for the best network for your data by cross-validated trials, and query the results.",
 )
 
 StorageOption = Annotated[
@@ -343,9 +343,7 @@ def run(
     precision: PrecisionOption = "auto",
     seed: Annotated[
         int | None,
-        typer.Option(
-            min=0, max=2**32 - 1, metavar="S", help="Decides all randomness. [default: 0]"
-        ),
+        typer.Option(min=0, max=2**32 - 1, metavar="S", help="Random seed. [default: 0]"),
     ] = None,
 ) -> None:
     """Run a study, or continue it: the same command again goes on where it stopped.
@@ -456,7 +454,7 @@ def parse_seconds(text: str) -> float:
         seconds = 0
     if not 0 < seconds < float("inf"):
         raise InputError(
-            f"{text!r} is no --timeout: give seconds, minutes or hours as 90s, 10m, 1.5h"
+            f"invalid --timeout {text!r}: give seconds, minutes or hours as 90s, 10m, 1.5h"
         )
     return seconds
 
@@ -466,7 +464,7 @@ def parse_batch(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"{text!r} is no --trials-per-batch: give a number from 1, or auto")
+        raise InputError(f"invalid --trials-per-batch {text!r}: give a number from 1, or auto")
     return int(text)
 
 
@@ -610,7 +608,7 @@ def parse_nested(text: str | None) -> tuple[int, int] | None:
         return None
     outer, _, inner = text.lower().partition("x")
     if not (outer.isdecimal() and inner.isdecimal() and min(int(outer), int(inner)) >= 2):
-        raise InputError(f"{text!r} is no --nested: give outer and inner folds as 5x3")
+        raise InputError(f"invalid --nested {text!r}: give outer and inner folds as 5x3")
     return int(outer), int(inner)
 
 

@@ -202,7 +202,7 @@ class Worker:
         self._tell(trial, TrialState.PRUNED, refused=str(error))
         if in_a_row >= REFUSED_IN_A_ROW:
             raise InputError(
-                f"{in_a_row} configurations in a row cannot exist, the last because {error}: "
+                f"{in_a_row} consecutive configurations were invalid, the last because {error}: "
                 "narrow the search space"
             ) from error
 

@@ -109,7 +109,7 @@ def test_refused_networks_spend_no_trial(make_job: Callable[..., Job]) -> None:
 
 
 def test_a_search_space_without_a_network_ends_the_study(make_job: Callable[..., Job]) -> None:
-    with pytest.raises(InputError, match="100 configurations in a row cannot exist"):
+    with pytest.raises(InputError, match="100 consecutive configurations were invalid"):
         run(make_job(ALWAYS_REFUSING))
 
 

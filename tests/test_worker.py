@@ -198,7 +198,7 @@ def test_a_search_space_without_a_network_ends(
     source: str, size: int, make_job: Callable[..., Job]
 ) -> None:
     job = make_job(source)
-    with pytest.raises(InputError, match="configurations in a row cannot exist"):
+    with pytest.raises(InputError, match="consecutive configurations were invalid"):
         work(job, size, sampler="random", n_trials=500)
     study = stored(job)
     assert study.progress().done == 0
