@@ -63,7 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Search for the best network for your data by cross-validated trials, and query the results.",
+    help="Search for the best network for your data by cross-validated trials, and query them.",
 )
 
 StorageOption = Annotated[
