@@ -793,7 +793,7 @@ def export(
     command = ["python", "run_study.py", "predict", str(relative(path)), "INPUT", *named]
     echo("  " + shlex.join(command))
     echo("In Python:")
-    for line in usage(relative(path), results.dataset):
+    for line in usage(relative(path), results):
         echo(f"  {line}")
 
 

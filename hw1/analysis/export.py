@@ -11,7 +11,6 @@ from hw1.analysis.model_files import save
 from hw1.analysis.network import Network
 from hw1.analysis.results import PROJECT, StudyResults, configuration, require_writable
 from hw1.analysis.training import UNWATCHED, Retrained, Watcher, retrain
-from hw1.datasets import Dataset
 from hw1.provenance import provenance
 from hw1.training import Configuration
 
@@ -116,9 +115,9 @@ def export(
     return path, difference
 
 
-def usage(path: Path, dataset: Dataset) -> list[str]:
+def usage(path: Path, results: StudyResults) -> list[str]:
     """Lines of Python that use a file that `export` wrote, without hw1 where that can be."""
-    shape = (1, *dataset.input_shape)
+    shape = (1, *results.dataset.input_shape)
     if path.suffix == ".pt2":
         return [
             "import torch",
@@ -132,10 +131,17 @@ def usage(path: Path, dataset: Dataset) -> list[str]:
             f'print(session.run(None, {{"inputs": numpy.zeros({shape}, "float32")}}))'
             "  # raw inputs, in batches of any size",
         ]
+    where, file = "studies=None", results.job.definition_path
+    if not import_path(results.definition.model).startswith("hw1."):  # a family of one's own
+        where = f"studies=Path({str(file.parent)!r})"
+        if results.settings.definition.endswith(".py"):
+            where += f", definition={str(file)!r}"
     return [
+        "import torch",
         "from pathlib import Path",
         "from hw1.analysis.model_files import load  # the file holds weights, which need hw1",
-        f"print(load(Path({str(path)!r}), studies=Path('studies')).predict(inputs))",
+        f"model = load(Path({str(path)!r}), {where})",
+        f"print(model.predict(torch.zeros{shape}))  # raw inputs, in batches of any size",
     ]
 
 

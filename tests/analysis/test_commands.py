@@ -25,10 +25,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import run_study
+from hw1.analysis.export import export, usage
 from hw1.analysis.model_files import SUFFIXES
-from hw1.analysis.results import StudyResults
+from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.training import retrain
 from hw1.datasets import digits, function
+from hw1.run import Job, Options, execute, prepare
 
 Call = Callable[..., Any]
 NAMING = ("analyze", "compare", "evaluate", "export", "predict", "replay", "report")
@@ -151,31 +153,59 @@ def test_a_network_is_exported_and_predicts_a_csv(
     assert f"{expected[0]:.4g}" in call("predict", "out/network.safetensors", "rows.csv").stdout
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_lines_that_are_printed_use_the_file(
-    call: Call, suffix: str, open_results: Callable[..., StudyResults]
-) -> None:
-    printed = call("export", "classification-random", "--output", f"it's{suffix}").stdout
-    lines = [line.strip() for line in printed.partition("In Python:\n")[2].splitlines()]
-    assert len(lines) == 3
-    code = "\n".join(lines)
-    results = open_results("classification-random")
-    network = retrain(results, results.trial()).networks[0]
-    zeros = torch.zeros(1, *results.dataset.input_shape)
-    with torch.no_grad():
-        expected = network(zeros)[0].tolist()
-    isolated = [] if suffix == ".safetensors" else ["-I"]
-    alone = "import sys; sys.modules['hw1'] = None\n" if isolated else "import torch\n"
-    shape = tuple(zeros.shape)
+def printed_lines(text: str) -> str:
+    """The Python that ``export`` prints."""
+    return "\n".join(line.strip() for line in text.partition("In Python:\n")[2].splitlines())
+
+
+def run_lines(code: str, *, isolated: bool) -> list[float]:
+    """The numbers that these lines print in a process of their own, without hw1 if isolated."""
+    alone = "import sys; sys.modules['hw1'] = None\n" if isolated else ""
     ran = subprocess.run(
-        [sys.executable, *isolated, "-c", alone + code.replace("inputs)", f"torch.zeros{shape})")],
+        [sys.executable, *(["-I"] if isolated else []), "-c", alone + code],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(run_study.ROOT)},
     )
     assert ran.returncode == 0, ran.stderr
-    found = [float(x) for x in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", ran.stdout)]
+    return [float(x) for x in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", ran.stdout)]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_lines_that_are_printed_use_the_file(
+    call: Call, suffix: str, open_results: Callable[..., StudyResults]
+) -> None:
+    printed = call("export", "classification-random", "--output", f"it's{suffix}").stdout
+    results = open_results("classification-random")
+    network = retrain(results, results.trial()).networks[0]
+    with torch.no_grad():
+        expected = network(torch.zeros(1, *results.dataset.input_shape))[0].tolist()
+    found = run_lines(printed_lines(printed), isolated=suffix != ".safetensors")
     assert found[:10] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("folder", ["elsewhere", "studies"])
+def test_the_lines_that_are_printed_find_a_family_of_ones_own(
+    folder: str, url: str, tmp_path: Path
+) -> None:
+    """A study file that is named, or is in the folder of studies."""
+    source = TINY_REGRESSION.replace("model=MLP", "model=Own").replace(
+        "study =", "class Own(MLP):\n    pass\n\nstudy ="
+    )
+    path = tmp_path / folder / "own.py"
+    path.parent.mkdir()
+    path.write_text(source)
+    named = str(path) if folder == "elsewhere" else "own"
+    job = Job(named, path, url, "own", tmp_path / "data", torch.device("cpu"))
+    study, dataset = prepare(job, Options(sampler="random", n_trials=1, epochs=1))
+    execute(job, study, dataset)
+    results = open_study("own", storage=url, studies=path.parent, definition=path)
+    model, _ = export(results, output=tmp_path / "own.safetensors")
+    code = "\n".join(usage(model, results))
+    network = retrain(results, results.trial()).networks[0]
+    with torch.no_grad():
+        expected = network(torch.zeros(1, 1))[0].tolist()
+    assert run_lines(code, isolated=False)[:1] == pytest.approx(expected, abs=1e-3)
 
 
 def test_images_are_classified_from_a_folder(call: Call) -> None:
