@@ -29,7 +29,6 @@ HANG_SECONDS = 120.0
 MEMORY = 4 * 2**30
 """What a call may take beside what is imported; far less than a machine has."""
 STATUSES = {0, 1, 2, 3, 130}
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 NOISE = re.compile(r"Traceback|^\S*Warning:|\w+Warning: |Exception ignored|core dumped", re.M)
 
 
@@ -60,8 +59,10 @@ class Outcome:
             return f"exit status {self.status}\n{self.raw[-2000:]}"
         if self.interrupted:  # Python may say where it was struck
             return None
+        from hw1.errors import CONTROLS  # not above: the process first sets its path
+
         for text in (self.stdout, self.stderr, self.raw):
-            noise, control = NOISE.search(text), CONTROL.search(text)
+            noise, control = NOISE.search(text), CONTROLS.search(re.sub("[\n\t]", "", text))
             if noise or control:
                 return f"{(noise or control).group()!r} in {text[-2000:]!r}"  # type: ignore[union-attr]
         # Words that are no options of the command are typer's to refuse.

@@ -113,7 +113,7 @@ def test_a_damaged_table_is_a_table_or_an_input_error(program: Program, copied: 
 
         return f"{arguments}, {path.name}: {content!r}", run
 
-    attack("CSV files", size(24, 1000), case)
+    attack("CSV files", size(10, 1000), case)
 
 
 def test_a_table_of_20_000_columns_is_read_or_refused(program: Program, copied: Path) -> None:

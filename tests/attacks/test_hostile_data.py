@@ -1,8 +1,13 @@
 """Databases and model files made to do harm: nothing that they say is run, removed or obeyed."""
 
 import json
+import os
 import pickle
+import re
+import signal
 import sqlite3
+import subprocess
+import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +16,8 @@ from typing import Any
 import optuna
 import pytest
 from attacks.program import Program
-from conftest import TINY_REGRESSION
+from attacks.runs import FINISHED
+from conftest import TINY_REGRESSION, command
 
 SECRET = "geheim"
 URLS = (
@@ -76,31 +82,56 @@ PLACES = ("{folder}/evil.py", "evil.py", "./evil.py", "studies/evil.py", "../cop
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_database_runs_no_file(place: str, program: Program, copied: Path, marker: Path) -> None:
+    url = f"sqlite:///{copied}/studies.db"
+    optuna.copy_study(
+        from_study_name="small", from_storage=url, to_storage=url, to_study_name="other"
+    )
     change_settings(copied, lambda s: s.update(definition=place.format(folder=copied)))
-    for arguments in (
-        ("list",),
-        ("list", "--json"),
-        ("best", "small"),
-        ("trials", "small"),
-        ("evaluate", "small", "--repeats", "1", "--seeds", "1"),
-        ("evaluate", "small", "--nested", "2x2", "--no-test", "--repeats", "1"),
-        ("compare", "small", "small", "--repeats", "1"),
-        ("replay", "small", "0"),
-        ("analyze", "small", "--output", "figures"),
-        ("export", "small", "--output", "network.onnx"),
-        ("report", "small", "--output", "report.pdf"),
-        ("run", "regression_mlp", "--name", "small", "--trials", "5"),
-        ("delete", "small", "--yes"),
+    for needs_it, *arguments in (
+        (False, "list"),
+        (False, "list", "--json"),
+        (False, "best", "small"),
+        (False, "trials", "small"),
+        (True, "evaluate", "small", "--repeats", "1", "--seeds", "1"),
+        (True, "evaluate", "small", "--nested", "2x2", "--no-test", "--repeats", "1"),
+        (True, "compare", "small", "other", "--repeats", "1"),
+        (True, "replay", "small", "0"),
+        (True, "analyze", "small", "--output", "figures"),
+        (True, "export", "small", "--output", "network.onnx"),
+        (True, "report", "small", "--output", "report.pdf"),
+        (True, "run", "regression_mlp", "--name", "small", "--trials", "5"),
+        (False, "delete", "small", "--yes"),
     ):
         outcome = program.call(*arguments, folder=copied)
         assert not marker.exists(), arguments
         assert outcome.problem() is None, outcome.problem()
-        assert outcome.status in (0, 2), arguments
+        assert outcome.status == (2 if needs_it else 0), (arguments, outcome)
+        reason = "is one of" if arguments[0] == "run" else "study file"
+        assert not needs_it or reason in outcome.stderr, outcome.stderr
 
 
-def test_the_dashboard_runs_no_file(program: Program, copied: Path, marker: Path) -> None:
+def test_the_dashboard_runs_no_file(copied: Path, marker: Path) -> None:
     change_settings(copied, lambda settings: settings.update(definition=str(copied / "evil.py")))
-    program.call("dashboard", "--port", "0", folder=copied, patience=1)
+    process = subprocess.Popen(
+        command("dashboard", "--port", "0"),
+        cwd=copied,
+        env=os.environ | {"OPTUNA_STORAGE": f"sqlite:///{copied}/studies.db"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        shown = next(match for line in process.stdout if (match := re.search(r"http\S+", line)))
+        with urllib.request.urlopen(f"{shown[0]}api/studies") as answer:
+            assert answer.status == 200
+            (study,) = json.load(answer)["study_summaries"]
+        with urllib.request.urlopen(f"{shown[0]}api/studies/{study['study_id']}?after=0") as answer:
+            assert answer.status == 200
+            assert len(json.load(answer)["trials"]) == 4
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
     assert not marker.exists()
 
 
@@ -179,6 +210,9 @@ def test_a_pickle_in_a_database_is_not_loaded(program: Program, copied: Path) ->
     outcome = program.call(*run, "--trials", "8", folder=copied)
     assert not marker.exists()
     assert outcome.problem() is None, outcome.problem()
+    assert outcome.status == 0
+    study = optuna.load_study(study_name="evolved", storage=f"sqlite:///{copied}/studies.db")
+    assert sum(trial.state in FINISHED for trial in study.trials) == 8
 
 
 @pytest.mark.parametrize("url", URLS)

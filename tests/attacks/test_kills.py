@@ -29,7 +29,7 @@ INTERRUPTED = [
     (signal.SIGHUP, "tpe", MANY, 1, 6),
 ]
 if not SOAK:
-    KILLED = [("tpe", 1, MANY, 1)]
+    KILLED = [("tpe", 1, 1, 1)]
     INTERRUPTED = [(signal.SIGHUP, "random", 1, 1, 1)]
 
 
