@@ -276,7 +276,7 @@ def attack_runs(
     interrupted = 0
     n_trials = size(2, 12)
     options = ("--sampler", sampler, "--jobs", str(jobs))
-    options += ("--trials", str(n_trials), "--epochs", str(size(4000, 1000)))
+    options += ("--trials", str(n_trials), "--epochs", str(size(2000, 1000)))
     while left:
         arena = Arena(folder / f"study{len(left)}", options)
         gently = signal.SIGKILL not in left

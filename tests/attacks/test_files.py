@@ -335,7 +335,7 @@ def test_a_damaged_image_data_set_is_one_or_an_input_error(program: Program, raw
 
         return f"{file}: {content[:40]!r}..., {len(content)} bytes", run
 
-    attack("IDX files", size(10, 100), case)
+    attack("IDX files", size(5, 100), case)
 
 
 @pytest.mark.parametrize(

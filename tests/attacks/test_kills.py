@@ -58,7 +58,7 @@ def test_an_interrupted_run_loses_no_trial(
 
 
 def test_processes_that_start_together_make_exactly_the_trials(tmp_path: Path) -> None:
-    n_processes = size(3, 8)
+    n_processes = size(2, 8)
     n_trials = 2 * n_processes
     arena = Arena(tmp_path / "together", ("--sampler", "tpe", "--trials", str(n_trials)))
     try:
