@@ -55,6 +55,10 @@ class CrossValidated:
     provenance: dict[str, Any]
     metric: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.n_splits < 2 or any(len(row) != self.n_splits for row in self.scores):
+            raise ValueError(f"scores of {self.n_splits} folds: {self.scores}")
+
     @property
     def estimate(self) -> Estimate:
         """The mean with its 95 % interval."""
@@ -97,6 +101,18 @@ class Tested:
     ensemble_interval: list[float | None] | None = None
     n_largest: int | None = None
     share_largest: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) != len(self.scores) or self.n_rows < 1:
+            raise ValueError(f"scores of seeds {self.seeds}: {self.scores}")
+        if any(ends is not None and len(ends) != 2 for ends in self._intervals):
+            raise ValueError(f"intervals {self._intervals}")
+        if (self.n_largest is None) != (self.share_largest is None):
+            raise ValueError(f"{self.n_largest} largest errors make up {self.share_largest}")
+
+    @property
+    def _intervals(self) -> list[list[float | None] | None]:
+        return [self.interval, self.ensemble_interval]
 
     @property
     def estimate(self) -> Estimate:
@@ -202,17 +218,15 @@ def stored_evaluation(results: StudyResults, trial: int | None = None) -> Evalua
     parts = stored_cross_validations(results, trial=chosen.number)
     if not parts:
         return None
-    tests = results.stored(TESTS, trial=chosen.number)
-    tested = Tested(**tests[-1]) if tests else None
-    return _evaluation(results, chosen, parts[-1], tested)
+    tests = results.records(Tested, TESTS, trial=chosen.number)
+    return _evaluation(results, chosen, parts[-1], tests[-1] if tests else None)
 
 
 def stored_cross_validations(results: StudyResults, **same: int) -> list[CrossValidated]:
     """Those that are stored with the study, and have these attributes."""
-    metric = {"metric": results.metric.name}  # not in what older versions have stored
-    return [
-        CrossValidated(**record | metric) for record in results.stored(CROSS_VALIDATIONS, **same)
-    ]
+    metric = results.metric.name  # not in what older versions have stored
+    found = results.records(CrossValidated, CROSS_VALIDATIONS, **same)
+    return [replace(part, metric=metric) for part in found]
 
 
 def _evaluation(
@@ -228,7 +242,7 @@ def _evaluation(
         cross_validation=part,
         test=tested,
         nested=nested[-1] if nested else None,
-        n_tests=len(results.stored(TESTS)),
+        n_tests=len(results.records(Tested, TESTS)),
     )
 
 
@@ -278,10 +292,10 @@ def _test(
     results: StudyResults, trial: FrozenTrial, n_seeds: int, again: bool, watcher: Watcher
 ) -> Tested | None:
     """The score on the test rows; every one that was ever made stays in storage."""
-    stored = results.stored(TESTS, trial=trial.number)
-    same = [record for record in stored if len(record["seeds"]) == n_seeds]
+    stored = results.records(Tested, TESTS, trial=trial.number)
+    same = [tested for tested in stored if len(tested.seeds) == n_seeds]
     if same and not again:
-        return Tested(**same[-1])
+        return same[-1]
     rows = results.test_rows()
     if rows is None:
         return None

@@ -44,6 +44,10 @@ class Nested:
     provenance: dict[str, Any]
     metric: str | None = None
 
+    def __post_init__(self) -> None:
+        if len(self.trials) != len(self.scores) or len(self.scores) > self.n_outer:
+            raise ValueError(f"scores of {self.n_outer} outer folds: {self.scores}")
+
     @property
     def estimate(self) -> Estimate:
         """The mean over the outer folds with its 95 % interval."""
@@ -52,8 +56,8 @@ class Nested:
 
 def stored_nested(results: StudyResults, **same: int) -> list[Nested]:
     """Those that are stored with the study, and have these attributes."""
-    metric = {"metric": results.metric.name}  # not in what older versions have stored
-    return [Nested(**record | metric) for record in results.stored(NESTED, **same)]
+    metric = results.metric.name  # not in what older versions have stored
+    return [replace(nested, metric=metric) for nested in results.records(Nested, NESTED, **same)]
 
 
 def nested_cross_validation(

@@ -2,11 +2,12 @@
 
 import contextlib
 import errno
+import math
 import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
@@ -22,6 +23,10 @@ from hw1.study import Settings, Study
 from hw1.training import Configuration, Metric
 
 PROJECT = Path(__file__).resolve().parents[2]
+MOST_THREADS = 1024
+_PROVENANCE = {"torch": str, "system": str, "processor": str, "threads": int}
+"""What is read of a trial's provenance; the rest is shown as it is."""
+Record = TypeVar("Record")
 
 
 class StudyResults:
@@ -102,6 +107,21 @@ class StudyResults:
         """The hyperparameters of the best trial."""
         return self.study.best_trial().params
 
+    def checked_trials(self) -> list[FrozenTrial]:
+        """All trials, whatever their states.
+
+        Raises:
+            InputError: what is kept with one of them makes no sense.
+        """
+        trials = self.study.trials()
+        for trial in trials:
+            with self.study.storage.readable(f"trial {trial.number} of {self.name!r}"):
+                _check_details(trial, self.settings.n_splits)
+            trained = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            if trained and "configuration" in trial.user_attrs:
+                self._require_configuration(trial)
+        return trials
+
     def trial(self, number: int | None = None) -> FrozenTrial:
         """The trial of that number, or the best one.
 
@@ -151,8 +171,27 @@ class StudyResults:
 
     def stored(self, key: str, **same: Any) -> list[dict[str, Any]]:
         """What analyses have stored with the study under a key, and with these values."""
-        records: list[dict[str, Any]] = self.study.optuna_study.user_attrs.get(key, [])
-        return [record for record in records if _has(record, same)]
+        with self.study.storage.readable(f"{key} of {self.name!r}"):
+            records = self.study.optuna_study.user_attrs.get(key, [])
+            if records and not fits(records, list[dict[str, Any]]):
+                raise TypeError("not a list of records")
+            return [record for record in records if _has(record, same)]
+
+    def records(self, kind: type[Record], key: str, **same: Any) -> list[Record]:
+        """The same as instances of a dataclass, whose type hints say what each field may hold.
+
+        Raises:
+            InputError: a record has other fields than the class, or what they cannot hold.
+        """
+        kinds = get_type_hints(kind)
+        with self.study.storage.readable(f"{key} of {self.name!r}"):
+            records = self.stored(key)
+            for record in records:
+                for name, value in record.items():
+                    if not fits(value, kinds[name]):
+                        raise TypeError(f"its {name}")
+            found = [kind(**record) for record in records]
+        return [record for record in found if _has(vars(record), same)]
 
     def store(self, key: str, record: dict[str, Any], **same: Any) -> None:
         """Keep a record with the study, in place of one with these values if any are given."""
@@ -168,6 +207,7 @@ class StudyResults:
         return trials[number]
 
     def _require_configuration(self, trial: FrozenTrial) -> None:
+        """Raise an `InputError` unless hw1 has trained the trial and what is kept makes sense."""
         kept = trial.user_attrs
         if "configuration" not in kept:
             raise InputError(
@@ -185,10 +225,48 @@ class StudyResults:
                 isinstance(score, float) for score in scores
             ):
                 raise ValueError("its fold scores")
+            _check_details(trial, self.settings.n_splits)
+
+
+def _check_details(trial: FrozenTrial, n_splits: int) -> None:
+    """Raise an error unless what else hw1 keeps with a trial makes sense, as far as it is there."""
+    kept = trial.user_attrs
+    curves = kept.get("curves")
+    if curves is not None and (
+        not fits(curves, list[list[float]])
+        or len(curves) != kept.get("epochs", len(curves))
+        or {len(row) for row in curves} != {n_splits}
+    ):
+        raise ValueError("its learning curves")
+    if not fits(kept.get("confusion"), list[list[int]] | None):
+        raise ValueError("its confusion matrix")
+    batch = kept.get("batch", [trial.number])
+    if not fits(batch, list[int]) or trial.number not in batch:
+        raise ValueError("its batch")
+    provenance = kept.get("provenance")
+    if provenance is not None and not (
+        all(fits(provenance[name], kind) for name, kind in _PROVENANCE.items())
+        and 0 < provenance["threads"] <= MOST_THREADS
+    ):
+        raise ValueError("its provenance")
 
 
 def _has(record: dict[str, Any], same: dict[str, Any]) -> bool:
     return all(record[name] == value for name, value in same.items())
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Whether a value out of JSON is of a type; numbers are finite and lists hold something."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is list:
+        return isinstance(value, list) and value != [] and all(fits(v, inner[0]) for v in value)
+    if origin is dict:
+        return isinstance(value, dict)
+    if inner:
+        return any(fits(value, one) for one in inner)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    return type(value) is kind  # a bool is no int
 
 
 def configuration(trial: FrozenTrial) -> Configuration:

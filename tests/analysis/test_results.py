@@ -1,3 +1,4 @@
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,12 @@ import torch
 from conftest import TINY_REGRESSION
 from optuna.trial import TrialState
 
+from hw1.analysis.evaluation import CROSS_VALIDATIONS, TESTS, evaluate
+from hw1.analysis.nested import NESTED
+from hw1.analysis.report.content import collect
 from hw1.analysis.results import StudyResults, configuration, list_studies, open_study
 from hw1.errors import InputError
-from hw1.run import Job, Options, prepare
+from hw1.run import Job, Options, execute, prepare
 
 Open = Callable[..., StudyResults]
 
@@ -138,6 +142,61 @@ def test_a_record_replaces_those_of_the_same_values(open_results: Open) -> None:
     again = open_results()
     assert [r["text"] for r in again.stored("notes")] == ["b", "c", "d"]
     assert [r["text"] for r in again.stored("notes", trial=1)] == ["c", "d"]
+
+
+@pytest.mark.parametrize("key", [CROSS_VALIDATIONS, TESTS, NESTED])
+def test_damaged_records_are_named(open_results: Open, key: str) -> None:
+    results = open_results()
+    evaluate(results, n_repeats=1, n_seeds=1, nested=(2, 2))
+    (good,) = results.stored(key)
+    damaged: list[object] = [5, [5], {"a": 1}, [{"trial": 0}], [{"trial": 0, "seeds": 1}]]
+    damaged += [[{k: v for k, v in good.items() if k != "scores"}]]
+    odd = (None, True, "1", [], [[]], [1, [2]], {}, [None, "a"], [float("nan")], -1.5)
+    damaged += [[good | {"scores": value}] for value in odd]
+    damaged += [[good | {name: [[{}]]}] for name in good]
+    for value in damaged:
+        results.study.optuna_study.set_user_attr(key, value)
+        with pytest.raises(InputError, match=rf"{key} of 'regression-random' .* is damaged"):
+            evaluate(open_results(), n_repeats=1, n_seeds=1, nested=(2, 2))
+    with pytest.raises(InputError, match=rf"{key} of 'regression-random' .* is damaged"):
+        collect([open_results()], lambda results: Path("none"))
+
+
+DAMAGED_DETAILS = [
+    ("curves", [5]),
+    ("curves", [[1.0, 2.0, 3.0]]),
+    ("curves", [[1.0, 2.0]] * 4),
+    ("curves", [[1.0, 2.0, "3"]] * 4),
+    ("confusion", 5),
+    ("batch", [{}]),
+    ("batch", [99]),
+    ("provenance", {"a": 1}),
+    ("provenance", {"torch": "2", "system": "a", "processor": "b", "threads": "4"}),
+    ("provenance", {"torch": "2", "system": "a", "processor": "b", "threads": 10**30}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), DAMAGED_DETAILS)
+def test_damaged_details_of_trials_are_named(
+    make_job: Callable[..., Job], name: str, value: object
+) -> None:
+    """Of the best trial, and in a report of any."""
+    job = make_job()
+    study, dataset = prepare(job, Options(epochs=4, n_trials=1))
+    execute(job, study, dataset)
+    good = study.trials()[0]
+    bad = copy.deepcopy(good)
+    bad.user_attrs[name] = value
+    study.optuna_study.add_trial(bad)
+
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    for work in (
+        lambda: results.trial(1),
+        lambda: results.trained_trial(1),
+        lambda: collect([results], lambda results: Path("none")),
+    ):
+        with pytest.raises(InputError, match=r"trial 1 of 'tiny' in .* is damaged"):
+            work()
 
 
 def test_data_are_loaded_to_the_device(open_results: Open) -> None:

@@ -132,7 +132,7 @@ class StudyContent:
         """Of all trials that were trained, and of all evaluations."""
         kept = [trial.kept for trial in self.trials if "provenance" in trial.kept]
         return [
-            *({key: of.get(key) for key in _OF_TRIAL} | of["provenance"] for of in kept),
+            *({key: of.get(key) for key in _OF_TRIAL} | (of["provenance"] or {}) for of in kept),
             *(record.provenance for record in self.cross_validations),
             *(record.provenance for record in self.tests),
             *(record.provenance for record in self.nested),
@@ -262,11 +262,11 @@ def _study(results: StudyResults, folder: Path) -> StudyContent:
             if definition.fingerprint() == results.settings.search_space
             else None
         ),
-        trials=[_trial(trial) for trial in results.study.trials()],
+        trials=[_trial(trial) for trial in results.checked_trials()],
         best=_trial(best),
         evaluation=stored_evaluation(results),
         cross_validations=stored_cross_validations(results),
-        tests=[Tested(**record) for record in results.stored(TESTS)],
+        tests=results.records(Tested, TESTS),
         nested=stored_nested(results),
         search_figures=search.search_figures(results.study),
         network_figures=figures,

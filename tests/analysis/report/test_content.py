@@ -107,7 +107,7 @@ def test_figures_of_the_best_of_several_trials_are_taken(made: Made) -> None:
 
 def test_learning_curves_come_from_storage_without_an_analysis(made: Made) -> None:
     curves = [[1 / (epoch + fold + 1) for fold in range(3)] for epoch in range(30)]
-    found = only(made, made.study(kept={"curves": curves}))
+    found = only(made, made.study(kept={"curves": curves, "epochs": 30}))
     (figure,) = found.network_figures
     assert figure.name == "learning_curves"
     assert list(figure.plot.data[0].y) == [curve[0] for curve in curves]
