@@ -656,7 +656,8 @@ def compare(
     That compares two configurations, not the searches that found them: two searches that differ
     in their seed alone find different ones. --searches compares searches, by a t-test over the
     seeds of what their best configurations score, paired where the seeds are the same. Its
-    intervals cover other seeds, with these training rows.
+    intervals cover other seeds, with these training rows; studies with --train-size draw other
+    rows for each seed, and so cannot be compared like that.
     """
     from hw1.analysis.comparison import compare as compare_studies
     from hw1.analysis.searches import compare_searches

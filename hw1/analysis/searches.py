@@ -15,8 +15,8 @@ from hw1.errors import InputError
 
 FEWEST_SEEDS = 3
 
-_OF_A_SEED = {"seed", "splits", "fingerprint", "version"}
-"""Settings that may differ between the studies of a search; the rows are compared by themselves."""
+_OF_A_SEED = {"seed", "splits", "version"}
+"""Settings that may differ between the studies of a search, whose rows are the same."""
 _NAMED = ("definition", "sampler", "pruner", "epochs", "n_splits", "n_trials")
 """What a search is called by, as far as it differs between the searches."""
 

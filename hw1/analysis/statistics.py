@@ -14,7 +14,11 @@ from scipy.special import expit, logit
 
 from hw1.training import METRICS
 
+_ERROR, _ACCURACY = METRICS["regression"].name, METRICS["classification"].name
 LEVEL = 0.95
+FEWEST_ROWS = 10
+"""Fewer squared errors have no interval: resamples of them are too much alike, and intervals that
+are to cover 95 of 100 cover 80 with 3 rows and 90 with 5."""
 RESAMPLES = 2000
 """Of test rows and seeds, in the bootstrap of a mean squared error."""
 AT_ONCE = 2_000_000
@@ -37,8 +41,8 @@ class Estimate:
         mean: of the scores; NaN if a network diverged.
         std: their sample standard deviation; NaN for a single score.
         low, high: the confidence interval of the mean, of 95 % unless another level was asked for;
-            NaN where there is none: for a single fold, and for folds that all have the best or
-            the worst score there is.
+            NaN where there is none: for a single fold, for folds that all have the best or the
+            worst score there is, and for the squared errors of fewer than `FEWEST_ROWS` rows.
         n: the number of scores.
     """
 
@@ -100,12 +104,19 @@ def over_rows_and_seeds(
         seed: of the resamples.
 
     Returns:
-        The ends, NaN if there are fewer than two rows or a loss is not finite.
+        The ends, NaN if there are fewer than two rows, or `FEWEST_ROWS` squared errors, or if
+        losses are not finite or too large to compute with. Where squared errors are all the same,
+        both ends are their mean.
     """
-    values = np.asarray(losses, dtype=float)
+    with np.errstate(all="ignore"):
+        low, high = _over_rows_and_seeds(np.asarray(losses, dtype=float), metric, seed)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (math.nan, math.nan)
+
+
+def _over_rows_and_seeds(values: np.ndarray, metric: str, seed: int) -> tuple[float, float]:
     n_networks, n_rows = values.shape
     mean = float(values.mean())
-    if n_rows < 2 or not math.isfinite(mean):
+    if n_rows < (2 if metric == _ACCURACY else FEWEST_ROWS) or not math.isfinite(mean):
         return math.nan, math.nan
     if metric == _ACCURACY and mean in (0.0, 1.0):  # exact, by Clopper and Pearson
         edge = ((1 - LEVEL) / 2) ** (1 / n_rows)
@@ -120,6 +131,8 @@ def over_rows_and_seeds(
         freedom = error**4 / (by_row**2 / (n_rows - 1) + by_seed**2 / max(n_networks - 1, 1))
         return _student(mean, error, freedom, metric, LEVEL)
     deviations = _studentized(values, seed)
+    if not len(deviations):
+        return math.nan, math.nan
     # The upper tail of the deviations bounds the mean from below.
     ends = np.quantile(deviations, [(1 + LEVEL) / 2, (1 - LEVEL) / 2])
     low, high = np.exp(math.log(mean) - ends * error / mean).tolist()
@@ -142,8 +155,7 @@ def _studentized(losses: np.ndarray, seed: int) -> np.ndarray:
             of_networks = rows @ losses.T / n_rows
             spread = (networks * of_networks**2).sum(1) / n_networks - mean**2
             variance += spread / (n_networks - 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(np.log(mean / losses.mean()) * mean / np.sqrt(variance))
+        found.append(np.log(mean / losses.mean()) * mean / np.sqrt(variance))
     deviations = np.concatenate(found)
     return np.asarray(deviations[np.isfinite(deviations)])
 
@@ -170,9 +182,6 @@ def largest_errors(losses: Sequence[Sequence[float]] | np.ndarray) -> tuple[int,
     share = float(of_rows[-n_largest:].sum()) / total if total > 0 else 0.0
     decides = max(DECISIVE, DECISIVE_ROWS / len(of_rows))
     return (n_largest, share) if share > decides else None
-
-
-_ERROR, _ACCURACY = METRICS["regression"].name, METRICS["classification"].name
 
 
 def _student(
@@ -232,10 +241,7 @@ def corrected_t_test(
     if a.shape != b.shape:
         raise ValueError(f"scores of the same folds have one shape, not {a.shape} and {b.shape}")
     difference = cross_validated(a - b, 1 - (1 - LEVEL) / n_pairs)
-    mean, _, error = _mean(a - b)
-    t = mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
-    p = 2 * float(stats.t.sf(abs(t), a.size - 1))
-    return PairedTest(difference, t, min(1.0, p * n_pairs))
+    return _tested(difference, _mean(a - b)[2], a.size - 1, n_pairs)
 
 
 def t_test_over_seeds(
@@ -264,6 +270,12 @@ def t_test_over_seeds(
         freedom = error**4 / parts if parts else float(len(a) + len(b) - 2)
     half = float(stats.t.ppf(1 - (1 - LEVEL) / n_pairs / 2, freedom)) * error
     difference = Estimate(mean, std, mean - half, mean + half, min(len(a), len(b)))
+    return _tested(difference, error, freedom, n_pairs)
+
+
+def _tested(difference: Estimate, error: float, freedom: float, n_pairs: int) -> PairedTest:
+    """The t-test of a difference with that standard error."""
+    mean = difference.mean
     t = mean / error if error > 0 else math.copysign(math.inf, mean) if mean else 0.0
     p = 2 * float(stats.t.sf(abs(t), freedom))
     return PairedTest(difference, t, min(1.0, p * n_pairs))

@@ -35,9 +35,12 @@ def evaluation_lines(found: Evaluation) -> list[str]:
     part, test, nested = found.cross_validation, found.test, found.nested
     lines = [
         f"{found.study}: trial {found.trial}, {metric_name(found.metric, found.maximize)}",
-        _row("in the search", f"{format_score(found.value)}, the best of many and so too good"),
+        _row(
+            "in the search",
+            f"{format_score(found.value)}, optimistically biased: the best of many trials",
+        ),
         _row("cross-validation", estimate(part.estimate)),
-        _row("", f"{len(part.scores)} × {part.n_splits} fresh folds, epochs fixed beforehand"),
+        _row("", f"{len(part.scores)} × {part.n_splits} new splits, epochs fixed beforehand"),
     ]
     if test is None:
         lines.append(_row("test set", "none scored"))
@@ -47,7 +50,7 @@ def evaluation_lines(found: Evaluation) -> list[str]:
             _row("test set", estimate(test.estimate)),
             _row("", f"{n} {'seed' if n == 1 else 'seeds'}, {test.n_rows} test rows"),
         ]
-        if test.interval is not None:
+        if math.isfinite(test.estimate.low):
             seeds = "not other seeds" if n == 1 else "other seeds; that of the ensemble, other rows"
             lines.append(_row("", f"the interval covers other test rows, {seeds}"))
         lines += [

@@ -61,7 +61,13 @@ def call(
 
 def test_evaluate_prints_and_stores(call: Call) -> None:
     first = call("evaluate", "regression-tpe", "--repeats", "2", "--seeds", "2")
-    for words in ("in the search", "2 × 3 fresh folds", "2 seeds, 100 test rows", "ensemble"):
+    for words in (
+        "in the search",
+        "optimistically biased: the best of many trials",
+        "2 × 3 new splits",
+        "2 seeds, 100 test rows",
+        "ensemble",
+    ):
         assert words in first.stdout
     again = call("evaluate", "regression-tpe", "--repeats", "2", "--seeds", "2")
     assert again.stdout == first.stdout

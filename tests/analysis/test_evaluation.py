@@ -114,6 +114,8 @@ def test_what_the_intervals_cover_is_said_and_heavy_tails_too(open_results: Open
         "The largest error of 100 test rows makes up 43 % of the mean squared error"
         in evaluation_lines(heavy)[-1]
     )
+    few = replace(found, test=replace(found.test, n_rows=9, interval=[None, None]))
+    assert "interval covers" not in "\n".join(evaluation_lines(few))
     one = "\n".join(evaluation_lines(evaluate(open_results(), n_repeats=1, n_seeds=1)))
     assert "covers other test rows, not other seeds" in one
 

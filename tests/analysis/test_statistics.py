@@ -237,9 +237,30 @@ def test_rows_that_are_all_right_or_all_wrong_have_an_exact_interval(right: int)
 
 
 def test_what_has_no_interval_has_none() -> None:
-    for losses in ([[1.0]], [[1.0, math.nan]]):
+    rng = np.random.default_rng(11)
+    for losses in (
+        [[1.0]],
+        [[1.0] * 11 + [math.nan]],
+        [[1.0, 3.0]],
+        rng.normal(size=(3, 5)) ** 2,
+        rng.normal(size=(1, 9)) ** 2,
+        [[1e307] * 11 + [1.7e308]],
+        1e200 * rng.uniform(size=(2, 20)),
+    ):
         assert all(math.isnan(end) for end in over_rows_and_seeds(losses, MSE))
-    assert over_rows_and_seeds([[2.0, 2.0, 2.0]], MSE) == (2, 2)
+    assert all(math.isnan(end) for end in over_rows_and_seeds([[1.0]], ACCURACY))
+    assert over_rows_and_seeds([[2.0] * 10], MSE) == (2, 2)
+
+
+@pytest.mark.filterwarnings("error")
+@given(
+    st.lists(st.lists(st.floats(0, 1e308), min_size=12, max_size=12), min_size=1, max_size=3),
+    st.sampled_from([0.0, 1e-300, 1.0]),
+)
+def test_an_interval_is_finite_or_not_there(losses: list[list[float]], factor: float) -> None:
+    """And no warning is printed."""
+    low, high = over_rows_and_seeds(factor * np.array(losses), MSE)
+    assert (math.isnan(low) and math.isnan(high)) or 0 <= low <= high < math.inf
 
 
 def test_the_same_losses_have_the_same_interval_and_many_rows_are_drawn_in_parts(

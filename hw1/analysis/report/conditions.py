@@ -76,4 +76,5 @@ def _condition(name: str, other: str, values: Sequence[str], probes: Sequence[Pr
     # With all of its values, it is suggested under the same condition itself.
     if not decides or there >= set(values):
         return ""
-    return f"with {words(other)} {' or '.join(value for value in values if value in there)}"
+    *first, last = [value for value in values if value in there]
+    return f"with {words(other)} {', '.join(first)}{' or ' if first else ''}{last}"

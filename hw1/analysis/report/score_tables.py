@@ -28,8 +28,8 @@ def scores(problems: Sequence[Problem]) -> Table:
         "scores",
         (
             "Scores of the best configurations: mean ± standard deviation, and the interval "
-            "of the mean. “In the search” is the best of many and so too good; nested is a score "
-            "of the whole procedure, search included.",
+            "of the mean. “In the search” is optimistically biased: the best of many trials; "
+            "nested is a score of the whole procedure, search included.",
         ),
         [
             Column("study", share=1),

@@ -52,7 +52,7 @@ def test_conditions_are_exact_among_decoys() -> None:
         "momentum": "with optimizer sgd or rmsprop",
         "nesterov": "with optimizer sgd or rmsprop",
         "damping": "with nesterov yes",
-        "width_2": "with depth 2 or 3 or 4",
+        "width_2": "with depth 2, 3 or 4",
         "width_3": "with depth 3 or 4",
         "width_4": "with depth 4",
         "norm": "with clip 1 or 2.5",
