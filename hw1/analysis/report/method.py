@@ -230,8 +230,9 @@ def _evaluation(content: Content) -> Text:
     several = any(len(problem.studies) > 1 for problem in content.problems)
     return line(
         "The value of the best trial is optimistically biased: it is the best of many. "
-        "Therefore its configuration is trained again under repeated cross-validation, on fresh folds with "
-        "fresh seeds and to the epoch that the study has chosen. The 95 % intervals allow for the rows "
+        "Therefore its configuration is trained again under repeated cross-validation, on fresh "
+        "folds with fresh seeds and to the epoch that the study has chosen. The 95 % intervals "
+        "allow for the rows "
         "that folds share: the variance of the mean is that of the scores times "
         "1/J + 1/(K − 1) for J scores of K folds a repeat (Nadeau and Bengio, 2003). Intervals of "
         "errors are worked out for the logarithm, those of accuracies for the log odds. ",
