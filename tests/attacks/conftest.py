@@ -32,7 +32,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 def small(tmp_path_factory: pytest.TempPathFactory, program: Program) -> Path:
     """A folder with CSV files, a database with a study of them, and its network; not to be changed.
 
-    The study is called small: 4 trials of 2 epochs, 2 folds.
+    The study is called small: 4 trials of 2 epochs, 2 folds; it is evaluated, nested too. Beside it
+    is another, called other.
     """
     folder = tmp_path_factory.mktemp("small")
     (folder / "train.csv").write_text("a,b,price\n" + TRAIN)
@@ -41,6 +42,8 @@ def small(tmp_path_factory: pytest.TempPathFactory, program: Program) -> Path:
     work = ("--trials", "4", "--epochs", "2", "--folds", "2", "--sampler", "random")
     for arguments in (
         ("run", "regression_mlp", "--name", "small", *data, *work),
+        ("run", "regression_mlp", "--name", "other", *data, *work, "--seed", "1"),
+        ("evaluate", "small", "--repeats", "1", "--seeds", "1", "--nested", "2x2"),
         ("export", "small", "--output", "small.safetensors"),
     ):
         outcome = program.call(*arguments, folder=folder, patience=600)

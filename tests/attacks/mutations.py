@@ -143,6 +143,7 @@ def damaged_json(random: Random, text: str | bytes) -> str:
     """JSON of which some values, keys or elements are others, or are missing."""
     root = json.loads(text)
     for _ in range(random.choice((1, 1, 2, 4))):
+        root = json.loads(json.dumps(root))  # what was put in is shared
         inside = list(_containers(root))
         if not inside:
             break

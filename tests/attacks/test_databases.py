@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 
+import pytest
 from attacks.figures import size
 from attacks.mutations import ODD, attack, damaged, damaged_json, some
 from attacks.program import IMPATIENCE, Outcome, Program
@@ -19,11 +20,17 @@ COMMANDS = (
     ("trials", "small"),
     ("trials", "small", "--json"),
     ("run", "regression_mlp", "--name", "small", "--trials", "5", "--epochs", "2"),
-    ("evaluate", "small", "--repeats", "1", "--seeds", "1"),
-    ("replay", "small", "0"),
     ("export", "small", "--output", "new.safetensors"),
     ("delete", "small", "--yes"),
 )
+READERS = (
+    ("evaluate", "small", "--repeats", "1", "--seeds", "1", "--nested", "2x2"),
+    ("compare", "small", "other", "--repeats", "1"),
+    ("report", "small", "--output", "report.pdf"),
+    ("analyze", "small", "--output", "figures"),
+    ("replay", "small", "0"),
+)
+"""Commands that read what is kept with trials and what analyses have stored."""
 ATTRIBUTES = [
     f"{owner}_{kind}_attributes" for owner in ("study", "trial") for kind in ("user", "system")
 ]
@@ -37,6 +44,26 @@ VALUES = {
     "version_info": ["schema_version", "library_version"],
     "alembic_version": ["version_num"],
 }
+
+
+RECORDS = "key LIKE 'evaluation:%' OR key IN ('provenance', 'curves', 'batch', 'configuration')"
+
+
+def damage_records(random: Random, path: Path) -> str:
+    """Damage what `READERS` read; answer how."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        found = {
+            key: (table, text)
+            for table in ("study_user_attributes", "trial_user_attributes")
+            for key, text in connection.execute(
+                f"SELECT key, value_json FROM {table} WHERE {RECORDS} ORDER BY 1, 2"
+            )
+        }
+        key = some(random, sorted(found))
+        table, text = found[key]
+        value = damaged_json(random, text)
+        connection.execute(f"UPDATE {table} SET value_json = ? WHERE key = ?", (value, key))
+    return f"{key} {value}"
 
 
 def damage(random: Random, path: Path) -> str:
@@ -75,20 +102,33 @@ def damage(random: Random, path: Path) -> str:
     return f"{statement} {json.dumps(values, default=str)}"
 
 
+@pytest.mark.parametrize(
+    ("kind", "how_to", "commands", "count"),
+    [
+        ("databases", damage, (*COMMANDS, *READERS), size(20, 300)),
+        ("records", damage_records, READERS, size(6, 150)),
+    ],
+)
 def test_a_damaged_database_is_read_or_an_input_error(
-    program: Program, small: Path, tmp_path: Path
+    program: Program,
+    small: Path,
+    tmp_path: Path,
+    kind: str,
+    how_to: Callable[[Random, Path], str],
+    commands: tuple[tuple[str, ...], ...],
+    count: int,
 ) -> None:
     folder = tmp_path / "here"
 
     def case(random: Random) -> tuple[str, Callable[[], Outcome]]:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(small, folder)
-        how = damage(random, folder / "studies.db")
-        arguments = some(random, COMMANDS)
+        how = how_to(random, folder / "studies.db")
+        arguments = some(random, commands)
 
         def run() -> Outcome:
             return program.call(*arguments, folder=folder, patience=IMPATIENCE)
 
         return f"{arguments}, {how}", run
 
-    attack("databases", size(20, 300), case)
+    attack(kind, count, case)
