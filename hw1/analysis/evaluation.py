@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from hw1.analysis.nested import Nested, nested_cross_validation, stored_nested
 from hw1.analysis.network import predict
-from hw1.analysis.results import StudyResults, configuration
+from hw1.analysis.results import StudyResults
 from hw1.analysis.scores import finite, numbers, row_losses, score_rows
 from hw1.analysis.statistics import (
     Estimate,
@@ -22,7 +22,6 @@ from hw1.analysis.training import UNWATCHED, Watcher, retrain, score_folds
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.provenance import provenance
-from hw1.training.lockstep import footprint
 
 CROSS_VALIDATIONS = "evaluation:cross_validation"
 TESTS = "evaluation:test"
@@ -274,7 +273,7 @@ def repeated_cross_validation(
         **same,
     )
     # Networks that share no step are as quick a repeat at a time, and then less can be lost.
-    way = footprint(results.definition.model, configuration(trial), results.dataset).way
+    way = results.footprint(trial).way
     at_once = 1 if way == "in turn" else max(MOST_NETWORKS // n_splits, 1)
     while len(part.scores) < n_repeats:
         done = len(part.scores)

@@ -21,6 +21,7 @@ from hw1.run import Job
 from hw1.storage import Storage
 from hw1.study import Settings, Study
 from hw1.training import Configuration, Metric
+from hw1.training.lockstep import Footprint, footprint
 
 PROJECT = Path(__file__).resolve().parents[2]
 MOST_THREADS = 1024
@@ -168,6 +169,15 @@ class StudyResults:
         for trial in done[:n]:
             self._require_configuration(trial)
         return done[:n]
+
+    def footprint(self, trial: FrozenTrial) -> Footprint:
+        """What it takes to train the network of a trial's configuration.
+
+        Raises:
+            InputError: what is stored gives no network.
+        """
+        with self.study.storage.readable(f"the network of trial {trial.number} of {self.name!r}"):
+            return footprint(self.definition.model, configuration(trial), self.dataset)
 
     def stored(self, key: str, **same: Any) -> list[dict[str, Any]]:
         """What analyses have stored with the study under a key, and with these values."""

@@ -72,6 +72,7 @@ def retrain(
         watcher: hears of the progress.
     """
     dataset = results.dataset if dataset is None else dataset
+    results.footprint(trial)  # says so if it is damaged
     epochs = int(trial.user_attrs["best_epoch"])
     seeds = [
         derive_seed(results.settings.seed, trial.number, i, RETRAINING) for i in range(n_seeds)
@@ -132,6 +133,8 @@ def cross_validate_again(
     precision: Precision | None = None,
 ) -> dict[int, CrossValidation]:
     """Train trials again as the study did, in one batch, each to the epoch at which it ended."""
+    for trial in trials:
+        results.footprint(trial)  # says so if it is damaged
     ends = {trial.number: int(trial.user_attrs["epochs"]) for trial in trials}
 
     def report(epoch: int, means: object) -> list[int]:

@@ -14,6 +14,7 @@ from hw1.analysis.evaluation import CROSS_VALIDATIONS, TESTS, evaluate
 from hw1.analysis.nested import NESTED
 from hw1.analysis.report.content import collect
 from hw1.analysis.results import StudyResults, configuration, list_studies, open_study
+from hw1.analysis.training import cross_validate_again, retrain
 from hw1.errors import InputError
 from hw1.run import Job, Options, execute, prepare
 
@@ -186,6 +187,7 @@ def test_damaged_details_of_trials_are_named(
     execute(job, study, dataset)
     good = study.trials()[0]
     bad = copy.deepcopy(good)
+    bad.user_attrs["batch"] = [1]
     bad.user_attrs[name] = value
     study.optuna_study.add_trial(bad)
 
@@ -196,6 +198,26 @@ def test_damaged_details_of_trials_are_named(
         lambda: collect([results], lambda results: Path("none")),
     ):
         with pytest.raises(InputError, match=r"trial 1 of 'tiny' in .* is damaged"):
+            work()
+
+
+@pytest.mark.parametrize("model", [{"widths": [8, {}]}, {"widths": 8}, {"\u0663": 1}])
+def test_a_damaged_network_is_named(make_job: Callable[..., Job], model: dict[str, object]) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options(epochs=4, n_trials=1))
+    execute(job, study, dataset)
+    bad = copy.deepcopy(study.trials()[0])
+    bad.user_attrs["batch"] = [1]
+    bad.user_attrs["configuration"]["model"] = model
+    study.optuna_study.add_trial(bad)
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    trial = results.trial(1)
+    for work in (
+        lambda: evaluate(results, 1, n_repeats=1),
+        lambda: retrain(results, trial),
+        lambda: cross_validate_again(results, [trial]),
+    ):
+        with pytest.raises(InputError, match=r"network of trial 1 of 'tiny' in .* is damaged"):
             work()
 
 
