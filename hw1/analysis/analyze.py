@@ -106,6 +106,7 @@ def introduction(results: StudyResults, trials: Sequence[FrozenTrial]) -> list[s
 
 def search_figures(results: StudyResults) -> list[Figure]:
     """How the search went, as far as the study is large enough for a figure."""
+    results.checked_trials()
     return search.search_figures(results.study)
 
 

@@ -115,9 +115,13 @@ class StudyResults:
             InputError: what is kept with one of them makes no sense.
         """
         trials = self.study.trials()
+        kinds: dict[str, type] = {}
         for trial in trials:
             with self.study.storage.readable(f"trial {trial.number} of {self.name!r}"):
                 _check_details(trial, self.settings.n_splits)
+                for name, distribution in trial.distributions.items():
+                    if kinds.setdefault(name, type(distribution)) is not type(distribution):
+                        raise TypeError(f"its parameter {name}")
             trained = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
             if trained and "configuration" in trial.user_attrs:
                 self._require_configuration(trial)

@@ -1,6 +1,8 @@
 import copy
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from conftest import TINY_REGRESSION
 from optuna.trial import TrialState
 
+from hw1.analysis.analyze import search_figures
 from hw1.analysis.evaluation import CROSS_VALIDATIONS, TESTS, evaluate
 from hw1.analysis.nested import NESTED
 from hw1.analysis.report.content import collect
@@ -197,6 +200,27 @@ def test_damaged_details_of_trials_are_named(
         lambda: results.trained_trial(1),
         lambda: collect([results], lambda results: Path("none")),
     ):
+        with pytest.raises(InputError, match=r"trial 1 of 'tiny' in .* is damaged"):
+            work()
+
+
+def test_a_parameter_of_two_kinds_is_named(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    study, dataset = prepare(job, Options(epochs=4, n_trials=1))
+    execute(job, study, dataset)
+    bad = copy.deepcopy(study.trials()[0])
+    bad.user_attrs["batch"] = [1]
+    study.optuna_study.add_trial(bad)
+    # The names of two parameters of one trial are exchanged.
+    path = job.storage_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for old, new in (("lr", "x"), ("batch_size", "lr"), ("x", "batch_size")):
+            connection.execute(
+                "UPDATE trial_params SET param_name = ? WHERE param_name = ? AND trial_id = 2",
+                (new, old),
+            )
+    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    for work in (lambda: search_figures(results), lambda: collect([results], lambda r: Path("x"))):
         with pytest.raises(InputError, match=r"trial 1 of 'tiny' in .* is damaged"):
             work()
 
