@@ -107,7 +107,7 @@ def _explored(studies: Sequence[StudyContent], tables: Sequence[Table]) -> Text:
             parts.append(line(f"the {what} ", chosen))
     used = {name for study in studies for name in study.distributions}
     regularisers = [what for name, what in _REGULARISERS.items() if name in used]
-    if any("patience" in t.kept.get("configuration", {}) for s in studies for t in s.trials):
+    if _stops_early(studies):
         regularisers.append("early stopping")
     if regularisers:
         parts.append(line("for regularisation ", listed(regularisers)))
@@ -118,6 +118,12 @@ def _explored(studies: Sequence[StudyContent], tables: Sequence[Table]) -> Text:
         *refs,
         f" {verb} all parameters with their ranges or choices.",
     )
+
+
+def _stops_early(studies: Sequence[StudyContent]) -> bool:
+    """Whether a trial of theirs had a patience."""
+    configurations = [t.kept.get("configuration", {}) for s in studies for t in s.trials]
+    return any(configuration.get("patience") is not None for configuration in configurations)
 
 
 def _constants(spaces: Sequence[Sequence[StudyContent]]) -> Text:
@@ -219,10 +225,14 @@ def _cross_validation(studies: Sequence[StudyContent]) -> Text:
         "and all trials of a study share them. A trial trains one network a fold on the rows "
         "outside it. After every epoch each network is scored on the rows of its fold, and the "
         "scores are averaged over the folds. The best point of that curve of means is the value "
-        "of the trial; no fold picks an epoch of its own. Early stopping ends a trial whose mean "
-        "has not improved for as many epochs as its patience. A retraining on all rows goes to "
-        "the epoch of the best mean, with the batch size of the trial: the number of steps of an "
-        "epoch follows the number of rows, and rows that do not fill a batch sit that epoch out.",
+        "of the trial; no fold picks an epoch of its own. ",
+        "Early stopping ends a trial whose mean has not improved for as many epochs as its "
+        "patience. "
+        if _stops_early(studies)
+        else "",
+        "A retraining on all rows goes to the epoch of the best mean, with the batch size of the "
+        "trial: the number of steps of an epoch follows the number of rows, and rows that do not "
+        "fill a batch sit that epoch out.",
     )
 
 

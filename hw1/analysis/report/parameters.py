@@ -118,10 +118,13 @@ def _size(trial: Trial) -> str:
 def _rows(columns: Sequence[dict[str, str]]) -> list[list[Text]]:
     """A row for each parameter of any column, under the heading of its group."""
     names = list(dict.fromkeys(name for column in columns for name in sorted(column, key=natural)))
-    known = [name for group in _GROUPS.values() for name in group]
-    groups = {"Architecture": [name for name in names if name not in known]} | {
-        group: [name for name in those if name in names] for group, those in _GROUPS.items()
+    # A parameter for a part of the space, such as sgd_lr, stands beside that of the whole.
+    groups = {
+        group: [n for known in those for n in names if n == known or n.endswith(f"_{known}")]
+        for group, those in _GROUPS.items()
     }
+    known = [name for those in groups.values() for name in those]
+    groups = {"Architecture": [name for name in names if name not in known]} | groups
     rows: list[list[Text]] = []
     for group, those in groups.items():
         if those:
