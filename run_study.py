@@ -126,6 +126,11 @@ def storage_url(url: str | None) -> str:
     return f"sqlite:///{default.relative_to(here) if default.is_relative_to(here) else default}"
 
 
+def storage_option(url: str | None) -> list[str]:
+    """What a printed command needs to find the storage again; without its passwords."""
+    return [] if url in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", hide(str(url))]
+
+
 def quiet_optuna() -> None:
     """Silence what Optuna says about every study and trial; what matters is said here."""
     import warnings
@@ -398,7 +403,7 @@ def run(
     write_note(stored)
     settings, before, shown = stored.settings, stored.progress(), stored.storage.shown
     # What is printed can be pasted: quoted, with the storage that was given, without its password.
-    given = [] if storage in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", shown]
+    given = storage_option(storage)
     again = shlex.join(["python", *map(hide, sys.argv)])
     console = Terminal()
     say = echo
@@ -479,8 +484,13 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
         print_json({"study": name, "metric": study.settings.metric, **trial})
         return
     settings = study.settings
-    if trial["fold_scores"] is None:
-        raise InputError(f"the best trial of {name!r} was not made by hw1: ask Optuna about it")
+    needed = ("fold_scores", "std", "best_epoch", "epochs", "seconds", "n_parameters")
+    missing = [key for key in needed if trial[key] is None]
+    if missing:
+        raise InputError(
+            f"the best trial of {name!r} was not made by hw1, or is damaged: it lacks "
+            f"{missing[0]}; ask Optuna about it, or use --json"
+        )
     echo(f"{name}: trial {trial['trial']} of {len(study.trials())}")
     rows: dict[str, Any] = {
         settings.metric: f"{format_score(trial['value'])} ± {format_score(trial['std'])} "
@@ -869,15 +879,12 @@ def report(
     command that does.
     """
     from hw1.analysis.report.write import check_output, write_report
-    from hw1.storage import shown
 
     if output is not None:
         check_output(output)
     studies = [open_results(storage, name, definition, None, "auto", "auto") for name in names]
-    given = (
-        [] if storage in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", shown(storage)]
-    )
-    paths = write_report(studies, output, author=author, title=title, options=given)
+    options = storage_option(storage)
+    paths = write_report(studies, output, author=author, title=title, options=options)
     if as_json:
         print_json({"studies": names, "files": [str(path) for path in paths]})
     else:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from hw1.errors import InputError, printable
 from hw1.passwords import hide
@@ -78,12 +77,7 @@ class Lock:
         acquire(self._attempt, self._what, [self.path])
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._depth -= 1
         if self._depth == 0:
             os.close(self._descriptor)  # which releases it

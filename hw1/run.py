@@ -53,6 +53,8 @@ class Options:
 
 GRACE_SECONDS = 10.0
 """How long worker processes that are to end may take to save what they have."""
+STOPPED = 130
+"""The exit status of a worker process that was told to end."""
 # The command line's words for options whose names differ there.
 FLAGS = {"n_splits": "folds", "n_trials": "trials"}
 
@@ -345,8 +347,6 @@ def _work_in_processes(
     context = multiprocessing.get_context("spawn")
     children: list[multiprocessing.process.BaseProcess] = []
 
-    ended_early = False
-
     def failed() -> bool:
         return any(child.exitcode for child in children)
 
@@ -376,9 +376,10 @@ def _work_in_processes(
                 wait([child.sentinel for child in children if child.exitcode is None], timeout=0.5)
                 before_step()
         except _ChildFailed:
-            ended_early = True
+            pass
         finally:
             torch.set_num_threads(threads_before)
+            ended = [child.exitcode for child in children if child.exitcode]  # by themselves
             for child in children:
                 child.terminate()
             wait_until = time.monotonic() + GRACE_SECONDS
@@ -387,15 +388,14 @@ def _work_in_processes(
                 child.kill()  # one that compiles does not hear for a while
                 child.join()
             study.fail_orphans()
-    if any(child.exitcode == 2 for child in children):
+    if 2 in ended:
         raise InputError("a worker process could not go on; the reason stands above")
-    signals = [-(child.exitcode or 0) for child in children]
-    if ended_early and max(signals) > 0:
+    if any(code < 0 or code == STOPPED for code in ended):
         raise InputError(
-            f"a worker process was killed by signal {max(signals)}, often for want of memory: use "
-            "fewer --jobs, or run the same command again"
+            "a worker process was ended by a signal, as systems do for want of memory: use fewer "
+            "--jobs, or run the same command again"
         )
-    if ended_early:
+    if ended:
         raise RuntimeError("a worker process stopped early; what it said stands above")
 
 
@@ -422,7 +422,7 @@ def _work(job: Job, empty: Dataset, rows: str, threads: int, deadline: float) ->
             tensors = torch.load(rows, mmap=True, weights_only=True)
             job.work(study, dataclasses.replace(empty, **tensors), on_step, deadline)
         except KeyboardInterrupt:
-            sys.exit(130)
+            sys.exit(STOPPED)
         except InputError as error:
             sys.stderr.write(f"error: {printable(str(error), keep='')}\n")
             sys.exit(2)

@@ -122,7 +122,7 @@ class Storage(RDBStorage):
             if path is not None:
                 found = path.stat()
                 self._inode = found.st_dev, found.st_ino
-                self._listen(path)
+                self._listen()
                 if isinstance(self.lock, Lock):
                     with self.engine.begin():  # fails at once where the file cannot be written
                         pass
@@ -203,7 +203,7 @@ class Storage(RDBStorage):
         files = [Path(f"{self._path}{suffix}") for suffix in ("", "-wal", "-shm")]
         acquire(attempt, self.shown, files)
 
-    def _listen(self, path: Path) -> None:
+    def _listen(self) -> None:
         """Make every transaction on a SQLite file wait for its turn, and its errors readable.
 
         SQLite begins a transaction as a reader and fails when two readers want to write; those
@@ -212,7 +212,7 @@ class Storage(RDBStorage):
         begin = "BEGIN IMMEDIATE" if isinstance(self.lock, Lock) else "BEGIN"
 
         def on_begin(connection: sqlalchemy.Connection) -> None:
-            self.require_file()
+            self._check_file()
             driver: Any = connection.connection.driver_connection
             try:
                 driver.execute(f"PRAGMA busy_timeout={SPEAK_SECONDS * 1000:.0f}")
@@ -238,13 +238,12 @@ class Storage(RDBStorage):
             "and the file's permissions, or restore the file from a copy"
         )
 
-    def require_file(self) -> None:
+    def _check_file(self) -> None:
         """Raise an `InputError` if a SQLite file was deleted or replaced while it is open.
 
         SQLite goes on writing to the old file, and all of it is lost in the end.
         """
-        if self._path is None:
-            return
+        assert self._path is not None
         try:
             found = self._path.stat()
             if (found.st_dev, found.st_ino) == self._inode:

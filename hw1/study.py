@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import optuna
@@ -108,10 +109,8 @@ class Settings:
         if self.outer_fold is not None:  # JSON has no tuples
             object.__setattr__(self, "outer_fold", tuple(self.outer_fold))
         for name, hint in get_type_hints(Settings).items():
-            kinds = tuple(get_origin(kind) or kind for kind in get_args(hint) or (hint,))
-            if get_origin(hint) in (dict, list):
-                kinds = (get_origin(hint),)
-            if not isinstance(getattr(self, name), kinds):
+            kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+            if not isinstance(getattr(self, name), tuple(get_origin(k) or k for k in kinds)):
                 raise TypeError(name)
         choose("sampler", self.sampler, SAMPLERS)
         choose("pruner", self.pruner, PRUNERS)
@@ -280,7 +279,8 @@ class Study:
         until they have been visited.
         """
         with self.storage.lock:
-            stale = self._stale()
+            study_id = self.storage.get_study_id_from_name(self.name)
+            stale = set(self.storage._get_stale_trial_ids(study_id))
             trials = self.trials()
             retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
             for trial in trials:
@@ -288,7 +288,7 @@ class Study:
                 if trial.state != TrialState.RUNNING or worker is None:
                     continue
                 given_up = own and worker == this_process()
-                if not (given_up or trial.number in stale or not _lives(worker)):
+                if not (given_up or trial._trial_id in stale or not _lives(worker)):
                     continue
                 crashes = trial.user_attrs.get(CRASHES, 0) + (not given_up)
                 if (
@@ -299,12 +299,6 @@ class Study:
                     attributes = {RETRY_OF: trial.number, CRASHES: crashes}
                     self.optuna_study.enqueue_trial(trial.params, user_attrs=attributes)
                 self.optuna_study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-
-    def _stale(self) -> set[int]:
-        """The numbers of the trials whose heartbeat has stopped."""
-        study_id = self.storage.get_study_id_from_name(self.name)
-        ids = set(self.storage._get_stale_trial_ids(study_id))
-        return {trial.number for trial in self.trials() if trial._trial_id in ids}
 
 
 def require_study(storage: Storage, name: str) -> None:

@@ -107,13 +107,13 @@ class Worker:
         Counts and asks under the storage's lock, so that several processes together make exactly
         the trials that are missing and no cell of a grid twice.
         """
-        self.study.storage.require_file()
         found: list[Candidate] = []
         with self.study.storage.lock:
             try:
                 self._copy.refresh()
                 target = self.study.n_trials
-                while not self._is_enough(found, target):
+                most = self._most_trials(target)
+                while not self._is_enough([*self._asked, *found], most):
                     trial = self._ask_for_one(target)
                     if trial is None:
                         break
@@ -136,32 +136,32 @@ class Worker:
         self._tick()
         return found
 
-    def _is_enough(self, found: Sequence[Candidate], target: int) -> bool:
-        """Whether no more trials are to be asked for now."""
-        asked = [*self._asked, *found]
-        if self.trials_per_batch is not None or not asked:
-            return len(asked) >= (self.trials_per_batch or 1)
+    def _most_trials(self, target: int) -> int:
+        """How many trials this process may have asked for at a time."""
+        if self.trials_per_batch is not None:
+            return self.trials_per_batch
         settings = self.study.settings
-        device = self.objective.dataset.inputs.device.type
-        most = MOST_TRIALS[device]
+        most = MOST_TRIALS[self.objective.dataset.inputs.device.type]
         if settings.sampler in ADAPTIVE_SAMPLERS or settings.pruner != "none":
             # What is asked for early neither learns from results nor is measured against them.
-            own = self._running | {candidate.trial.number for candidate in asked}
             elsewhere = sum(
-                trial.state == TrialState.RUNNING and trial.number not in own
+                trial.state == TrialState.RUNNING and trial.number not in self._running
                 for trial in self._copy.study.get_trials(deepcopy=False)
             )
             most = min(most, target // 10 - elsewhere)
-        if device == "cpu":
-            # Nothing of a trial is kept before it has ended, so the few that a crash may cost are
-            # trained to their end before the next ones are begun.
-            networks = self.objective.splits.n_splits
-            work = sum(networks * c.configuration.epochs * c.footprint.operations for c in asked)
-            threads = torch.get_num_threads()
-            # A thread trains one network at a time, and all threads are to have work.
-            if work >= MOST_OPERATIONS * threads and networks * len(asked) >= 2 * threads:
-                return True
-        return len(asked) >= most
+        return max(most, 1)
+
+    def _is_enough(self, asked: Sequence[Candidate], most: int) -> bool:
+        """Whether no more trials are to be asked for now."""
+        on_cpu = self.objective.dataset.inputs.device.type == "cpu"
+        if len(asked) >= most or self.trials_per_batch is not None or not on_cpu:
+            return len(asked) >= most
+        # Nothing of a trial is kept before it has ended, so the few that a crash may cost are
+        # trained to their end before the next ones are begun. A thread trains one network at a
+        # time, and all threads are to have work.
+        networks, threads = self.objective.splits.n_splits, torch.get_num_threads()
+        work = sum(networks * c.configuration.epochs * c.footprint.operations for c in asked)
+        return work >= MOST_OPERATIONS * threads and networks * len(asked) >= 2 * threads
 
     def _ask_for_one(self, target: int) -> Trial | None:
         study, settings = self._copy.study, self.study.settings

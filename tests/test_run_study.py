@@ -156,9 +156,13 @@ def test_a_damaged_study_does_not_hide_the_others(tiny: str, url: str) -> None:
     assert [study["name"] for study in found["studies"]] == ["good"]
     assert "is damaged" in found["unreadable_studies"]["bad"]
     assert call(url, "best", "bad").exit_code == 2
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("DELETE FROM trial_user_attributes WHERE key = 'seconds'")
+    connection.close()
+    result = call(url, "best", "good")
+    assert (result.exit_code, "it lacks seconds" in result.stderr) == (2, True)
     assert call(url, "delete", "bad", "--yes").exit_code == 0
     assert optuna.get_all_study_names(url) == ["good"]
-    assert call(url, "best", "good").exit_code == 0
     assert call(url, "delete", "good", "--yes").exit_code == 0
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         tables = connection.execute(

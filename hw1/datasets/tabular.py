@@ -2,7 +2,6 @@
 
 import csv
 import math
-import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 
 from hw1.datasets.dataset import Dataset, Loader, Part, Task
-from hw1.errors import InputError, choose
+from hw1.errors import InputError, choose, require_file
 
 DEFAULT_TARGET = "label"
 LARGEST = float(np.finfo(np.float32).max)
@@ -145,19 +144,14 @@ def read_features(path: Path, features: Sequence[str]) -> tuple[list[int], np.nd
 
 def _read(path: Path, features: Sequence[str] = ()) -> Table:
     """The whole file; of its header all columns are checked, or ``features`` if there are any."""
+    require_file(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe might never end
-            raise InputError(f"cannot read {path} as a CSV file: it is not a regular file")
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(_without_nul(file), strict=True)
             lines = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}: check its path") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text: save it as a CSV file in UTF-8") from error
-    except (OSError, ValueError, csv.Error) as error:  # a ValueError for a path with a NUL byte
+    except (OSError, csv.Error) as error:
         raise InputError(f"cannot read {path} as a CSV file: {error}") from error
     if not lines:
         raise InputError(f"{path} is empty: a header row and at least one row of data are needed")

@@ -265,7 +265,7 @@ def test_a_missing_test_file_is_named_when_the_training_part_is_loaded(tmp_path:
 
 
 def test_a_folder_is_no_csv_file(tmp_path: Path) -> None:
-    refused(tmp_path, "cannot read .* as a CSV file")
+    refused(tmp_path, "is a folder: give a file")
 
 
 @pytest.mark.parametrize("text", ["", "\n", "\n \n,,\n", "\ufeff"])
@@ -333,12 +333,12 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, make: str) -
         os.mkfifo(path)  # to open it would wait for a writer
     else:
         path.symlink_to("/dev/zero")
-    refused(path, "cannot read .* as a CSV file: it is not a regular file")
+    refused(path, "is a folder: give a file|is a pipe or a device: give a file")
 
 
 @pytest.mark.parametrize("name", ["x\0.csv", "x" * 300 + ".csv"])
 def test_a_name_that_no_file_can_have_is_an_input_error(tmp_path: Path, name: str) -> None:
-    refused(tmp_path / name, "cannot read .* as a CSV file")
+    refused(tmp_path / name, "cannot read ")
 
 
 class Counted(str):
