@@ -142,7 +142,7 @@ def quiet_optuna() -> None:
 
 
 def open_study(url: str | None, name: str) -> "Study":
-    from hw1.storage import Storage
+    from hw1.optuna_store.storage import Storage
     from hw1.study import Study
 
     quiet_optuna()
@@ -219,7 +219,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
 
     from hw1.console import Terminal, format_score, study_as_dict
     from hw1.definitions import definition_names, describe
-    from hw1.storage import Storage, shown
+    from hw1.optuna_store.storage import Storage, shown
     from hw1.study import Study
 
     quiet_optuna()
@@ -368,7 +368,7 @@ def run(
     from hw1.errors import choose
     from hw1.interruption import exit_status
     from hw1.run import Job, Options, execute, prepare
-    from hw1.search import SAMPLERS
+    from hw1.samplers import SAMPLERS
 
     quiet_optuna()
     deadline = float("inf") if timeout is None else time.time() + parse_seconds(timeout)
@@ -918,7 +918,7 @@ def dashboard(
     tunnel.
     """
     from hw1.dashboard.server import is_loopback, listen
-    from hw1.storage import Storage, artifact_folder
+    from hw1.optuna_store.storage import Storage, artifact_folder
 
     quiet_optuna()
     url = storage_url(storage)
@@ -952,7 +952,7 @@ def delete(
 ) -> None:
     """Delete a study and all its trials, after asking."""
     from hw1.dashboard.publish import artifact_ids, remove_artifacts
-    from hw1.storage import Storage
+    from hw1.optuna_store.storage import Storage
     from hw1.study import Study, require_study, searches_within
 
     quiet_optuna()

@@ -6,7 +6,7 @@ import itertools
 
 import optuna
 
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
 
 
 def main() -> None:

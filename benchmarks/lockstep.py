@@ -29,11 +29,11 @@ from hw1.cross_validation import Splits
 from hw1.datasets import Dataset
 from hw1.definitions import find_device
 from hw1.objective import Objective
+from hw1.optuna_store.storage import Storage
+from hw1.optuna_store.working_copy import WorkingCopy
 from hw1.run import Job, Options, execute, prepare
-from hw1.storage import Storage
 from hw1.study import Study
 from hw1.training.precision import choose_precision
-from hw1.working_copy import WorkingCopy
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 WITHOUT_PATIENCE = """from dataclasses import replace

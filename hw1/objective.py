@@ -51,8 +51,8 @@ class StudyDefinition:
         n_trials: the number of trials of a study, unless it is a grid.
         n_splits: the number of folds.
         epochs: the epochs of a trial at most.
-        sampler: a name in `hw1.search.SAMPLERS`.
-        pruner: a name in `hw1.search.PRUNERS`.
+        sampler: a name in `hw1.samplers.SAMPLERS`.
+        pruner: a name in `hw1.samplers.PRUNERS`.
 
     Raises:
         InputError: a field is of another type.

@@ -17,7 +17,6 @@ from typing import Any
 import optuna
 import torch
 from optuna.study import StudyDirection
-from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES as METRIC_NAMES
 
 import hw1
 from hw1.cross_validation import Splits
@@ -26,8 +25,8 @@ from hw1.definitions import load_definition
 from hw1.errors import InputError, choose, printable
 from hw1.interruption import Interruption, deaf
 from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition
-from hw1.search import PRUNERS, SAMPLERS
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
+from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.study import SPLITS_KEY, Settings, Study, counts
 from hw1.training import METRICS
 from hw1.training.precision import Precision, choose_precision
@@ -258,8 +257,9 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
             storage.insert_study(
                 job.name,
                 StudyDirection[metric.direction.upper()],
+                metric.name,
                 user_attrs={"n_trials": n_trials, "settings": dataclasses.asdict(settings)},
-                system_attrs={SPLITS_KEY: splits.encode(), METRIC_NAMES: [metric.name]},
+                system_attrs={SPLITS_KEY: splits.encode()},
             )
     study = Study(storage, job.name)
     if study.settings != settings:  # another process was faster

@@ -18,8 +18,8 @@ import hw1
 from hw1.cross_validation import Splits
 from hw1.errors import ForeignStudyError, InputError, choose
 from hw1.objective import is_refused
-from hw1.search import PRUNERS, SAMPLERS
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
+from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.training import METRICS, Metric
 
 OUT_OF_MEMORY = "out of memory"
@@ -280,7 +280,7 @@ class Study:
         """
         with self.storage.lock:
             study_id = self.storage.get_study_id_from_name(self.name)
-            stale = set(self.storage._get_stale_trial_ids(study_id))
+            stale = self.storage.stale_trials(study_id)
             trials = self.trials()
             retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
             for trial in trials:

@@ -16,14 +16,14 @@ FLOORS = [
     ["models"],
     ["training"],
     ["cross_validation"],
-    ["objective", "search", "storage"],
-    ["working_copy"],
+    ["objective", "optuna_store"],
+    ["samplers"],
     ["study", "definitions"],
     ["worker"],
     ["run", "console", "dashboard"],
     ["analysis"],
 ]
-OPTUNA_STARTS_AT = FLOORS.index(["objective", "search", "storage"])
+OPTUNA_STARTS_AT = FLOORS.index(["objective", "optuna_store"])
 
 
 def imported(path: Path) -> set[str]:
@@ -66,7 +66,7 @@ def test_imports_run_downwards(path: Path) -> None:
         if top == "optuna":
             assert floor(here) >= OPTUNA_STARTS_AT, f"{name} knows Optuna"
         if top in ("sqlalchemy", "sqlite3"):
-            assert here == "storage", f"{name} knows SQL"
+            assert here == "optuna_store", f"{name} knows SQL"
 
 
 def test_there_is_no_circle_of_modules() -> None:

@@ -15,7 +15,7 @@ from hw1.definitions import definition_names, describe, load_definition
 from hw1.errors import InputError
 from hw1.objective import StudyDefinition
 from hw1.run import Job, Options, execute, prepare
-from hw1.search import PRUNERS, SAMPLERS
+from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.training import Configuration
 from hw1.training.lockstep import build
 

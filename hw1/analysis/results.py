@@ -17,8 +17,8 @@ from hw1.datasets import Dataset
 from hw1.definitions import Named, find_device, find_precision, stored_definition
 from hw1.errors import InputError
 from hw1.objective import StudyDefinition
+from hw1.optuna_store.storage import Storage
 from hw1.run import Job
-from hw1.storage import Storage
 from hw1.study import Settings, Study
 from hw1.training import Configuration, Metric
 from hw1.training.lockstep import Footprint, footprint

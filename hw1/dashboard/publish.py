@@ -30,7 +30,7 @@ from hw1.dashboard.pictures import curves_png
 from hw1.datasets import Dataset
 from hw1.definitions import naming
 from hw1.objective import CONFIGURATIONS, shown_rows
-from hw1.storage import Change, Storage, artifact_folder
+from hw1.optuna_store.storage import Change, Storage, artifact_folder
 from hw1.study import Study
 
 PICTURED = 3

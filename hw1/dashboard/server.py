@@ -25,7 +25,7 @@ from hw1.dashboard.guard import Guard, allowed_name
 from hw1.dashboard.view import View
 from hw1.errors import InputError
 from hw1.interruption import Interruption
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
 
 LONGEST = 80
 """Characters of an attribute that are shown: longer ones stretch the page."""

@@ -149,11 +149,11 @@ def serve(folder: Path) -> None:
 
     faulthandler.enable()
     import hw1.analysis.results
-    import hw1.storage
+    import hw1.optuna_store.storage
 
     # Where the program writes unless it is told where.
     hw1.analysis.results.PROJECT = folder
-    hw1.storage.PROJECT_STORAGE = folder / "storage"
+    hw1.optuna_store.storage.PROJECT_STORAGE = folder / "storage"
     import run_study
 
     run_study.ROOT = folder

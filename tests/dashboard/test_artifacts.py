@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import run_study
 from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.server import listen
-from hw1.storage import Storage, artifact_folder
+from hw1.optuna_store.storage import Storage, artifact_folder
 from hw1.study import Study
 
 NAME = str(uuid.uuid4())

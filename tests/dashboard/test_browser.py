@@ -16,8 +16,8 @@ from PIL import Image
 
 from hw1.dashboard.publish import publish
 from hw1.dashboard.server import DashboardServer, listen
+from hw1.optuna_store.storage import Storage, artifact_folder
 from hw1.run import Job, Options, execute, prepare
-from hw1.storage import Storage, artifact_folder
 
 pytest.importorskip("selenium", reason="a browser test needs selenium: pip install selenium")
 from selenium import webdriver

@@ -18,8 +18,8 @@ from PIL import Image
 
 from hw1.dashboard.publish import artifact_ids, publish, remove_artifacts, write_note
 from hw1.datasets import Dataset
+from hw1.optuna_store.storage import artifact_folder
 from hw1.run import Job, Options, execute, prepare
-from hw1.storage import artifact_folder
 from hw1.study import Study
 
 

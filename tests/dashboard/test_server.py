@@ -33,7 +33,7 @@ from PIL import Image
 from hw1.dashboard.guard import Guard, Guesses
 from hw1.dashboard.server import PORT, DashboardServer, is_loopback, listen
 from hw1.errors import InputError
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
 
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
@@ -526,7 +526,7 @@ PROCESS = """
 import sys
 from pathlib import Path
 from hw1.dashboard.server import listen
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
 
 with listen(Storage(sys.argv[1], create=False), Path(sys.argv[2]), port=0) as server:
     print(server.url, flush=True)

@@ -36,8 +36,8 @@ from hw1.analysis.figures.search_trials import Parameter, Values
 from hw1.analysis.figures.style import Figure
 from hw1.analysis.figures.svg import to_svg
 from hw1.errors import InputError
-from hw1.search import SAMPLERS, make_sampler
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
+from hw1.samplers import SAMPLERS, make_sampler
 from hw1.study import Study
 
 MakeStudy = Callable[..., Study]

@@ -26,7 +26,7 @@ from hw1.analysis.nested import NESTED
 from hw1.analysis.report import write_report
 from hw1.analysis.results import StudyResults, open_study
 from hw1.definitions import load_definition
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
 from hw1.study import Settings
 from hw1.training import METRICS, Configuration
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna._transform import _SearchSpaceTransform
-from optuna.distributions import BaseDistribution
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -15,17 +13,16 @@ from optuna.pruners import (
 )
 from optuna.samplers import (
     BaseSampler,
-    CmaEsSampler,
     GPSampler,
     QMCSampler,
     RandomSampler,
     TPESampler,
 )
-from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1.errors import choose
+from hw1.optuna_store.sampling import ReplayedCmaEs, carry_search_space
 from hw1.training.keys import seed as derive_seed
 
 SAMPLERS = ("tpe", "random", "grid", "gp", "cmaes", "qmc")
@@ -43,14 +40,11 @@ def make_sampler(
     """The sampler for one trial, seeded by the study's seed and the trial's number.
 
     A continued study thus goes on as if it had never stopped, where a sampler with the study's
-    seed alone would suggest its first trials again. All samplers keep their state in storage,
-    and take the parameters that all trials have in common over from the ``previous`` one: to
-    find them among thousands of trials takes longer than to suggest.
+    seed alone would suggest its first trials again. All samplers keep their state in storage;
+    what the ``previous`` one has found out about the search space is carried over.
     """
     sampler = _make_sampler(name, study_seed, number)
-    known = getattr(previous, "_search_space", None)
-    if isinstance(known, IntersectionSearchSpace) and hasattr(sampler, "_search_space"):
-        sampler._search_space = known
+    carry_search_space(previous, sampler)
     return sampler
 
 
@@ -93,35 +87,6 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
             return SuccessiveHalvingPruner(min_resource=max(1, warm_up))
         case _:
             return NopPruner()
-
-
-class ReplayedCmaEs(CmaEsSampler):
-    """Optuna's sampler, which finds its state anew from the trials in each call.
-
-    Optuna's keeps a pickle of it in storage, and unpickling runs what a database says. Here the
-    optimizer is told all generations again.
-    """
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """See Optuna."""
-        self._replayed = study.direction, search_space
-        return super().sample_relative(study, trial, search_space)
-
-    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> Any:
-        direction, search_space = self._replayed
-        space = _SearchSpaceTransform(search_space, transform_step=True, transform_0_1=True)
-        optimizer: Any = self._init_optimizer(space, direction)
-        sign = 1 if direction == StudyDirection.MINIMIZE else -1
-        generations: dict[Any, list[FrozenTrial]] = {}
-        for trial in completed_trials:
-            number = trial.system_attrs.get(self._attr_key_generation)
-            generations.setdefault(number if isinstance(number, int) else None, []).append(trial)
-        size = optimizer.population_size
-        while len(told := generations.get(optimizer.generation, [])[:size]) == size:
-            optimizer.tell([(space.transform(t.params), sign * t.values[0]) for t in told])
-        return optimizer  # it has nothing to be told, and Optuna nothing to store
 
 
 class CurvePruner(BasePruner):

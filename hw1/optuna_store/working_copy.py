@@ -8,7 +8,7 @@ import optuna
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hw1.storage import Change, Storage
+from hw1.optuna_store.storage import Change, Storage
 
 CONTENTS = ("params", "distributions", "user_attrs", "system_attrs", "intermediate_values")
 

@@ -17,9 +17,9 @@ from optuna.pruners import SuccessiveHalvingPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from hw1.search import PRUNERS, SAMPLERS, make_pruner, make_sampler
-from hw1.storage import Storage
-from hw1.working_copy import Conflict, WorkingCopy
+from hw1.optuna_store.storage import Storage
+from hw1.optuna_store.working_copy import Conflict, WorkingCopy
+from hw1.samplers import PRUNERS, SAMPLERS, make_pruner, make_sampler
 
 EPOCHS = 8
 TIMES = ("datetime_start", "datetime_complete")
@@ -403,8 +403,8 @@ WORKER = """
 import sys, time
 from pathlib import Path
 import optuna
-from hw1.storage import Storage
-from hw1.working_copy import WorkingCopy
+from hw1.optuna_store.storage import Storage
+from hw1.optuna_store.working_copy import WorkingCopy
 
 storage = Storage(sys.argv[1])
 study = optuna.load_study(study_name="s", storage=storage, sampler=optuna.samplers.RandomSampler())

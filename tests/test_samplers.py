@@ -12,7 +12,7 @@ from optuna.pruners import PercentilePruner
 from optuna.trial import TrialState, create_trial
 
 from hw1.errors import InputError
-from hw1.search import PRUNERS, SAMPLERS, CurvePruner, make_pruner, make_sampler
+from hw1.samplers import PRUNERS, SAMPLERS, CurvePruner, make_pruner, make_sampler
 
 
 def suggest(trial: optuna.Trial) -> float:

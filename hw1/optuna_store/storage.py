@@ -27,6 +27,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study import StudyDirection
+from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -36,7 +37,7 @@ from hw1.errors import InputError, NoStorageError
 from hw1.locks import SPEAK_SECONDS, WAIT_SECONDS, Lock, acquire
 from hw1.passwords import hide, secrets, without
 
-PROJECT_STORAGE = Path(__file__).resolve().parent.parent / "storage"
+PROJECT_STORAGE = Path(__file__).resolve().parents[2] / "storage"
 HEARTBEAT_SECONDS = 60
 """How often a process that trains says that it lives."""
 GRACE_SECONDS = 300
@@ -282,6 +283,7 @@ class Storage(RDBStorage):
         self,
         name: str,
         direction: StudyDirection,
+        metric: str,
         *,
         user_attrs: Mapping[str, Any],
         system_attrs: Mapping[str, Any],
@@ -289,6 +291,7 @@ class Storage(RDBStorage):
         """Add a study with all its attributes, in one transaction: it is whole or not there.
 
         Where there is one of that name, because another machine was faster, it stays as it is.
+        Its plots name the ``metric``.
 
         Raises:
             StorageInternalError: the database failed.
@@ -302,7 +305,10 @@ class Storage(RDBStorage):
             session.flush()
             for model, attributes in (
                 (models.StudyUserAttributeModel, user_attrs),
-                (models.StudySystemAttributeModel, system_attrs),
+                (
+                    models.StudySystemAttributeModel,
+                    {**system_attrs, _SYSTEM_ATTR_METRIC_NAMES: [metric]},
+                ),
             ):
                 rows = [
                     {"study_id": study.study_id, "key": key, "value_json": json.dumps(value)}
@@ -462,6 +468,10 @@ class Storage(RDBStorage):
                     session.add(heartbeat(trial_id=trial_id))
                 else:
                     row.heartbeat = now
+
+    def stale_trials(self, study_id: int) -> set[int]:
+        """The ids of running trials whose last heartbeat is more than `GRACE_SECONDS` ago."""
+        return set(self._get_stale_trial_ids(study_id))
 
     def delete_study(self, study_id: int) -> None:
         """Delete a study, a damaged one too, and all that belongs to it.

@@ -18,7 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hw1.errors import InputError
-from hw1.storage import CHUNK, Change, Storage, shown
+from hw1.optuna_store.storage import CHUNK, Change, Storage, shown
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ FILL = """
 import resource, sys
 import optuna
 from hw1.errors import InputError
-from hw1.storage import Storage
+from hw1.optuna_store.storage import Storage
 study = optuna.create_study(storage=Storage(sys.argv[1]), study_name="s")
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
 try:
@@ -216,7 +216,7 @@ def test_a_database_that_another_program_has_locked_is_an_input_error(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hw1.locks.SPEAK_SECONDS", 0.0)
-    monkeypatch.setattr("hw1.storage.SPEAK_SECONDS", 0.0)
+    monkeypatch.setattr("hw1.optuna_store.storage.SPEAK_SECONDS", 0.0)
     monkeypatch.setattr("hw1.locks.WAIT_SECONDS", 0.1)
     storage = Storage(url)
     code = f"""
