@@ -37,8 +37,8 @@ from torchvision.datasets import FashionMNIST
 
 from hw1.definitions import load_definition
 from hw1.models import CNN, MLP, ResNet
-from hw1.models.initialization import initialize
 from hw1.training.configuration import Configuration
+from hw1.training.initialization import initialize
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 MODELS = {"regression_mlp": MLP, "fashion_mlp": MLP, "fashion_cnn": CNN, "fashion_resnet": ResNet}

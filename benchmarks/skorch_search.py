@@ -38,7 +38,7 @@ from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch import Tensor
 
 from hw1.models import MLP
-from hw1.models.initialization import initialize
+from hw1.training.initialization import initialize
 
 OPTIMIZERS = {
     "sgd": torch.optim.SGD,

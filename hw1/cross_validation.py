@@ -16,9 +16,10 @@ from torch import Tensor
 
 from hw1.datasets import Dataset
 from hw1.errors import InputError
-from hw1.training import METRICS, Configuration, Lockstep
+from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
-from hw1.training.lockstep import Family, State, Way
+from hw1.training.lockstep import Family, Lockstep, State, Way
+from hw1.training.metrics import METRICS
 from hw1.training.precision import Precision
 
 Report = Callable[[int, Mapping[int, float]], Collection[int]]

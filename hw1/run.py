@@ -28,7 +28,7 @@ from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition
 from hw1.optuna_store.storage import Storage
 from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.study import SPLITS_KEY, Settings, Study, counts
-from hw1.training import METRICS
+from hw1.training.metrics import METRICS
 from hw1.training.precision import Precision, choose_precision
 from hw1.worker import Worker
 

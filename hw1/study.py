@@ -20,7 +20,7 @@ from hw1.errors import ForeignStudyError, InputError, choose
 from hw1.objective import is_refused
 from hw1.optuna_store.storage import Storage
 from hw1.samplers import PRUNERS, SAMPLERS
-from hw1.training import METRICS, Metric
+from hw1.training.metrics import METRICS, Metric
 
 OUT_OF_MEMORY = "out of memory"
 SPLITS_KEY = "hw1:splits"

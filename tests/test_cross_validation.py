@@ -14,7 +14,8 @@ from hw1.cross_validation import CrossValidation, Splits, cross_validate
 from hw1.datasets import Dataset, Loader, digits, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP
-from hw1.training import Configuration, Lockstep
+from hw1.training import Configuration
+from hw1.training.lockstep import Lockstep
 
 FUNCTION = function.load("train", Path())
 DIGITS = digits.load("train", Path()).sample(200, seed=0)

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hw1.errors import InputError
 from hw1.run import Job, Options, execute, prepare
 from hw1.study import OUT_OF_MEMORY, Study
-from hw1.training import Lockstep
+from hw1.training.lockstep import Lockstep
 from hw1.worker import Worker
 
 LR = 'trial.suggest_float("lr", 1e-4, 1e-1, log=True)'

@@ -20,8 +20,9 @@ from hw1.objective import StudyDefinition
 from hw1.optuna_store.storage import Storage
 from hw1.run import Job
 from hw1.study import Settings, Study
-from hw1.training import Configuration, Metric
+from hw1.training import Configuration
 from hw1.training.lockstep import Footprint, footprint
+from hw1.training.metrics import Metric
 
 PROJECT = Path(__file__).resolve().parents[2]
 MOST_THREADS = 1024

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
 
-from hw1.training import METRICS
+from hw1.training.metrics import METRICS
 
 _ERROR, _ACCURACY = METRICS["regression"].name, METRICS["classification"].name
 LEVEL = 0.95

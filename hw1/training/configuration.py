@@ -1,10 +1,11 @@
 """Everything that a search may choose about one network and its training."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from hw1.errors import InputError, choose
-from hw1.models.initialization import INITIALIZATIONS, Initialization
+from hw1.errors import InputError
+from hw1.training.initialization import INITIALIZATIONS
+from hw1.training.options import check_options, option, options_of
 
 Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
@@ -18,7 +19,7 @@ class Configuration:
 
     Attributes:
         model: keyword arguments of the model family: the architecture and its dropout.
-        initialization: how weights are drawn; see `hw1.models.initialization`.
+        initialization: how weights are drawn; see `hw1.training.initialization`.
         epochs: passes over the training rows at most; the length of the schedule. A study sets
             it for all its trials.
         batch_size: examples in a batch. An epoch has n_rows / batch_size steps, rounded, and at
@@ -47,45 +48,32 @@ class Configuration:
         InputError: a value is out of its range or not one of the names.
     """
 
-    model: dict[str, Any] = field(default_factory=dict)
-    initialization: Initialization = "default"
-    epochs: int = 100
-    batch_size: int = 64
-    optimizer: Optimizer = "adam"
-    lr: float = 1e-3
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    l1: float = 0.0
-    label_smoothing: float = 0.0
-    max_grad_norm: float | None = None
-    schedule: Schedule = "constant"
-    patience: int | None = None
-    flip: bool = False
-    shift: int = 0
-    erase: float = 0.0
+    model: dict[str, Any] = option(dict, "architecture", "architecture")
+    initialization: str = option(
+        "default", "weight initialization", "optimization", choices=INITIALIZATIONS
+    )
+    epochs: int = option(100, "epochs", "optimization", ge=1)
+    batch_size: int = option(64, "batch size", "optimization", ge=1)
+    optimizer: Optimizer = option("adam", "optimizer", "optimization", choices=OPTIMIZERS)
+    lr: float = option(1e-3, "learning rate", "optimization", gt=0)
+    momentum: float = option(0.0, "momentum", "optimization", ge=0, lt=1)
+    nesterov: bool = option(False, "Nesterov momentum", "optimization")
+    weight_decay: float = option(0.0, "weight decay", "regularization", ge=0)
+    l1: float = option(0.0, "L1 penalty", "regularization", ge=0)
+    label_smoothing: float = option(0.0, "label smoothing", "regularization", ge=0, lt=1)
+    max_grad_norm: float | None = option(None, "maximum gradient norm", "regularization", gt=0)
+    schedule: Schedule = option(
+        "constant", "learning-rate schedule", "optimization", choices=SCHEDULES
+    )
+    patience: int | None = option(None, "early-stopping patience", "regularization", ge=1)
+    flip: bool = option(False, "horizontal flips", "augmentation")
+    shift: int = option(0, "random shifts", "augmentation", ge=0)
+    erase: float = option(0.0, "random erasing", "augmentation", ge=0, le=1)
 
     def __post_init__(self) -> None:
-        choose("initialization", self.initialization, INITIALIZATIONS)
-        choose("optimizer", self.optimizer, OPTIMIZERS)
-        choose("schedule", self.schedule, SCHEDULES)
-        in_range = {
-            "epochs": self.epochs >= 1,
-            "batch_size": self.batch_size >= 1,
-            "lr": self.lr > 0,
-            "momentum": 0 <= self.momentum < 1,
-            "nesterov": not self.nesterov or self.momentum > 0,
-            "weight_decay": self.weight_decay >= 0,
-            "l1": self.l1 >= 0,
-            "label_smoothing": 0 <= self.label_smoothing < 1,
-            "max_grad_norm": self.max_grad_norm is None or self.max_grad_norm > 0,
-            "patience": self.patience is None or self.patience >= 1,
-            "shift": self.shift >= 0,
-            "erase": 0 <= self.erase <= 1,
-        }
-        for name, ok in in_range.items():
-            if not ok:
-                raise InputError(f"{name} = {getattr(self, name)!r} is out of its range")
+        check_options(self)
+        if self.nesterov and not self.momentum:
+            raise InputError("nesterov needs a momentum: give one above 0, or leave nesterov out")
 
     @property
     def augments(self) -> bool:
@@ -95,3 +83,7 @@ class Configuration:
     def to_json(self) -> dict[str, Any]:
         """A dictionary that JSON can hold; ``Configuration(**...)`` turns it back."""
         return asdict(self)
+
+
+OPTIONS = options_of(Configuration)
+"""The words, group and range of every field, by its name."""

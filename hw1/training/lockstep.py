@@ -13,11 +13,11 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.rnn import pad_sequence
 
 from hw1.datasets import Dataset
-from hw1.models.initialization import initialize
 from hw1.training.compiled import Compiled, is_compilable
 from hw1.training.configuration import Configuration
 from hw1.training.dense import dense_layers, program
 from hw1.training.in_turn import InTurn
+from hw1.training.initialization import initialize
 from hw1.training.keys import with_keyed_dropout
 from hw1.training.metrics import scores
 from hw1.training.operations import OF_CALL, OF_STEP, count, of_example

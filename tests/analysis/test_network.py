@@ -4,7 +4,8 @@ import torch
 from hw1.analysis.network import Network, predict
 from hw1.datasets import Dataset
 from hw1.models import CNN, MLP
-from hw1.training import Configuration, Lockstep
+from hw1.training import Configuration
+from hw1.training.lockstep import Lockstep
 
 
 def images() -> Dataset:

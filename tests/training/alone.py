@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hw1.datasets import Dataset, digits, function
-from hw1.training import Configuration, Lockstep
+from hw1.training import Configuration
 from hw1.training.augmentation import augment, draw
 from hw1.training.keys import KeyedDropout, fold_in, keys, with_keyed_dropout
-from hw1.training.lockstep import Family, build
+from hw1.training.lockstep import Family, Lockstep, build
 from hw1.training.plan import AUGMENTATION, DROPOUT
 
 K = 3

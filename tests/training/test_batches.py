@@ -12,8 +12,8 @@ from training.alone import DIGITS, REGRESSION, assert_same_networks, folds, trai
 from hw1.datasets import Dataset, digits
 from hw1.models import CNN, MLP
 from hw1.models.activations import ACTIVATIONS
-from hw1.training import Configuration, Lockstep, products
-from hw1.training.lockstep import Family, Way, footprint
+from hw1.training import Configuration, products
+from hw1.training.lockstep import Family, Lockstep, Way, footprint
 from hw1.training.precision import choose_precision
 
 

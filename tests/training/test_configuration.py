@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -36,3 +38,12 @@ def test_what_cannot_be_is_refused_by_name(wrong: dict[str, Any]) -> None:
 def test_a_configuration_survives_json() -> None:
     configuration = Configuration(model={"widths": [3, 4]}, lr=0.1, patience=3, max_grad_norm=2.0)
     assert Configuration(**json.loads(json.dumps(configuration.to_json()))) == configuration
+
+
+def test_the_fields_say_what_they_are_without_torch() -> None:
+    code = (
+        "import sys; from hw1.training.configuration import OPTIONS; "
+        "print(OPTIONS['lr'].words, OPTIONS['lr'].group, 'torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "learning rate optimization False\n"

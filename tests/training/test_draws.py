@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from training.alone import DIGITS, assert_same_networks, folds, train_alone
 
-from hw1.training import Configuration, Lockstep
+from hw1.training import Configuration
 from hw1.training.keys import KeyedDraws, dropout_factors, fold_in, keys
-from hw1.training.lockstep import Family, footprint
+from hw1.training.lockstep import Family, Lockstep, footprint
 
 P = 0.25
 SEEDS = [11, 22, 33]
@@ -196,7 +196,8 @@ import torch
 from pathlib import Path
 from torch.nn.functional import scaled_dot_product_attention
 from hw1.datasets import digits
-from hw1.training import Configuration, Lockstep
+from hw1.training import Configuration
+from hw1.training.lockstep import Lockstep
 
 class Attention(torch.nn.Module):
     def __init__(self, input_shape, n_outputs):

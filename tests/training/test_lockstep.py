@@ -16,8 +16,8 @@ from training.alone import DIGITS, REGRESSION, K, assert_same_networks, folds, t
 from hw1.datasets import Dataset, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP, ResNet
-from hw1.training import Configuration, Lockstep
-from hw1.training.lockstep import Family, Way, build
+from hw1.training import Configuration
+from hw1.training.lockstep import Family, Lockstep, Way, build
 
 SEEDS = [11, 22, 33]
 

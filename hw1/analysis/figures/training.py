@@ -26,7 +26,7 @@ from hw1.analysis.figures.style import (
 from hw1.analysis.network import Network, predict
 from hw1.console import format_score
 from hw1.datasets import Dataset
-from hw1.training import Metric
+from hw1.training.metrics import Metric
 
 GRID_POINTS = 400
 """Of a fitted function."""

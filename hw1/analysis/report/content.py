@@ -37,7 +37,7 @@ from hw1.datasets import Task
 from hw1.errors import InputError
 from hw1.objective import CONFIGURATIONS
 from hw1.study import Progress, Settings
-from hw1.training import Metric
+from hw1.training.metrics import Metric
 
 Folder = Callable[[StudyResults], Path]
 """Where `hw1.analysis.analyze` has written the figures of a study."""

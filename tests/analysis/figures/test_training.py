@@ -19,7 +19,7 @@ from hw1.analysis.figures.training import (
 )
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset, digits, function
-from hw1.training import METRICS
+from hw1.training.metrics import METRICS
 
 MSE, ACCURACY = METRICS["regression"], METRICS["classification"]
 

@@ -28,7 +28,8 @@ from hw1.analysis.results import StudyResults, open_study
 from hw1.definitions import load_definition
 from hw1.optuna_store.storage import Storage
 from hw1.study import Settings
-from hw1.training import METRICS, Configuration
+from hw1.training import Configuration
+from hw1.training.metrics import METRICS
 
 SOURCE = '''
 from hw1.models import MLP

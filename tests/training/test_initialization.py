@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hw1.errors import InputError
 from hw1.models import CNN, MLP, ResNet
-from hw1.models.initialization import INITIALIZATIONS, initialize
+from hw1.training.initialization import INITIALIZATIONS, initialize
 
 DRAWS: dict[str, Callable[[Tensor], object]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
