@@ -22,6 +22,7 @@ FLOORS = [
     ["worker"],
     ["run", "console", "dashboard"],
     ["analysis"],
+    ["cli"],
 ]
 OPTUNA_STARTS_AT = FLOORS.index(["objective", "optuna_store"])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-import run_study
+from hw1.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -55,7 +55,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_commands_that_the_pages_show_exist() -> None:
-    commands = {c.name or c.callback.__name__ for c in run_study.app.registered_commands}  # type: ignore[union-attr]
+    commands = {c.name or c.callback.__name__ for c in app.registered_commands}  # type: ignore[union-attr]
     shown = set()
     for page in PAGES:
         shown |= set(re.findall(r"python run_study\.py (\w+)", page.read_text()))

@@ -15,7 +15,7 @@ from jupytext.cli import jupytext
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-import run_study
+from hw1.cli.main import app
 from hw1.run import Job, Options, execute, prepare
 
 FOLDER = ROOT / "notebooks"
@@ -119,7 +119,7 @@ def test_the_studies_and_options_of_a_notebook_exist(name: str) -> None:
     for key, value in values.items():
         if key.endswith("DEFINITION"):
             assert (ROOT / "studies" / f"{value}.py").exists()
-    command = typer.main.get_command(run_study.app).commands["run"]  # type: ignore[attr-defined]
+    command = typer.main.get_command(app).commands["run"]  # type: ignore[attr-defined]
     command.parse_args(command.make_context("run", ["x"]), ["x", *values["OPTIONS"].split()])
 
 

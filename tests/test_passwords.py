@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import run_study
+from hw1.cli.main import app
 from hw1.errors import InputError
 from hw1.optuna_store.storage import Storage, shown
 from hw1.passwords import hide, secrets, without
@@ -74,7 +74,7 @@ def test_no_secret_is_in_what_a_command_prints(
     password: str, key: str, arguments: list[str], data: st.DataObject
 ) -> None:
     url = data.draw(st.sampled_from(written(password, key)))
-    result = CliRunner().invoke(run_study.app, [a.replace("URL", url) for a in arguments])
+    result = CliRunner().invoke(app, [a.replace("URL", url) for a in arguments])
     assert result.exit_code == 2, result.output
     assert MARK not in result.output
 
@@ -121,7 +121,7 @@ def test_the_command_that_continues_holds_no_password(
     # As it stands in a command line of a database with a password, which is not at hand.
     given = [*arguments, "--data-dir", f"postgresql://me@host/db?password=it's%20{MARK}"]
     monkeypatch.setattr(sys, "argv", ["run_study.py", *given])
-    result = CliRunner().invoke(run_study.app, arguments)
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 3, result.output
     assert "To continue: python run_study.py run" in result.output
     assert "password=***" in result.output

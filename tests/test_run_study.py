@@ -15,11 +15,12 @@ from typing import Any
 
 import optuna
 import pytest
-from conftest import SLOW_REGRESSION, TINY_CLASSIFICATION, TINY_REGRESSION, command
+from conftest import ROOT, SLOW_REGRESSION, TINY_CLASSIFICATION, TINY_REGRESSION, command
 from optuna.trial import TrialState
 from typer.testing import CliRunner
 
-import run_study
+from hw1.cli.main import app
+from hw1.cli.run import parse_seconds
 from hw1.errors import InputError
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -50,9 +51,7 @@ def tiny(tmp_path: Path) -> str:
 
 def call(url: str, *arguments: str, input: str | None = None) -> Any:
     """The command line in this process."""
-    return CliRunner().invoke(
-        run_study.app, list(arguments), env={"OPTUNA_STORAGE": url}, input=input
-    )
+    return CliRunner().invoke(app, list(arguments), env={"OPTUNA_STORAGE": url}, input=input)
 
 
 def states(url: str, name: str) -> list[TrialState]:
@@ -347,10 +346,10 @@ def test_bad_input_loses_nothing(tiny: str, url: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_explained_with_an_example(name: str) -> None:
-    result = CliRunner().invoke(run_study.app, [name, "--help"])
+    result = CliRunner().invoke(app, [name, "--help"])
     assert result.exit_code == 0
     assert f"Example: python run_study.py {name}" in result.stdout
-    assert len(run_study.app.registered_commands) == len(COMMANDS)
+    assert len(app.registered_commands) == len(COMMANDS)
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -362,7 +361,7 @@ def test_help_imports_nothing_heavy() -> None:
         " if m in sys.modules])"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=run_study.ROOT, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert result.stdout.splitlines()[-1] == "[]"
 
@@ -371,13 +370,13 @@ def test_help_imports_nothing_heavy() -> None:
     ("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), ("0.5s", 0.5)]
 )
 def test_times_are_read_with_their_units(text: str, seconds: float) -> None:
-    assert run_study.parse_seconds(text) == seconds
+    assert parse_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "m", "0", "-1", "1d", "nan", "inf", "1e400"])
 def test_what_is_no_time_is_an_input_error(text: str) -> None:
     with pytest.raises(InputError, match="--timeout"):
-        run_study.parse_seconds(text)
+        parse_seconds(text)
 
 
 SLOWLY = ("--pruner", "none", "--trials-per-batch", "1")

@@ -20,15 +20,15 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from conftest import TINY_REGRESSION, command
+from conftest import ROOT, TINY_REGRESSION, command
 from PIL import Image
 from typer.testing import CliRunner
 
-import run_study
 from hw1.analysis.export import export, usage
 from hw1.analysis.model_files import SUFFIXES
 from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.training import retrain
+from hw1.cli.main import app
 from hw1.datasets import digits, function
 from hw1.run import Job, Options, execute, prepare
 
@@ -49,7 +49,7 @@ def call(
     def run(*arguments: str, code: int = 0, **kwargs: Any) -> Any:
         own = named if arguments[0] in NAMING else []
         result = CliRunner().invoke(
-            run_study.app, [*arguments, *own], env={"OPTUNA_STORAGE": analysed_url}, **kwargs
+            app, [*arguments, *own], env={"OPTUNA_STORAGE": analysed_url}, **kwargs
         )
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -171,7 +171,7 @@ def run_lines(code: str, *, isolated: bool) -> list[float]:
         [sys.executable, *(["-I"] if isolated else []), "-c", alone + code],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(run_study.ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert ran.returncode == 0, ran.stderr
     return [float(x) for x in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", ran.stdout)]

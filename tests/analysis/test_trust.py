@@ -10,11 +10,11 @@ import torch
 from conftest import TINY_REGRESSION
 from typer.testing import CliRunner
 
-import run_study
 from hw1.analysis.description import ModelDescription
 from hw1.analysis.model_files import save
 from hw1.analysis.network import Network
 from hw1.analysis.results import StudyResults, open_study
+from hw1.cli.main import app
 from hw1.errors import InputError
 from hw1.models import MLP
 
@@ -51,7 +51,8 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (studies / "link.py").symlink_to(folder / "harmful.py")
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr(run_study, "STUDIES", studies)
+    for module in ("app", "export", "run"):
+        monkeypatch.setattr(f"hw1.cli.{module}.STUDIES", studies)
     return tmp_path / "marker"
 
 
@@ -64,7 +65,7 @@ def harm(url: str, names: tuple[str, ...], definition: str) -> None:
 
 
 def call(url: str, *arguments: str) -> Any:
-    result = CliRunner().invoke(run_study.app, list(arguments), env={"OPTUNA_STORAGE": url})
+    result = CliRunner().invoke(app, list(arguments), env={"OPTUNA_STORAGE": url})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

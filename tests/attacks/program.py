@@ -149,14 +149,16 @@ def serve(folder: Path) -> None:
 
     faulthandler.enable()
     import hw1.analysis.results
+    import hw1.cli.app
+    import hw1.cli.run
     import hw1.optuna_store.storage
 
     # Where the program writes unless it is told where.
     hw1.analysis.results.PROJECT = folder
     hw1.optuna_store.storage.PROJECT_STORAGE = folder / "storage"
-    import run_study
+    from hw1.cli.main import app
 
-    run_study.ROOT = folder
+    hw1.cli.app.ROOT = hw1.cli.run.ROOT = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pages = Path("/proc/self/statm")
     if pages.exists():  # on Linux
@@ -164,7 +166,7 @@ def serve(folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY, resource.RLIM_INFINITY))
     for line in requests:
         os.ftruncate(raw, 0)
-        answers.write(json.dumps(_answer(run_study.app, json.loads(line), raw)) + "\n")
+        answers.write(json.dumps(_answer(app, json.loads(line), raw)) + "\n")
         answers.flush()
 
 

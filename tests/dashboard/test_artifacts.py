@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from optuna.artifacts.exceptions import ArtifactNotFound
 from typer.testing import CliRunner
 
-import run_study
+from hw1.cli.main import app
 from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.server import listen
 from hw1.optuna_store.storage import Storage, artifact_folder
@@ -77,9 +77,7 @@ def test_deleting_a_study_removes_no_file_but_artifacts(
             study.storage.set_study_system_attr(study_id, f"artifacts:{name}", meta)
         study.storage.set_trial_system_attr(trial._trial_id, f"artifacts:{name[:500]}", meta)
     before = tree(tmp_path)
-    result = CliRunner().invoke(
-        run_study.app, ["delete", "tiny", "--yes"], env={"OPTUNA_STORAGE": url}
-    )
+    result = CliRunner().invoke(app, ["delete", "tiny", "--yes"], env={"OPTUNA_STORAGE": url})
     assert (result.exit_code, result.exception) == (0, None)
     assert optuna.get_all_study_names(url) == []
     gone = before.keys() - tree(tmp_path).keys()

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import typer
 
-import run_study
 from hw1.analysis.report.commands import Commander
 from hw1.analysis.report.content import collect
 from hw1.analysis.results import StudyResults
+from hw1.cli.main import app
 
 Made = Any
 
@@ -18,7 +18,7 @@ def parsed(command: str) -> dict[str, Any]:
     """The arguments of a command line, as the command takes them."""
     python, program, name, *arguments = shlex.split(command)
     assert (python, program) == ("python", "run_study.py")
-    commands: Any = typer.main.get_command(run_study.app)
+    commands: Any = typer.main.get_command(app)
     found: dict[str, Any] = commands.commands[name].make_context(name, arguments).params
     return found
 

@@ -1,0 +1,271 @@
+"""The commands that tell how good the best trials are and what they have learned."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hw1.cli.app import (
+    DataDirOption,
+    DefinitionOption,
+    DeviceOption,
+    JsonOption,
+    NameArgument,
+    PrecisionOption,
+    StorageOption,
+    TrialOption,
+    app,
+    echo,
+    example,
+    open_results,
+    print_json,
+    relative,
+    storage_option,
+    watched,
+)
+from hw1.errors import InputError
+
+
+@app.command(**example("evaluate regression_mlp-tpe --repeats 10"))
+def evaluate(
+    name: NameArgument,
+    trial: TrialOption = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="R", help="Repeats of the cross-validation.")
+    ] = 5,
+    folds: Annotated[
+        int | None, typer.Option(min=2, metavar="K", help="Its folds. [default: the study's]")
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, metavar="S", help="Networks trained on all rows and tested.")
+    ] = 5,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Decides the fresh folds.")
+    ] = 0,
+    nested: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OUTERxINNER",
+            help="Repeat the whole search outside each of OUTER folds, with INNER folds: 5x3.",
+        ),
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test/--no-test", help="Whether the test rows are scored.")
+    ] = True,
+    again: Annotated[
+        bool, typer.Option("--again", help="Do again what is stored already.")
+    ] = False,
+    definition: DefinitionOption = None,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Say how good the best configuration really is.
+
+    It is cross-validated on fresh folds, then trained on all rows from several seeds and scored
+    on the test rows. Results are stored with the study; the same command again shows them.
+    """
+    from hw1.analysis.evaluation import evaluate as evaluate_study
+    from hw1.analysis.text import evaluation_lines
+
+    results = open_results(storage, name, definition, data_dir, device, precision)
+    with watched("what is finished is stored; the same command goes on from there.") as watcher:
+        found = evaluate_study(
+            results,
+            trial,
+            n_repeats=repeats,
+            n_splits=folds,
+            n_seeds=seeds,
+            seed=seed,
+            nested=parse_nested(nested),
+            test=test,
+            again=again,
+            watcher=watcher,
+        )
+    if as_json:
+        print_json(found.to_json())
+    else:
+        echo("\n".join(evaluation_lines(found)))
+
+
+def parse_nested(text: str | None) -> tuple[int, int] | None:
+    """Outer and inner folds from "5x3"."""
+    if text is None:
+        return None
+    outer, _, inner = text.lower().partition("x")
+    if not (outer.isdecimal() and inner.isdecimal() and min(int(outer), int(inner)) >= 2):
+        raise InputError(f"invalid --nested {text!r}: give outer and inner folds as 5x3")
+    return int(outer), int(inner)
+
+
+@app.command(
+    **example(
+        "compare regression_mlp-tpe regression_mlp-random\n\n"
+        "And of searches: python run_study.py compare tpe-0 tpe-1 tpe-2 random-0 random-1 random-2 "
+        "--searches"
+    )
+)
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME NAME...", help="Studies of the same rows.")
+    ],
+    repeats: Annotated[
+        int, typer.Option(min=1, metavar="R", help="Repeats of the cross-validation.")
+    ] = 5,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="K", help="Its folds. [default: the first study's]"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Decides the folds.")
+    ] = 0,
+    searches: Annotated[
+        bool,
+        typer.Option(
+            "--searches",
+            help="Compare searches: name studies of three seeds or more of each. Studies that "
+            "differ in their seed alone are one search.",
+        ),
+    ] = False,
+    definition: DefinitionOption = None,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether the best configuration of one study beats that of another.
+
+    All are cross-validated on the same fresh folds, and each two compared by the corrected
+    resampled t-test (Nadeau and Bengio), which allows for the rows that folds share.
+
+    That compares two configurations, not the searches that found them: two searches that differ
+    in their seed alone find different ones. --searches compares searches, by a t-test over the
+    seeds of what their best configurations score, paired where the seeds are the same. Its
+    intervals cover other seeds, with these training rows; studies with --train-size draw other
+    rows for each seed, and so cannot be compared like that.
+    """
+    from hw1.analysis.comparison import compare as compare_studies
+    from hw1.analysis.searches import compare_searches
+    from hw1.analysis.text import comparison_lines, search_comparison_lines
+
+    studies = [
+        open_results(storage, name, definition, data_dir, device, precision) for name in names
+    ]
+    options: dict[str, Any] = {"n_repeats": repeats, "n_splits": folds, "seed": seed}
+    with watched("what is finished is stored; the same command goes on from there.") as watcher:
+        if searches:
+            of_searches = compare_searches(studies, **options, watcher=watcher)
+            found, lines = of_searches.to_json(), search_comparison_lines(of_searches)
+        else:
+            of_studies = compare_studies(studies, **options, watcher=watcher)
+            found, lines = of_studies.to_json(), comparison_lines(of_studies)
+    if as_json:
+        print_json(found)
+    else:
+        echo("\n".join(lines))
+
+
+@app.command(**example("replay regression_mlp-tpe 12"))
+def replay(
+    name: NameArgument,
+    trial: Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="The trial's number.")],
+    definition: DefinitionOption = None,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train a stored trial again and compare its scores with the stored ones.
+
+    On the same machine and versions they are the same, bit for bit; what differs in machine,
+    versions or code is named.
+    """
+    from hw1.analysis.replay import replay as replay_trial
+    from hw1.analysis.text import replay_lines
+
+    results = open_results(storage, name, definition, data_dir, device, "auto")
+    with watched("nothing is stored.") as watcher:
+        found = replay_trial(results, trial, watcher=watcher)
+    if as_json:
+        print_json({"study": name, "metric": results.metric.name, **found.to_json()})
+    else:
+        echo("\n".join(replay_lines(name, results.metric.name, found)))
+
+
+@app.command(**example("analyze regression_mlp-tpe --output figures"))
+def analyze(
+    name: NameArgument,
+    trial: TrialOption = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="The best K trials, not one alone.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to write. [default: storage/figures/NAME]"),
+    ] = None,
+    definition: DefinitionOption = None,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Draw the search, and train the best trial again to draw what its network has learnt.
+
+    Writes index.html, which shows all figures, and each of them as interactive HTML and as SVG.
+    """
+    if trial is not None and top is not None:
+        raise InputError("give one of --trial and --top, not both")
+    from hw1.analysis.analyze import analyze as analyze_study
+
+    results = open_results(storage, name, definition, data_dir, device, precision)
+    trials = [results.trial(trial)] if top is None else results.top(top)
+    with watched("nothing is written.") as watcher:
+        page = analyze_study(results, trials, output, watcher=watcher)
+    if as_json:
+        files = sorted(str(path) for path in page.parent.glob("*") if path.is_file())
+        print_json({"study": name, "trials": [t.number for t in trials], "files": files})
+    else:
+        echo(f"The figures are in {relative(page.parent)}: open {relative(page)}")
+
+
+@app.command(**example("report regression_mlp-tpe regression_mlp-random --author 'A. Student'"))
+def report(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Studies that `list` shows.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A .pdf; the page of HTML lies beside it. [default: storage/reports/NAME.pdf]",
+        ),
+    ] = None,
+    author: Annotated[str, typer.Option(metavar="TEXT", help="Who hands it in.")] = "",
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Its title. [default: names the data]")
+    ] = None,
+    definition: DefinitionOption = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a report of studies: one PDF, and the same as one page of HTML.
+
+    Introduction, method and results have six pages at most, the rest is an appendix. All comes
+    from storage: what `evaluate`, `compare` and `analyze` have not filled yet is named, with the
+    command that does.
+    """
+    from hw1.analysis.report.write import check_output, write_report
+
+    if output is not None:
+        check_output(output)
+    studies = [open_results(storage, name, definition, None, "auto", "auto") for name in names]
+    options = storage_option(storage)
+    paths = write_report(studies, output, author=author, title=title, options=options)
+    if as_json:
+        print_json({"studies": names, "files": [str(path) for path in paths]})
+    else:
+        echo(f"Wrote {relative(paths[0])} and {relative(paths[1])}.")

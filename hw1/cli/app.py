@@ -1,0 +1,216 @@
+"""What all commands share: the options, how they print, how they end on bad input."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hw1.errors import InputError, printable
+from hw1.passwords import hide, secrets, without
+
+# Before torch is imported: threads that wait for work are to sleep, not to spin. Where another
+# program wants the processor too, spinning costs many times the little it saves elsewhere.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Everything that takes long to import is imported inside the commands, so that --help is quick.
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from hw1.analysis.results import StudyResults
+    from hw1.analysis.training import Watcher
+    from hw1.study import Study
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDIES = ROOT / "studies"
+UsageError: Any = typer.BadParameter.__base__  # which typer does not export
+
+
+class Commands(TyperGroup):
+    """The commands; bad input ends in one sentence and exit status 2.
+
+    A sentence may repeat what was given, or name what comes from a shared file: there is no
+    password in it, and nothing that a terminal obeys.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.obj = secrets(*args, os.environ.get("OPTUNA_STORAGE", ""))
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            echo(f"error: {printable(without(str(error), ctx.obj), keep='')}", err=True)
+            raise typer.Exit(2) from error
+        except UsageError as error:
+            error.message = printable(without(error.message, ctx.obj), keep="")
+            raise
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Search for the best network for your data by cross-validated trials, and query them.",
+)
+
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        envvar="OPTUNA_STORAGE",
+        help="Any SQLAlchemy URL that Optuna takes. [default: storage/studies.db]",
+    ),
+]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A study that `list` shows.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DataDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="FOLDER",
+        envvar="HW1_DATA",
+        help="Where data sets are, or are downloaded to. [default: data]",
+    ),
+]
+DefinitionOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--definition",
+        metavar="FILE",
+        help="The study file, if it is not in studies/; can be given several times.",
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="NAME",
+        help="Of convolutions and large products: float32, bfloat16 or auto.",
+    ),
+]
+TrialOption = Annotated[
+    int | None, typer.Option("--trial", min=0, metavar="N", help="A trial. [default: the best]")
+]
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print text, in which nothing is obeyed by a terminal, wherever it comes from."""
+    typer.echo(printable(text), err=err)
+
+
+def example(text: str) -> dict[str, Any]:
+    """The last lines of a command's help."""
+    return {"epilog": f"Example: python run_study.py {text}"}
+
+
+def storage_url(url: str | None) -> str:
+    if url:
+        return url
+    default = ROOT / "storage" / "studies.db"
+    here = Path.cwd()
+    return f"sqlite:///{default.relative_to(here) if default.is_relative_to(here) else default}"
+
+
+def storage_option(url: str | None) -> list[str]:
+    """What a printed command needs to find the storage again; without its passwords."""
+    return [] if url in (None, os.environ.get("OPTUNA_STORAGE")) else ["--storage", hide(str(url))]
+
+
+def quiet_optuna() -> None:
+    """Silence what Optuna says about every study and trial; what matters is said here."""
+    import warnings
+
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def open_study(url: str | None, name: str) -> "Study":
+    from hw1.optuna_store.storage import Storage
+    from hw1.study import Study
+
+    quiet_optuna()
+    return Study(Storage(storage_url(url), create=False), name)
+
+
+def open_results(
+    url: str | None,
+    name: str,
+    definition: list[Path] | None,
+    data_dir: Path | None,
+    device: str,
+    precision: str,
+) -> "StudyResults":
+    from hw1.analysis.results import open_study
+
+    quiet_optuna()
+    return open_study(
+        name,
+        storage=storage_url(url),
+        data_dir=data_dir or ROOT / "data",
+        studies=STUDIES,
+        definition=definition or (),
+        device=device,
+        precision=precision,
+    )
+
+
+@contextlib.contextmanager
+def watched(lost: str) -> "Iterator[Watcher]":
+    """Shows what an analysis is doing, on stderr, and ends it on Ctrl-C, which loses ``lost``."""
+    from hw1.analysis.training import Watcher
+    from hw1.console import TaskLine, Terminal
+    from hw1.interruption import Interruption, exit_status
+
+    try:
+        with (
+            Interruption() as interruption,
+            TaskLine(Terminal(stderr=True)) as line,
+        ):
+
+            def say(what: str) -> None:
+                interruption.check()  # drawing has no steps, but says which figure comes next
+                line.say(what)
+
+            yield Watcher(say, interruption.check)
+    except KeyboardInterrupt as interrupt:
+        echo(f"Interrupted; {lost}", err=True)
+        raise typer.Exit(exit_status(interrupt)) from None
+
+
+def print_json(value: Any) -> None:
+    text = json.dumps(value, indent=2)
+    typer.echo(text.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves
+
+
+def print_csv(rows: "Iterable[Iterable[Any]]") -> None:
+    """Print rows as they are, but for what a terminal would obey if this is one."""
+    import csv
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    terminal = sys.stdout.isatty()
+    for row in rows:
+        writer.writerow(
+            printable(cell) if terminal and isinstance(cell, str) else cell for cell in row
+        )
+
+
+def relative(path: Path) -> Path:
+    """A path as it is shortest from here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,120 @@
+"""The commands that write a network to a file and predict with it."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hw1.cli.app import (
+    STUDIES,
+    DataDirOption,
+    DefinitionOption,
+    DeviceOption,
+    JsonOption,
+    NameArgument,
+    PrecisionOption,
+    StorageOption,
+    TrialOption,
+    app,
+    echo,
+    example,
+    open_results,
+    print_csv,
+    print_json,
+    relative,
+    watched,
+)
+from hw1.errors import InputError, printable
+
+
+@app.command(**example("export regression_mlp-tpe --output network.onnx"))
+def export(
+    name: NameArgument,
+    trial: TrialOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Ends in .safetensors, .pt2 (torch.export) or .onnx. "
+            "[default: storage/models/NAME-trialN.safetensors]",
+        ),
+    ] = None,
+    definition: DefinitionOption = None,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Train the best configuration on all rows and write the network to a file.
+
+    It is the network of the first seed that `evaluate` scores. The file holds its normalisation,
+    configuration and provenance, and is checked by predictions before it is kept.
+    """
+    from hw1.analysis.export import export as export_network
+    from hw1.analysis.export import usage
+    from hw1.analysis.model_files import check_suffix
+    from hw1.definitions import naming
+
+    if output is not None:
+        check_suffix(output)  # before the training
+    results = open_results(storage, name, definition, data_dir, device, precision)
+    with watched("nothing is written.") as watcher:
+        path, difference = export_network(results, trial, output, watcher=watcher)
+    if as_json:
+        print_json({"study": name, "file": str(path), "largest_difference": difference})
+        return
+    same = "exactly" if difference == 0 else f"to within {difference:.1g}"
+    echo(f"Wrote {relative(path)}, which predicts the same {same}.")
+    # A program needs no study file; weights do, for networks that are not of hw1.
+    named = naming(results.settings.definition) if path.suffix == ".safetensors" else []
+    command = ["python", "run_study.py", "predict", str(relative(path)), "INPUT", *named]
+    echo("  " + shlex.join(command))
+    echo("In Python:")
+    for line in usage(relative(path), results):
+        echo(f"  {line}")
+
+
+@app.command(**example("predict storage/models/fashion_cnn-tpe-trial7.safetensors images/"))
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A file that `export` wrote.")],
+    input: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A CSV file, an image or a folder of images.")
+    ],
+    definition: DefinitionOption = None,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Print the predictions of an exported network.
+
+    A CSV file has a header row with the network's columns, in any order and among others.
+    """
+    from rich.table import Table
+
+    from hw1.analysis.model_files import load
+    from hw1.analysis.prediction import predict as predict_rows
+    from hw1.analysis.prediction import read_inputs, to_csv
+    from hw1.console import Terminal, format_score
+
+    if as_json and as_csv:
+        raise InputError("give one of --json and --csv, not both")
+    loaded = load(model, studies=STUDIES, definition=definition or ())
+    inputs = read_inputs(input, loaded.description)
+    found = predict_rows(loaded, inputs)
+    if inputs.skipped:
+        names = (printable(skipped, keep="") for skipped in inputs.skipped)
+        echo(f"Skipped, as they are no images: {', '.join(names)}", err=True)
+    if as_json:
+        print_json([row.to_json() for row in found])
+        return
+    rows = list(to_csv(found))
+    if as_csv:
+        print_csv(rows)
+        return
+    # The probabilities of all classes are for --csv and --json.
+    width = 3 if loaded.description.class_names else len(rows[0])
+    table = Table(*map(str, rows[0][:width]), box=None, pad_edge=False)
+    for row in rows[1:]:
+        table.add_row(*(format_score(x) if isinstance(x, float) else str(x) for x in row[:width]))
+    Terminal().print(table)

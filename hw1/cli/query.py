@@ -1,0 +1,197 @@
+"""The commands that read a storage: no study file is run."""
+
+import contextlib
+from typing import Annotated, Any
+
+import typer
+
+from hw1.cli.app import (
+    STUDIES,
+    JsonOption,
+    NameArgument,
+    StorageOption,
+    app,
+    echo,
+    example,
+    open_study,
+    print_csv,
+    print_json,
+    quiet_optuna,
+    storage_url,
+)
+from hw1.errors import ForeignStudyError, InputError, NoStorageError, printable
+from hw1.passwords import secrets, without
+
+
+@app.command("list", **example("list"))
+def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> None:
+    """Show the studies that can be run and those that are stored."""
+    from rich.table import Table
+
+    from hw1.console import Terminal, format_score, study_as_dict
+    from hw1.definitions import definition_names, describe
+    from hw1.optuna_store.storage import Storage, shown
+    from hw1.study import Study
+
+    quiet_optuna()
+    definitions = {name: describe(STUDIES / f"{name}.py") for name in definition_names(STUDIES)}
+    stored: list[dict[str, Any]] = []
+    foreign: list[str] = []
+    unreadable: dict[str, str] = {}
+    url = storage_url(storage)
+    with contextlib.suppress(NoStorageError):
+        opened = Storage(url, create=False)
+        for name in opened.study_names():
+            try:
+                stored.append(study_as_dict(Study(opened, name)))
+            except ForeignStudyError:
+                foreign.append(name)
+            except InputError as error:
+                unreadable[name] = without(str(error), secrets(url))
+    if as_json:
+        print_json(
+            {
+                "definitions": definitions,
+                "storage": shown(url),
+                "studies": stored,
+                "other_studies": foreign,
+                "unreadable_studies": unreadable,
+            }
+        )
+        return
+    console = Terminal()
+    table = Table("definition", "what it does", box=None, pad_edge=False)
+    for name, description in definitions.items():
+        table.add_row(name, description)
+    console.print(table)
+    console.print()
+    parts = [study for study in stored if study["part_of_nested"]]
+    stored = [study for study in stored if not study["part_of_nested"]]
+    if stored:
+        columns = ("study", "state", "trials", "pruned", "failed", "best")
+        table = Table(*columns, box=None, pad_edge=False)
+        for study in stored:
+            best = f"{format_score(study['best_value'])} (trial {study['best_trial']})"
+            table.add_row(
+                study["name"],
+                study["state"],
+                f"{study['done']} of {study['n_trials']}",
+                str(study["pruned"]),
+                str(study["failed"]),
+                best if study["best_trial"] is not None else "–",
+            )
+        console.print(table)
+    else:
+        echo(f"No study is stored in {shown(url)} yet: python run_study.py run regression_mlp")
+    if parts:
+        echo(f"And {len(parts)} searches within nested cross-validations, NAME-outer...")
+    if foreign:
+        echo(f"Not made by hw1, and left alone: {', '.join(foreign)}")
+    for reason in unreadable.values():
+        echo(f"Unreadable: {reason}")
+
+
+@app.command(**example("best regression_mlp-tpe --json"))
+def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption = False) -> None:
+    """Print the best trial: its value, its score in every fold, its parameters."""
+    from hw1.console import format_score, format_seconds, trial_as_dict
+
+    study = open_study(storage, name)
+    trial = trial_as_dict(study.best_trial())
+    if as_json:
+        print_json({"study": name, "metric": study.settings.metric, **trial})
+        return
+    settings = study.settings
+    needed = ("fold_scores", "std", "best_epoch", "epochs", "seconds", "n_parameters")
+    missing = [key for key in needed if trial[key] is None]
+    if missing:
+        raise InputError(
+            f"the best trial of {name!r} was not made by hw1, or is damaged: it lacks "
+            f"{missing[0]}; ask Optuna about it, or use --json"
+        )
+    echo(f"{name}: trial {trial['trial']} of {len(study.trials())}")
+    rows: dict[str, Any] = {
+        settings.metric: f"{format_score(trial['value'])} ± {format_score(trial['std'])} "
+        f"(mean and standard deviation over {settings.n_splits} folds)",
+        "folds": "  ".join(map(format_score, trial["fold_scores"])),
+        "best epoch": f"{trial['best_epoch']} of {trial['epochs']} trained",
+        "seconds": format_seconds(trial["seconds"]),
+        "parameters": f"{trial['n_parameters']:,}",
+    }
+    for key, value in rows.items():
+        echo(f"  {key:<18}  {value}")
+    echo("hyperparameters")
+    for key, value in sorted(trial["params"].items()):
+        echo(f"  {key:<18}  {format_score(value) if isinstance(value, float) else value}")
+
+
+@app.command(**example("trials regression_mlp-tpe --csv > trials.csv"))
+def trials(
+    name: NameArgument,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Print all trials of a study."""
+    from rich.table import Table
+
+    from hw1.console import TRIAL_FIELDS, Terminal, format_score, trial_as_dict
+
+    if as_json and as_csv:
+        raise InputError("give one of --json and --csv, not both")
+    study = open_study(storage, name)
+    rows = [trial_as_dict(trial) for trial in study.trials()]
+    if as_json:
+        print_json(rows)
+        return
+    if as_csv:
+        parameters = sorted({key for row in rows for key in row["params"]})
+        lines: list[list[Any]] = [TRIAL_FIELDS + parameters]
+        for row in rows:
+            folds = " ".join(map(str, row["fold_scores"] or []))
+            cells = [folds if key == "fold_scores" else row[key] for key in TRIAL_FIELDS]
+            lines.append(cells + [row["params"].get(key) for key in parameters])
+        print_csv(lines)
+        return
+    table = Table("trial", "state", study.settings.metric, "± std", "epoch", "seconds", box=None)
+    for row in rows:
+        table.add_row(
+            str(row["trial"]),
+            row["state"],
+            format_score(row["value"]),
+            format_score(row["std"]),
+            str(row["best_epoch"] or "–"),
+            format_score(row["seconds"]),
+        )
+    Terminal().print(table)
+
+
+@app.command(**example("delete regression_mlp-random"))
+def delete(
+    name: NameArgument,
+    storage: StorageOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Delete a study and all its trials, after asking."""
+    from hw1.dashboard.publish import artifact_ids, remove_artifacts
+    from hw1.optuna_store.storage import Storage
+    from hw1.study import Study, require_study, searches_within
+
+    quiet_optuna()
+    url = storage_url(storage)
+    opened = Storage(url, create=False)
+    require_study(opened, name)
+    with_trials = ""
+    with contextlib.suppress(InputError):  # a damaged study can be deleted
+        with_trials = f" with its {len(Study(opened, name).trials())} trials"
+    parts = searches_within(opened, name)
+    if not yes:
+        of_parts = f" and the {len(parts)} searches of its nested cross-validation" if parts else ""
+        typer.confirm(f"Delete {printable(name)}{with_trials}{of_parts}?", abort=True)
+    for one in (*parts, name):
+        artifacts: list[str] = []
+        with contextlib.suppress(InputError):
+            artifacts = artifact_ids(opened, one)
+        opened.delete_study(opened.get_study_id_from_name(one))
+        remove_artifacts(artifacts, url)
+    echo(f"Deleted {name}.")

@@ -1,0 +1,221 @@
+"""The command that runs studies."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hw1.cli.app import (
+    ROOT,
+    STUDIES,
+    DataDirOption,
+    DeviceOption,
+    PrecisionOption,
+    StorageOption,
+    app,
+    echo,
+    example,
+    quiet_optuna,
+    storage_option,
+    storage_url,
+)
+from hw1.errors import InputError
+from hw1.passwords import hide
+
+UNFINISHED = 3
+"""The exit status of a run that ends before the study is complete."""
+
+
+@app.command(**example("run fashion_cnn --sampler random --trials 20 --train-size 6000"))
+def run(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY", help="A name in studies/, or the path of a study file of your own."
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",  # which some versions of typer do not take from the parameter
+            metavar="NAME",
+            help="What the study is called in storage. [default: STUDY-SAMPLER]",
+        ),
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(metavar="NAME", help="tpe, random, grid, gp, cmaes or qmc.")
+    ] = None,
+    pruner: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="median, percentile, hyperband, halving or none."),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="The study's total; a grid's default is all cells."),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Start no trial after that long: 90s, 10m, 1.5h."),
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, metavar="K", help="Folds of the cross-validation.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, metavar="E", help="Epochs of a trial at most.")
+    ] = None,
+    train_size: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Use a stratified part of the training rows."),
+    ] = None,
+    train_csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Training rows that replace the study's data."),
+    ] = None,
+    test_csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Test rows; kept for the evaluation.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The target in --train-csv. [default: label, else the last column]",
+        ),
+    ] = None,
+    data_dir: DataDirOption = None,
+    storage: StorageOption = None,
+    device: DeviceOption = "auto",
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
+    trials_per_batch: Annotated[
+        str,
+        typer.Option(
+            metavar="N", help="Trials asked for at a time, to be trained together; 1: none are."
+        ),
+    ] = "auto",
+    precision: PrecisionOption = "auto",
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, metavar="S", help="Random seed. [default: 0]"),
+    ] = None,
+) -> None:
+    """Run a study, or continue it: the same command again goes on where it stopped.
+
+    What is left out is taken from the stored study, or from its definition when it is new; but
+    for --data-dir, --device, --jobs, --trials-per-batch and --precision, which belong to the
+    machine.
+
+    Exit status: 0 when the study is complete, 2 for bad input, 3 when it ended before (--timeout,
+    or trials that other processes still train), 130, 143 and 129 on Ctrl-C, SIGTERM and SIGHUP.
+    """
+    import time
+
+    from hw1.console import ProgressLine, Terminal, format_score
+    from hw1.dashboard.publish import publish, write_note
+    from hw1.definitions import find_definition, find_device, find_precision, load_definition
+    from hw1.errors import choose
+    from hw1.interruption import exit_status
+    from hw1.run import Job, Options, execute, prepare
+    from hw1.samplers import SAMPLERS
+
+    quiet_optuna()
+    deadline = float("inf") if timeout is None else time.time() + parse_seconds(timeout)
+    label, path = find_definition(study, STUDIES)
+    if name is None:
+        name = (
+            f"{path.stem}-{choose('sampler', sampler or load_definition(path).sampler, SAMPLERS)}"
+        )
+    job = Job(
+        definition_name=label,
+        definition_path=path,
+        storage_url=storage_url(storage),
+        name=name,
+        data_dir=data_dir or ROOT / "data",
+        device=find_device(device),
+        precision=find_precision(precision),
+        trials_per_batch=parse_batch(trials_per_batch),
+    )
+    options = Options(
+        sampler=sampler,
+        pruner=pruner,
+        n_trials=trials,
+        n_splits=folds,
+        epochs=epochs,
+        seed=seed,
+        train_size=train_size,
+        train_csv=None if train_csv is None else str(train_csv.resolve()),
+        test_csv=None if test_csv is None else str(test_csv.resolve()),
+        target=target,
+    )
+    stored, dataset = prepare(job, options)
+    write_note(stored)
+    settings, before, shown = stored.settings, stored.progress(), stored.storage.shown
+    # What is printed can be pasted: quoted, with the storage that was given, without its password.
+    given = storage_option(storage)
+    again = shlex.join(["python", *map(hide, sys.argv)])
+    console = Terminal()
+    say = echo
+    if before.complete:
+        say(f"{stored.name} is complete: {before.done} of {before.n_trials} trials are done.")
+    else:
+        began = "continuing" if stored.trials() else "new"
+        say(f"{stored.name}: {began}, {before.n_trials - before.done} trials to do")
+        say(f"  data     {settings.dataset}: {settings.n_rows} rows, {settings.n_splits} folds")
+        say(
+            f"  search   {settings.sampler}, pruner {settings.pruner}, seed {settings.seed}, "
+            f"up to {settings.epochs} epochs"
+        )
+        say(f"  storage  {shown}")
+        say(f"  device   {job.device}" + (f", {jobs} processes" if jobs > 1 else ""))
+        try:
+            with ProgressLine(stored, console) as line:
+                execute(
+                    job,
+                    stored,
+                    dataset,
+                    jobs=jobs,
+                    deadline=deadline,
+                    on_tick=line.update,
+                    on_interrupt=line.interrupted,
+                )
+        except KeyboardInterrupt as interrupt:
+            publish(stored, dataset, job.storage_url)
+            say(f"Interrupted; nothing finished is lost. To continue: {again}", err=True)
+            raise typer.Exit(exit_status(interrupt)) from None
+        after = stored.progress()
+        if not after.complete:
+            elsewhere = f"; {after.running} run in other processes" if after.running else ""
+            say(f"Stopped with {after.done} of {after.n_trials} trials{elsewhere}.")
+            say(f"To continue: {again}")
+    publish(stored, dataset, job.storage_url)
+    best = stored.progress().best
+    if best is not None:
+        say(f"Best {settings.metric}: {format_score(best.value)} in trial {best.number}")
+        say("  " + shlex.join(["python", "run_study.py", "best", name, *given]))
+        say("  " + shlex.join(["python", "run_study.py", "dashboard", *given]))
+    if not stored.progress().complete:
+        raise typer.Exit(UNFINISHED)
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds from "90", "90s", "10m" or "1.5h"."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        raise InputError(
+            f"invalid --timeout {text!r}: give seconds, minutes or hours as 90s, 10m, 1.5h"
+        )
+    return seconds
+
+
+def parse_batch(text: str) -> int | None:
+    """A number of trials; None for "auto"."""
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"invalid --trials-per-batch {text!r}: give a number from 1, or auto")
+    return int(text)

@@ -1,0 +1,62 @@
+"""The command that serves the dashboard."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from hw1.cli.app import StorageOption, app, echo, example, quiet_optuna, storage_url
+
+
+@app.command(**example("dashboard --port 8081"))
+def dashboard(
+    storage: StorageOption = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST", help="Where to listen; elsewhere than here asks for a password."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes a free one.")
+    ] = 8080,
+    write: Annotated[
+        bool, typer.Option("--write", help="Allow notes to be written, studies to be deleted.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A further name by which browsers may call it."),
+    ] = None,
+) -> None:
+    """Watch the studies in optuna-dashboard.
+
+    Read-only and on this machine alone unless told otherwise. On another --host a password is
+    needed: HW1_PASSWORD, or what is asked for. Without TLS it travels in clear: prefer an ssh
+    tunnel.
+    """
+    from hw1.dashboard.server import is_loopback, listen
+    from hw1.optuna_store.storage import Storage, artifact_folder
+
+    quiet_optuna()
+    url = storage_url(storage)
+    opened = Storage(url, create=False)
+    password = os.environ.get("HW1_PASSWORD") or None
+    if password is None and sys.stdin.isatty() and not is_loopback(host):
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    with listen(
+        opened,
+        artifact_folder(url),
+        host=host,
+        port=port,
+        write=write,
+        password=password,
+        allowed_hosts=allow_host or (),
+    ) as server:
+        echo(f"Dashboard of {opened.shown}: {server.url}")
+        echo("  it can change and delete studies" if write else "  read-only; --write lifts that")
+        if password:
+            echo("  any user name and the password; without TLS they travel in clear")
+        echo("  Ctrl-C ends it")
+        server.run()
+    echo("Stopped.")
