@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -15,9 +14,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from hw1.errors import printable
-from hw1.objective import is_refused
-from hw1.study import OUT_OF_MEMORY, Progress, Study
+from hw1.study import Progress, Study, state_name
 from hw1.training.kernels import being_compiled
+from hw1.words import duration, number
 
 SECONDS_BETWEEN_UPDATES = 0.5
 SECONDS_BETWEEN_LINES = 15.0
@@ -125,7 +124,7 @@ class ProgressLine:
             table.add_row(
                 str(trial.number),
                 f"{len(curve)}/{self.study.settings.epochs}",
-                format_score(curve[-1] if curve else None),
+                number(curve[-1] if curve else None),
                 sparkline(curve, CURVE_WIDTH, log=not self.study.metric.maximize),
                 state_name(trial),
                 style="dim" if trial.state.is_finished() else "",
@@ -141,7 +140,7 @@ class ProgressLine:
         if self._live is not None:
             parts.insert(0, "━" * filled + "╌" * (BAR_WIDTH - filled))
         if progress.best is not None:
-            parts.append(f"best {format_score(progress.best.value)} (trial {progress.best.number})")
+            parts.append(f"best {number(progress.best.value)} (trial {progress.best.number})")
         parts.append(f"pruned {progress.pruned}")
         parts.append(f"failed {progress.failed}")
         if progress.refused:
@@ -150,7 +149,7 @@ class ProgressLine:
         done = progress.done - self._done_at_start
         if done > 0 and not progress.complete:
             left = elapsed / done * (progress.n_trials - progress.done)
-            parts.append(f"{format_seconds(left)} left")
+            parts.append(f"{duration(left)} left")
         return "  ".join(parts)
 
 
@@ -186,7 +185,7 @@ class TaskLine:
             return
         self._shown = now
         line = Text(
-            f"{format_seconds(now - self._start)}  {printable(what, keep='')}",
+            f"{duration(now - self._start)}  {printable(what, keep='')}",
             no_wrap=True,
             overflow="ellipsis",
         )
@@ -215,26 +214,6 @@ def sparkline(values: Sequence[float], width: int, *, log: bool = False) -> str:
     low, span = min(means), max(means) - min(means)
     top = len(BLOCKS) - 1
     return "".join(BLOCKS[round((m - low) / span * top) if span > 0 else 0] for m in means)
-
-
-def format_score(value: float | None) -> str:
-    """A score in four significant digits; a dash for none."""
-    return "–" if value is None else f"{value:.4g}"
-
-
-def format_seconds(seconds: float) -> str:
-    """Hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
-
-
-def state_name(trial: FrozenTrial) -> str:
-    """What became of a trial, in a word."""
-    if is_refused(trial):
-        return "refused"
-    if trial.state == TrialState.FAIL:
-        failure = trial.user_attrs.get("failure")
-        return failure if failure == OUT_OF_MEMORY else "failed" if failure else "interrupted"
-    return "completed" if trial.state == TrialState.COMPLETE else trial.state.name.lower()
 
 
 KEPT_WITH_TRIAL = [

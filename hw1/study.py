@@ -365,3 +365,13 @@ def _start_time(pid: int) -> str | None:
         return None if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         return None
+
+
+def state_name(trial: FrozenTrial) -> str:
+    """What became of a trial, in a word."""
+    if is_refused(trial):
+        return "refused"
+    if trial.state == TrialState.FAIL:
+        failure = trial.user_attrs.get("failure")
+        return failure if failure == OUT_OF_MEMORY else "failed" if failure else "interrupted"
+    return "completed" if trial.state == TrialState.COMPLETE else trial.state.name.lower()

@@ -26,7 +26,7 @@ from hw1.analysis.training import (
     fold_networks,
     retrain,
 )
-from hw1.console import format_score
+from hw1.words import number
 
 COMPARED_TRIALS = 10
 """Whose scores by fold are shown together."""
@@ -97,10 +97,10 @@ def introduction(results: StudyResults, trials: Sequence[FrozenTrial]) -> list[s
     ]
     for trial in trials:
         params = ", ".join(
-            f"{name} {format_score(value) if isinstance(value, float) else value}"
+            f"{name} {number(value) if isinstance(value, float) else value}"
             for name, value in sorted(trial.params.items())
         )
-        lines.append(f"Trial {trial.number}, {format_score(trial.values[0])}: {params}.")
+        lines.append(f"Trial {trial.number}, {number(trial.values[0])}: {params}.")
     return lines
 
 

@@ -9,9 +9,9 @@ import torch
 
 from hw1.analysis.results import StudyResults
 from hw1.analysis.training import UNWATCHED, Watcher, cross_validate_again
-from hw1.console import state_name
 from hw1.cross_validation import CrossValidation
 from hw1.provenance import differences, provenance
+from hw1.study import state_name
 from hw1.training.threads import torch_threads
 
 

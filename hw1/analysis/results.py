@@ -12,14 +12,14 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from hw1.console import state_name, study_as_dict, trial_as_dict
+from hw1.console import study_as_dict, trial_as_dict
 from hw1.datasets import Dataset
 from hw1.definitions import Named, find_device, find_precision, stored_definition
 from hw1.errors import InputError
 from hw1.objective import StudyDefinition
 from hw1.optuna_store.storage import Storage
 from hw1.run import Job
-from hw1.study import Settings, Study
+from hw1.study import Settings, Study, state_name
 from hw1.training import Configuration
 from hw1.training.lockstep import Footprint, footprint
 from hw1.training.metrics import Metric

@@ -8,7 +8,7 @@ from hw1.analysis.evaluation import Evaluation, Tested
 from hw1.analysis.replay import Replay
 from hw1.analysis.searches import SearchComparison
 from hw1.analysis.statistics import Estimate
-from hw1.console import format_score
+from hw1.words import number
 
 WIDTH = 18
 
@@ -17,11 +17,11 @@ def estimate(found: Estimate) -> str:
     """A mean, and its standard deviation and its interval if it has them."""
     if math.isnan(found.mean):
         return "no mean: a network diverged"
-    text = format_score(found.mean)
+    text = number(found.mean)
     if not math.isnan(found.std):
-        text += f" ± {format_score(found.std)}"
+        text += f" ± {number(found.std)}"
     if math.isfinite(found.low) and math.isfinite(found.high):
-        text += f", 95 % interval {format_score(found.low)} to {format_score(found.high)}"
+        text += f", 95 % interval {number(found.low)} to {number(found.high)}"
     return text
 
 
@@ -37,7 +37,7 @@ def evaluation_lines(found: Evaluation) -> list[str]:
         f"{found.study}: trial {found.trial}, {metric_name(found.metric, found.maximize)}",
         _row(
             "in the search",
-            f"{format_score(found.value)}, optimistically biased: the best of many trials",
+            f"{number(found.value)}, optimistically biased: the best of many trials",
         ),
         _row("cross-validation", estimate(part.estimate)),
         _row("", f"{len(part.scores)} × {part.n_splits} new splits, epochs fixed beforehand"),
@@ -162,4 +162,4 @@ def _row(name: str, value: str) -> str:
 
 
 def _scores(scores: Sequence[float | None]) -> str:
-    return "  ".join("diverged" if s is None else format_score(s) for s in scores)
+    return "  ".join("diverged" if s is None else number(s) for s in scores)

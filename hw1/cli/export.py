@@ -95,7 +95,8 @@ def predict(
     from hw1.analysis.model_files import load
     from hw1.analysis.prediction import predict as predict_rows
     from hw1.analysis.prediction import read_inputs, to_csv
-    from hw1.console import Terminal, format_score
+    from hw1.console import Terminal
+    from hw1.words import number
 
     if as_json and as_csv:
         raise InputError("give one of --json and --csv, not both")
@@ -116,5 +117,5 @@ def predict(
     width = 3 if loaded.description.class_names else len(rows[0])
     table = Table(*map(str, rows[0][:width]), box=None, pad_edge=False)
     for row in rows[1:]:
-        table.add_row(*(format_score(x) if isinstance(x, float) else str(x) for x in row[:width]))
+        table.add_row(*(number(x) if isinstance(x, float) else str(x) for x in row[:width]))
     Terminal().print(table)

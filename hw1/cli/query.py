@@ -28,10 +28,11 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
     """Show the studies that can be run and those that are stored."""
     from rich.table import Table
 
-    from hw1.console import Terminal, format_score, study_as_dict
+    from hw1.console import Terminal, study_as_dict
     from hw1.definitions import definition_names, describe
     from hw1.optuna_store.storage import Storage, shown
     from hw1.study import Study
+    from hw1.words import number
 
     quiet_optuna()
     definitions = {name: describe(STUDIES / f"{name}.py") for name in definition_names(STUDIES)}
@@ -71,7 +72,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
         columns = ("study", "state", "trials", "pruned", "failed", "best")
         table = Table(*columns, box=None, pad_edge=False)
         for study in stored:
-            best = f"{format_score(study['best_value'])} (trial {study['best_trial']})"
+            best = f"{number(study['best_value'])} (trial {study['best_trial']})"
             table.add_row(
                 study["name"],
                 study["state"],
@@ -94,7 +95,8 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
 @app.command(**example("best regression_mlp-tpe --json"))
 def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption = False) -> None:
     """Print the best trial: its value, its score in every fold, its parameters."""
-    from hw1.console import format_score, format_seconds, trial_as_dict
+    from hw1.console import trial_as_dict
+    from hw1.words import duration, number
 
     study = open_study(storage, name)
     trial = trial_as_dict(study.best_trial())
@@ -111,18 +113,18 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
         )
     echo(f"{name}: trial {trial['trial']} of {len(study.trials())}")
     rows: dict[str, Any] = {
-        settings.metric: f"{format_score(trial['value'])} ± {format_score(trial['std'])} "
+        settings.metric: f"{number(trial['value'])} ± {number(trial['std'])} "
         f"(mean and standard deviation over {settings.n_splits} folds)",
-        "folds": "  ".join(map(format_score, trial["fold_scores"])),
+        "folds": "  ".join(map(number, trial["fold_scores"])),
         "best epoch": f"{trial['best_epoch']} of {trial['epochs']} trained",
-        "seconds": format_seconds(trial["seconds"]),
+        "seconds": duration(trial["seconds"]),
         "parameters": f"{trial['n_parameters']:,}",
     }
     for key, value in rows.items():
         echo(f"  {key:<18}  {value}")
     echo("hyperparameters")
     for key, value in sorted(trial["params"].items()):
-        echo(f"  {key:<18}  {format_score(value) if isinstance(value, float) else value}")
+        echo(f"  {key:<18}  {number(value) if isinstance(value, float) else value}")
 
 
 @app.command(**example("trials regression_mlp-tpe --csv > trials.csv"))
@@ -135,7 +137,8 @@ def trials(
     """Print all trials of a study."""
     from rich.table import Table
 
-    from hw1.console import TRIAL_FIELDS, Terminal, format_score, trial_as_dict
+    from hw1.console import TRIAL_FIELDS, Terminal, trial_as_dict
+    from hw1.words import number
 
     if as_json and as_csv:
         raise InputError("give one of --json and --csv, not both")
@@ -158,10 +161,10 @@ def trials(
         table.add_row(
             str(row["trial"]),
             row["state"],
-            format_score(row["value"]),
-            format_score(row["std"]),
+            number(row["value"]),
+            number(row["std"]),
             str(row["best_epoch"] or "–"),
-            format_score(row["seconds"]),
+            number(row["seconds"]),
         )
     Terminal().print(table)
 

@@ -110,13 +110,14 @@ def run(
     """
     import time
 
-    from hw1.console import ProgressLine, Terminal, format_score
+    from hw1.console import ProgressLine, Terminal
     from hw1.dashboard.publish import publish, write_note
     from hw1.definitions import find_definition, find_device, find_precision, load_definition
     from hw1.errors import choose
     from hw1.interruption import exit_status
     from hw1.run import Job, Options, execute, prepare
     from hw1.samplers import SAMPLERS
+    from hw1.words import number
 
     quiet_optuna()
     deadline = float("inf") if timeout is None else time.time() + parse_seconds(timeout)
@@ -190,7 +191,7 @@ def run(
     publish(stored, dataset, job.storage_url)
     best = stored.progress().best
     if best is not None:
-        say(f"Best {settings.metric}: {format_score(best.value)} in trial {best.number}")
+        say(f"Best {settings.metric}: {number(best.value)} in trial {best.number}")
         say("  " + shlex.join(["python", "run_study.py", "best", name, *given]))
         say("  " + shlex.join(["python", "run_study.py", "dashboard", *given]))
     if not stored.progress().complete:

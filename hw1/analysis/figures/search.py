@@ -44,9 +44,9 @@ from hw1.analysis.figures.style import (
     Figure,
     translucent,
 )
-from hw1.console import format_score, format_seconds, state_name
 from hw1.errors import InputError
-from hw1.study import Study
+from hw1.study import Study, state_name
+from hw1.words import duration, listed, number
 
 N_CURVES = 400
 """Learning curves of completed trials, and of pruned ones, that a figure shows at most."""
@@ -118,11 +118,11 @@ def history(study: Study) -> Figure | None:
             parts.append(f"{getattr(progress, name)} {name}")
     beyond = int(scale.beyond([*values, *(value for _, value in pruned)]).sum())
     spread = best.user_attrs.get("std")
-    plus_minus = f" ± {format_score(spread)}" if spread is not None else ""
+    plus_minus = f" ± {number(spread)}" if spread is not None else ""
     caption = (
         f"The {metric_name(study)} of each trial, the mean over {study.settings.n_splits} folds at "
         f"its best epoch, and the best so far. Of {len(study.trials())} trials "
-        f"{_listed(parts)}. The best is trial {best.number} with {format_score(best.values[0])}"
+        f"{listed(parts)}. The best is trial {best.number} with {number(best.values[0])}"
         f"{plus_minus} (mean and standard deviation over the folds)."
     )
     if beyond:
@@ -176,11 +176,6 @@ def _mark_without_value(plot: go.Figure, study: Study, scale: Values) -> None:
             )
 
 
-def _listed(parts: Sequence[str]) -> str:
-    """``"2 completed, 1 pruned and 1 failed"``."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def intermediate_values(study: Study) -> Figure | None:
     """The learning curves: the fold mean of each trial after each epoch.
 
@@ -229,7 +224,7 @@ def intermediate_values(study: Study) -> Figure | None:
             hoverinfo="skip",
         )
         caption += (
-            f" The best, trial {best.number}, reached {format_score(value)} in epoch {epoch} of "
+            f" The best, trial {best.number}, reached {number(value)} in epoch {epoch} of "
             f"{curve[-1][0]} (the diamond)."
         )
     if left_out:
@@ -312,12 +307,12 @@ def empirical_distribution(studies: Sequence[Study]) -> Figure | None:
     plot.update_xaxes(title_text=metric_label(study), **scale.axis())
     plot.update_yaxes(title_text="share of completed trials", range=[-0.02, 1.02], tickformat=".0%")
     medians = [
-        f"{format_score(float(np.median(those)))}" + (f" in {name}" if len(values) > 1 else "")
+        f"{number(float(np.median(those)))}" + (f" in {name}" if len(values) > 1 else "")
         for name, those in values.items()
     ]
     caption = (
         f"How the {metric_name(study)} of completed trials is distributed: the share whose value "
-        f"is at most that of the axis. The median is {_listed(medians)}."
+        f"is at most that of the axis. The median is {listed(medians)}."
     )
     return Figure("search_distribution", "Distribution of the values", caption, plot)
 
@@ -359,7 +354,7 @@ def timeline(study: Study) -> Figure | None:
         title_text="trial", range=[trials[-1].number + 0.7, trials[0].number - 0.7], showgrid=False
     )
     caption = (
-        f"When each of {len(trials)} trials ran. The search took {format_seconds(total)} from "
+        f"When each of {len(trials)} trials ran. The search took {duration(total)} from "
         f"its first trial to its last, breaks included."
     )
     return Figure("search_timeline", "Timeline", caption, plot)

@@ -25,8 +25,8 @@ from hw1.analysis.figures.search_trials import (
     whole,
 )
 from hw1.analysis.figures.style import BLUE, SEQUENTIAL, TEMPLATE, VERMILLION, Figure
-from hw1.console import format_score
 from hw1.study import Study
+from hw1.words import number, value_text
 
 FEW_TRIALS = 20
 """Completed trials below which importances are no more than a hint."""
@@ -223,7 +223,7 @@ def parallel_coordinates(study: Study) -> Figure | None:
     caption = (
         f"Each line is one of {len(trials)} completed trials; the darker, the better its "
         f"{metric_name(study)}. The best, trial {best.number}, has "
-        f"{', '.join(f'{p.label} {_value_text(best, p)}' for p in chosen)}."
+        f"{', '.join(f'{p.label} {value_text(best.params[p.name])}' for p in chosen)}."
     )
     if values.beyond([trial.values[0] for trial in trials]).any():
         caption += " What is far worse than most ends at the end of the last axis."
@@ -251,12 +251,7 @@ def _plain_ticks(parameter: Parameter) -> tuple[list[float], list[str]]:
     ticks = np.linspace(parameter.low, parameter.high, 5)
     if parameter.integer:
         ticks = np.unique(ticks.round())
-    return ticks.tolist(), [format_score(float(tick)) for tick in ticks]
-
-
-def _value_text(trial: FrozenTrial, parameter: Parameter) -> str:
-    value = trial.params[parameter.name]
-    return format_score(value) if isinstance(value, float) else str(value)
+    return ticks.tolist(), [number(float(tick)) for tick in ticks]
 
 
 def rank(study: Study) -> Figure | None:

@@ -13,9 +13,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1.analysis.figures.style import INK
-from hw1.analysis.figures.ticks import format_tick, linear_ticks, log_axis, log_ticks
-from hw1.console import format_score
+from hw1.analysis.figures.ticks import linear_ticks, log_axis, log_ticks
 from hw1.study import Study
+from hw1.words import number, tick_label
 
 N_SHOWN = 6
 """The parameters that figures show at most: the most important ones."""
@@ -57,15 +57,15 @@ def name_trial(trial: FrozenTrial) -> str:
     if trial.state != TrialState.COMPLETE:
         return f"<b>trial {trial.number}</b>"
     spread = trial.user_attrs.get("std")
-    more = f" ± {format_score(spread)}" if isinstance(spread, float) else ""
-    return f"<b>trial {trial.number}</b><br>{format_score(trial.values[0])}{more}"
+    more = f" ± {number(spread)}" if isinstance(spread, float) else ""
+    return f"<b>trial {trial.number}</b><br>{number(trial.values[0])}{more}"
 
 
 def describe_trial(trial: FrozenTrial) -> str:
     """The same with all its parameters."""
     lines = [name_trial(trial)]
     for name, value in trial.params.items():
-        lines.append(f"{name} = {format_score(value) if isinstance(value, float) else value}")
+        lines.append(f"{name} = {number(value) if isinstance(value, float) else value}")
     return "<br>".join(lines)
 
 
@@ -138,7 +138,7 @@ class Values:
         return {
             "title": {"text": title},
             "tickvals": np.log10(ticks) if self.log else ticks,
-            "ticktext": [format_tick(tick, step) for tick in ticks],
+            "ticktext": [tick_label(tick, step) for tick in ticks],
         }
 
 
@@ -232,7 +232,7 @@ class Parameter:
             return [float(i) for i in range(len(self.choices))], list(self.choices)
         if self.log:
             ticks = log_ticks(self.low, self.high, n_ticks)
-            return ticks, [format_tick(tick) for tick in ticks]
+            return ticks, [tick_label(tick) for tick in ticks]
         if self.integer and self.high - self.low <= n_ticks:
             whole = list(range(int(self.low), int(self.high) + 1))
             return [float(i) for i in whole], [str(i) for i in whole]

@@ -1,9 +1,9 @@
-"""Where the ticks of logarithmic axes lie, and how numbers on axes are written."""
+"""Where the ticks of axes lie."""
 
 import math
 from typing import Any
 
-SUPERSCRIPTS = str.maketrans("0123456789-−+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻⁺")
+from hw1.words import tick_label
 
 
 def linear_ticks(low: float, high: float, wanted: int) -> list[float]:
@@ -38,32 +38,6 @@ def log_ticks(low: float, high: float, wanted: int) -> list[float]:
     return [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
 
 
-def format_tick(value: float, step: float | None = None) -> str:
-    """A number with as many decimals as ticks that far apart need; powers of ten where it is short.
-
-    Args:
-        value: the number.
-        step: the distance between ticks; None for those of a log axis.
-    """
-    size = max(abs(value), step or 0.0)
-    if value == 0:
-        return "0"
-    if size >= 1e6 or size < 1e-3:
-        factor, _, exponent = f"{value:.2e}".partition("e")
-        power = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
-        factor = factor.rstrip("0").rstrip(".")
-        text = power if factor == "1" else f"{factor}×{power}"
-    elif step is None:
-        text = f"{value:,.6f}".rstrip("0").rstrip(".")
-    else:
-        # The step may be 0.1 + 2e-17.
-        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-        while decimals < 12 and abs(round(step, decimals) - step) > 1e-6 * step:
-            decimals += 1
-        text = f"{value:,.{decimals}f}"
-    return text.replace("-", "−")
-
-
 def log_axis(low: float, high: float, n_ticks: int = 6) -> dict[str, Any]:
     """Plotly's properties of a logarithmic axis from ``low`` to ``high``, with some space beside.
 
@@ -75,5 +49,5 @@ def log_axis(low: float, high: float, n_ticks: int = 6) -> dict[str, Any]:
         "type": "log",
         "range": [math.log10(low) - space, math.log10(high) + space],
         "tickvals": ticks,
-        "ticktext": [format_tick(tick) for tick in ticks],
+        "ticktext": [tick_label(tick) for tick in ticks],
     }

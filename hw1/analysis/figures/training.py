@@ -24,9 +24,9 @@ from hw1.analysis.figures.style import (
     translucent,
 )
 from hw1.analysis.network import Network, predict
-from hw1.console import format_score
 from hw1.datasets import Dataset
 from hw1.training.metrics import Metric
+from hw1.words import in_words, number
 
 GRID_POINTS = 400
 """Of a fitted function."""
@@ -75,14 +75,14 @@ def learning_curves(curves: np.ndarray, best_epoch: int, metric: Metric) -> Figu
         hovertemplate="best: epoch %{x}, %{y:.4g}<extra></extra>",
     )
     plot.update_xaxes(title="epoch", range=[0.5, len(curves) + 0.5])
-    plot.update_yaxes(title=_words(metric), **scale.axis())
+    plot.update_yaxes(title=in_words(metric.name), **scale.axis())
     spread = curves[best_epoch - 1].std(ddof=1)
     return Figure(
         "learning_curves",
         "Learning curves of the folds",
         f"The mean over {curves.shape[1]} folds is best after epoch {best_epoch} of {len(curves)}: "
-        f"{format_score(mean[best_epoch - 1])}, with a standard deviation of "
-        f"{format_score(spread)} between the folds. To this epoch the network is trained on all "
+        f"{number(mean[best_epoch - 1])}, with a standard deviation of "
+        f"{number(spread)} between the folds. To this epoch the network is trained on all "
         "rows.",
         plot,
     )
@@ -133,17 +133,17 @@ def fold_scores(trials: Sequence[tuple[int, Sequence[float]]], metric: Metric) -
         hovertemplate="trial %{x}: %{y:.4g}<extra></extra>",
     )
     plot.update_xaxes(title="trial, the best first", type="category")
-    plot.update_yaxes(title=_words(metric), **scale.axis())
+    plot.update_yaxes(title=in_words(metric.name), **scale.axis())
     within = scores.std(axis=1, ddof=1).mean()
     many = f"{len(labels)} of the best trials" if len(labels) > 1 else "the trial"
     caption = (
-        f"Scores in each fold of {many}: a fold differs from another by {format_score(within)} "
+        f"Scores in each fold of {many}: a fold differs from another by {number(within)} "
         "(mean standard deviation within a trial)"
     )
     if len(labels) > 1:
         caption += (
             f", the means of the best and the last of these trials by "
-            f"{format_score(abs(means[0] - means[-1]))}. Where the second is smaller, their order "
+            f"{number(abs(means[0] - means[-1]))}. Where the second is smaller, their order "
             "is chance to a good part"
         )
     return Figure("fold_scores", "Scores by fold", caption + ".", plot)
@@ -218,10 +218,10 @@ def fitted_function(networks: Sequence[Network], dataset: Dataset, test: Dataset
     return Figure(
         "fitted_function",
         "The fitted function",
-        f"The networks of the folds agree to within {format_score(float(np.median(width)))} for "
-        f"half of the inputs; they differ most, by {format_score(float(width.max()))}, at "
-        f"{format_score(float(grid[widest]))}, where the next training row is "
-        f"{format_score(gap)} away. The test rows are shown, not used.",
+        f"The networks of the folds agree to within {number(float(np.median(width)))} for "
+        f"half of the inputs; they differ most, by {number(float(width.max()))}, at "
+        f"{number(float(grid[widest]))}, where the next training row is "
+        f"{number(gap)} away. The test rows are shown, not used.",
         plot,
     )
 
@@ -258,7 +258,7 @@ def predictions_and_targets(outputs: Tensor, dataset: Dataset) -> Figure:
         "predictions",
         "Predictions and truth",
         f"Each training row as predicted by the fold that has not seen it: {explained:.0%} of the "
-        f"variance is explained, the mean residual is {format_score(float(residuals.mean()))}. "
+        f"variance is explained, the mean residual is {number(float(residuals.mean()))}. "
         "A curve or a funnel at the right would be something that the network has missed.",
         plot,
     )
@@ -383,7 +383,3 @@ def _square_pixels(plot: go.Figure, n_images: int) -> None:
         )
     for axis in [*plot.select_xaxes(), *plot.select_yaxes()]:
         axis.visible = False
-
-
-def _words(metric: Metric) -> str:
-    return metric.name.replace("_", " ")

@@ -9,18 +9,9 @@ from hw1.analysis.report.content import Content, StudyContent, Trial
 from hw1.analysis.report.document import Block, Column, Commands, Heading, Paragraph, Picture, Table
 from hw1.analysis.report.pictures import pictures
 from hw1.analysis.report.score_tables import DIVERGED
-from hw1.analysis.report.wording import (
-    DASH,
-    Code,
-    Text,
-    duration,
-    integer,
-    line,
-    number,
-    params_text,
-    words,
-)
+from hw1.analysis.report.wording import Code, Text, line, params_text
 from hw1.objective import CONFIGURATIONS
+from hw1.words import DASH, duration, in_words, integer, number
 
 STUDIES_A_TABLE = 4
 MOST_TRIALS = 300
@@ -103,7 +94,7 @@ def _trials(i: int, study: StudyContent) -> Table:
         line(
             which,
             Code(study.name),
-            f". Score: {words(study.metric.name)}, the mean over the folds, and its standard "
+            f". Score: {in_words(study.metric.name)}, the mean over the folds, and its standard "
             "deviation between them; epoch: the best of those trained.",
         ),
         [

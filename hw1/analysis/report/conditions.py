@@ -6,8 +6,8 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from hw1.analysis.report.wording import value_text, words
 from hw1.objective import PROBES, StudyDefinition
+from hw1.words import in_words, value_text
 
 MOST_PROBES = 1000
 """Random configurations that are looked at where the usual number leaves a condition open."""
@@ -77,4 +77,4 @@ def _condition(name: str, other: str, values: Sequence[str], probes: Sequence[Pr
     if not decides or there >= set(values):
         return ""
     *first, last = [value for value in values if value in there]
-    return f"with {words(other)} {', '.join(first)}{' or ' if first else ''}{last}"
+    return f"with {in_words(other)} {', '.join(first)}{' or ' if first else ''}{last}"

@@ -32,11 +32,10 @@ from hw1.analysis.nested import Nested, stored_nested
 from hw1.analysis.report.conditions import conditions
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import PairedTest, corrected_t_test
-from hw1.console import state_name
 from hw1.datasets import Task
 from hw1.errors import InputError
 from hw1.objective import CONFIGURATIONS
-from hw1.study import Progress, Settings
+from hw1.study import Progress, Settings, state_name
 from hw1.training.metrics import Metric
 
 Folder = Callable[[StudyResults], Path]
@@ -49,7 +48,7 @@ class Trial:
 
     Attributes:
         number: from 0.
-        state: as `hw1.console.state_name` calls it.
+        state: as `hw1.study.state_name` calls it.
         value: of a completed trial: the mean over the folds at its best epoch.
         params: what the sampler suggested.
         kept: its user attributes; see `hw1.objective.Objective`.

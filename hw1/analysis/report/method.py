@@ -5,19 +5,8 @@ from collections.abc import Callable, Sequence
 from hw1.analysis.report.content import Content, StudyContent
 from hw1.analysis.report.document import Block, Column, Heading, Paragraph, Table
 from hw1.analysis.report.parameters import constants_text, grid_text, heads, space_tables
-from hw1.analysis.report.wording import (
-    Ref,
-    Strong,
-    Text,
-    counted,
-    duration,
-    integer,
-    joined,
-    line,
-    listed,
-    named,
-    words,
-)
+from hw1.analysis.report.wording import Ref, Strong, Text, joined, line, listed, named
+from hw1.words import counted, duration, in_words, integer
 
 MOST_LISTED = 4
 """Families, grids or machines of which the text tells."""
@@ -103,7 +92,7 @@ def _explored(studies: Sequence[StudyContent], tables: Sequence[Table]) -> Text:
     ):
         choices = _choices(studies, name)
         if choices:
-            chosen = listed([known.get(c, words(c)) for c in choices], 8)
+            chosen = listed([known.get(c, in_words(c)) for c in choices], 8)
             parts.append(line(f"the {what} ", chosen))
     used = {name for study in studies for name in study.distributions}
     regularisers = [what for name, what in _REGULARISERS.items() if name in used]

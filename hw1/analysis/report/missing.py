@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from hw1.analysis.report.commands import Commander
 from hw1.analysis.report.content import Content, Problem, StudyContent
 from hw1.analysis.report.document import Block, Column, Paragraph, Table
-from hw1.analysis.report.wording import Code, Ref, Strong, Text, counted, line, listed
+from hw1.analysis.report.wording import Code, Ref, Strong, Text, line, listed
+from hw1.words import counted
 
 
 def missing(content: Content, commander: Commander) -> list[Block]:

@@ -6,19 +6,14 @@ from typing import Any
 from hw1.analysis.report.content import StudyContent, Trial
 from hw1.analysis.report.document import Column, Table
 from hw1.analysis.report.wording import (
-    DASH,
     Code,
     Text,
     distribution_text,
-    integer,
     line,
     named,
-    natural,
-    plus_minus,
-    value_text,
     values_text,
-    words,
 )
+from hw1.words import DASH, in_words, integer, natural, plus_minus, value_text
 
 SPACES_A_TABLE = 3
 STUDIES_A_TABLE = 5
@@ -130,7 +125,7 @@ def _rows(columns: Sequence[dict[str, str]]) -> list[list[Text]]:
         if those:
             rows.append([(group,)])
             rows += [
-                [(words(name),), *((column.get(name, DASH),) for column in columns)]
+                [(in_words(name),), *((column.get(name, DASH),) for column in columns)]
                 for name in those
             ]
     return rows
@@ -175,9 +170,9 @@ def grid_text(study: StudyContent) -> Text | None:
         "The grid of ",
         Code(study.name),
         f" has {integer(len(cells))} cells: ",
-        "; ".join(f"{words(name)} {values_text(those)}" for name, those in varied.items()),
+        "; ".join(f"{in_words(name)} {values_text(those)}" for name, those in varied.items()),
         *(
-            [". It holds ", ", ".join(f"{words(n)} {value_text(v)}" for n, v in held.items())]
+            [". It holds ", ", ".join(f"{in_words(n)} {value_text(v)}" for n, v in held.items())]
             if held
             else []
         ),
@@ -203,4 +198,6 @@ def constants_text(studies: Sequence[StudyContent]) -> str:
         and all(other.get(name) == value for other in configurations)
         and value not in (0, None, False)
     }
-    return ", ".join(f"{words(name)} {value_text(value)}" for name, value in sorted(same.items()))
+    return ", ".join(
+        f"{in_words(name)} {value_text(value)}" for name, value in sorted(same.items())
+    )

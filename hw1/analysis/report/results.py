@@ -15,21 +15,15 @@ from hw1.analysis.report.wording import (
     Code,
     Ref,
     Text,
-    between,
-    counted,
-    integer,
     joined,
     line,
     listed,
     named,
-    number,
-    places,
-    plus_minus,
     shortened,
-    words,
 )
 from hw1.analysis.statistics import LEVEL, Estimate
 from hw1.analysis.text import heavy_tails
+from hw1.words import between, counted, in_words, integer, number, places, plus_minus
 
 MOST_TOLD = 4
 """Data sets of which the text tells more than the tables."""
@@ -94,7 +88,7 @@ def _score(study: StudyContent) -> Text:
         line(
             f"On {study.settings.dataset}, the best configuration of ",
             Code(shortened(study.name)),
-            f" (trial {study.best.number}) had {article} {words(study.metric.name)} of "
+            f" (trial {study.best.number}) had {article} {in_words(study.metric.name)} of "
             f"{number(study.best.value)} in the search",
         )
     ]

@@ -1,18 +1,19 @@
-"""Words and numbers of a report, and the spans that its sentences are made of."""
+"""The spans that the sentences of a report are made of."""
 
-import json
-import math
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
-from hw1.analysis.figures.ticks import SUPERSCRIPTS
+from hw1.words import in_words, natural, range_text, value_text
 
-DASH = "–"
 MOST_NAMES = 5
 """Names of studies that a sentence lists."""
 LONGEST_NAME = 36
@@ -98,109 +99,26 @@ def named(names: Sequence[str], most: int = MOST_NAMES) -> Text:
     return listed([(Code(shortened(name)),) for name in names], most)
 
 
-def counted(n: int, thing: str, things: str | None = None) -> str:
-    """``"1 fold"``, ``"3 folds"``."""
-    return f"{integer(n)} {thing if n == 1 else things or thing + 's'}"
-
-
-def integer(n: int) -> str:
-    """With a comma after thousands."""
-    return f"{n:,}".replace("-", "−")
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """In so many significant digits; a dash for None and for what is no number."""
-    if value is None or math.isnan(value):
-        return DASH
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
-    power = " × 10" + str(int(exponent)).translate(SUPERSCRIPTS) if exponent else ""
-    return mantissa.replace("-", "−") + power
-
-
-def places(mean: float, spread: float) -> int | None:
-    """Decimal places for a mean and its standard deviation.
-
-    Two significant digits of the standard deviation, and three of the mean; None where both are
-    better given in powers of ten.
-    """
-    if not (math.isfinite(mean) and math.isfinite(spread)) or spread <= 0:
-        return None
-    of_spread = 1 - math.floor(math.log10(float(f"{spread:.1e}")))
-    of_mean = 2 - math.floor(math.log10(abs(mean))) if mean else 0
-    wanted = max(of_spread, of_mean, 0)
-    return wanted if wanted <= 6 and abs(mean) < 1e6 else None
-
-
-def fixed(value: float, decimals: int | None) -> str:
-    """With so many decimal places; None for significant digits."""
-    if decimals is None or not math.isfinite(value):
-        return number(value)
-    return f"{value:.{decimals}f}".replace("-", "−")
-
-
-def plus_minus(mean: float | None, spread: float | None) -> str:
-    """A mean and its standard deviation, to the same place."""
-    if mean is None or spread is None or not math.isfinite(spread):
-        return number(mean)
-    decimals = places(mean, spread)
-    return f"{fixed(mean, decimals)} ± {fixed(spread, decimals)}"
-
-
-def between(low: float, high: float, decimals: int | None) -> str:
-    """An interval."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return DASH
-    return f"{fixed(low, decimals)} to {fixed(high, decimals)}"
-
-
-def p_value(p: float) -> str:
-    """A probability."""
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """In the unit that suits it."""
-    for most, unit, size in ((100, "s", 1), (6000, "min", 60), (math.inf, "h", 3600)):
-        if seconds < most:
-            return f"{number(seconds / size, 3)} {unit}"
-    return DASH
-
-
-def value_text(value: Any) -> str:
-    """A hyperparameter's value."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None:
-        return "none"
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, list | tuple):
-        return " – ".join(map(value_text, value)) if value else "none"
-    return clean(str(value) if isinstance(value, int | str) else json.dumps(value))
-
-
 def values_text(values: Sequence[Any]) -> str:
-    """Several of them."""
+    """Several hyperparameters' values."""
     return ", ".join(map(value_text, values))
 
 
 def distribution_text(distribution: BaseDistribution) -> str:
     """Choices, or a range and its scale."""
-    if isinstance(distribution, CategoricalDistribution):
-        return values_text(distribution.choices)
-    low, high = (value_text(getattr(distribution, end)) for end in ("low", "high"))
-    step = getattr(distribution, "step", None)
-    stepped = f", step {value_text(step)}" if step not in (None, 1) else ""
-    return f"{low} to {high}" + (", log" if getattr(distribution, "log", False) else "") + stepped
+    if isinstance(distribution, IntDistribution | FloatDistribution):
+        return range_text(
+            distribution.low, distribution.high, log=distribution.log, step=distribution.step
+        )
+    assert isinstance(distribution, CategoricalDistribution)
+    return values_text(distribution.choices)
 
 
 def params_text(params: Mapping[str, Any]) -> Text:
     """All hyperparameters of a trial."""
     names = sorted(params, key=natural)
     return joined(
-        [line(Faint(f"{words(name)} "), value_text(params[name])) for name in names], "; "
+        [line(Faint(f"{in_words(name)} "), value_text(params[name])) for name in names], "; "
     )
 
 
@@ -209,14 +127,3 @@ def joined(parts: Sequence[Text], between: str) -> Text:
     return tuple(
         span for i, part in enumerate(parts) for span in (*([between] if i else []), *part)
     )
-
-
-def natural(name: str) -> list[tuple[bool, int, str]]:
-    """The key by which names are sorted, with numbers in them by their size."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    return [(p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts]
-
-
-def words(name: str) -> str:
-    """A name in storage as words."""
-    return name.replace("_", " ")

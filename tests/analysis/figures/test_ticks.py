@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw1.analysis.figures.ticks import format_tick, linear_ticks, log_axis, log_ticks
+from hw1.analysis.figures.ticks import linear_ticks, log_axis, log_ticks
 
 NUMBERS = st.floats(-1e6, 1e6)
 
@@ -47,24 +47,6 @@ def test_linear_ticks_are_even_within_and_not_too_many(low: float, span: float, 
 )
 def test_log_ticks(low: float, high: float, wanted: int, ticks: list[float]) -> None:
     assert log_ticks(low, high, wanted) == pytest.approx(ticks)
-
-
-@pytest.mark.parametrize(
-    ("value", "step", "text"),
-    [
-        (0, 0.1, "0"),
-        (0.5, 0.25, "0.50"),
-        (-2, 1, "−2"),
-        (12345, 5, "12,345"),
-        (0.30000000000000004, 0.1, "0.3"),
-        (1.5e7, 5e6, "1.5×10⁷"),
-        (1e-4, None, "10⁻⁴"),
-        (0.02, None, "0.02"),
-        (1000, None, "1,000"),
-    ],
-)
-def test_format_tick(value: float, step: float | None, text: str) -> None:
-    assert format_tick(value, step) == text
 
 
 @given(st.floats(1e-9, 1e6), st.floats(1, 1e9), st.integers(2, 9))

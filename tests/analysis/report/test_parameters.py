@@ -6,7 +6,8 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from hw1.analysis.report.content import StudyContent, collect
 from hw1.analysis.report.document import Table
 from hw1.analysis.report.parameters import best_tables, constants_text, grid_text, space_tables
-from hw1.analysis.report.wording import Text, plus_minus, value_text
+from hw1.analysis.report.wording import Text
+from hw1.words import plus_minus, value_text
 
 Made = Any
 

@@ -13,11 +13,11 @@ from hw1.analysis.report.appendix import MOST_TRIALS
 from hw1.analysis.report.compose import draft
 from hw1.analysis.report.content import collect
 from hw1.analysis.report.document import Commands, Paragraph, Table
-from hw1.analysis.report.wording import number, plus_minus
 from hw1.analysis.report.write import write_report
 from hw1.analysis.results import StudyResults
 from hw1.definitions import naming
 from hw1.errors import InputError
+from hw1.words import number, plus_minus
 
 Made = Written = Any  # see conftest
 

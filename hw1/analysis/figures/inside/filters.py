@@ -8,11 +8,12 @@ import plotly.graph_objects as go
 from torch import Tensor, nn
 
 from hw1.analysis.figures.canvas import BARRED_WIDTH, Canvas, shortened
-from hw1.analysis.figures.inside.sample import counted, is_image, score, take_sample, weight_of
+from hw1.analysis.figures.inside.sample import is_image, take_sample, weight_of
 from hw1.analysis.figures.style import DIVERGING, GREY, INK, TEMPLATE, WIDTH, Figure
 from hw1.analysis.layers import weight_layers
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
+from hw1.words import counted, number
 
 MOST_KERNELS, MOST_IMAGES = 64, 40
 MOST_UNITS, MOST_FEATURES = 64, 40
@@ -71,7 +72,7 @@ def _tiles(weight: Tensor, title: str, kind: str, names: Sequence[str] = ()) -> 
     caption += f", each the mean over {n_channels} channels," if n_channels not in (1, 3) else ""
     caption += (
         " on a common scale: blue below zero, orange above. "
-        f"The norms reach from {score(float(norms.min()))} to {score(float(norms.max()))}"
+        f"The norms reach from {number(float(norms.min()))} to {number(float(norms.max()))}"
     )
     weak = int((norms < 0.1 * norms.max()).sum())
     caption += f"; {weak} are below a tenth of the largest." if weak else "."
@@ -158,8 +159,8 @@ def _by_feature(weight: np.ndarray, title: str, dataset: Dataset, names: Sequenc
     first, last = features[0], features[-1]
     caption = (
         f"The weights of {title} per standard deviation of each feature, the feature of the "
-        f"largest weights first: {called[first]} (root mean square {score(strength[first])}); "
-        f"those of {called[last]} are smallest here ({score(strength[last])})."
+        f"largest weights first: {called[first]} (root mean square {number(strength[first])}); "
+        f"those of {called[last]} are smallest here ({number(strength[last])})."
     )
     if len(features) < n_features:
         caption += f" Shown are {len(features)} of {n_features} features."

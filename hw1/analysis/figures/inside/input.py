@@ -11,7 +11,6 @@ from torch import Tensor
 from hw1.analysis.figures.canvas import colour_bar
 from hw1.analysis.figures.inside.sample import (
     Layer,
-    counted,
     evenly,
     find_layers,
     most_varying,
@@ -33,6 +32,7 @@ from hw1.analysis.figures.style import (
 )
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
+from hw1.words import counted
 
 MOST_LAYERS = 8
 MOST_UNITS = 64

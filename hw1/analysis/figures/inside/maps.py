@@ -13,10 +13,8 @@ from hw1.analysis.figures.inside.sample import (
     evenly,
     find_layers,
     is_image,
-    listed,
     most_varying,
     pixel_range,
-    score,
     shown_classes,
     shown_of,
     take_sample,
@@ -40,6 +38,7 @@ from hw1.analysis.receptive_fields import (
 )
 from hw1.datasets import Dataset
 from hw1.errors import InputError
+from hw1.words import listed, number
 
 Pair = tuple[int, int]
 
@@ -156,7 +155,7 @@ def _examples(sample: Dataset, n: int) -> tuple[list[int], list[str]]:
         return firsts, [sample.class_names[c] for c in classes]
     order = sample.targets[:, 0].argsort(stable=True).tolist()
     rows = evenly(order, n)
-    return rows, [f"{sample.target_name} {score(float(sample.targets[row, 0]))}" for row in rows]
+    return rows, [f"{sample.target_name} {number(float(sample.targets[row, 0]))}" for row in rows]
 
 
 def effective_receptive_fields(

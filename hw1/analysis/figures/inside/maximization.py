@@ -11,14 +11,12 @@ from hw1.analysis.figures.canvas import CANVAS_WIDTH, Canvas, fitted, shortened
 from hw1.analysis.figures.inside.sample import (
     Layer,
     as_pictures,
-    counted,
     evenly,
     find_layers,
     is_image,
     most_varying,
     outputs_of,
     pixel_range,
-    score,
     shown_of,
     take_sample,
     unit_activations,
@@ -27,6 +25,7 @@ from hw1.analysis.figures.style import MUTED, Figure
 from hw1.analysis.maximization import Maximized, maximize_activations
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
+from hw1.words import counted, number
 
 MOST_OUTPUTS = 10
 COLUMNS = 5
@@ -75,7 +74,7 @@ def maximized_outputs(network: Network, dataset: Dataset, *, seed: int = 0) -> F
     size = fitted(dataset.input_shape[1:], room)
     for i, name in enumerate(names):
         left, top = i % columns * (room + GAP), 68 + i // columns * (size[1] + 52)
-        numbers = ARROW.join(score(float(v), 2) for v in (scores[i], *shifted[i]))
+        numbers = ARROW.join(number(float(v), 3) for v in (scores[i], *shifted[i]))
         canvas.text(shortened(name, room), left, top - 26, anchor="left")
         canvas.text(shortened(numbers, room), left, top - 10, anchor="left", colour=MUTED)
         canvas.image(pictures[i], left, top, size, scale_name)
@@ -125,13 +124,13 @@ def _outputs_caption(
     if lost[worst] > 0:
         text += (
             f"The {what} of {names[worst]} falls most when its image is shifted by a pixel: from "
-            f"{score(float(scores[worst]))} to {score(float(shifted[worst, 0]))}."
+            f"{number(float(scores[worst]))} to {number(float(shifted[worst, 0]))}."
         )
     else:
         text += f"No {what} falls when its image is shifted by a pixel."
     if sample.task == "regression":
         most = float(sample.targets[:, outputs[0]].max())
-        return text + f" The highest {sample.target_name} of the training rows is {score(most)}."
+        return text + f" The highest {sample.target_name} of the training rows is {number(most)}."
     rows = torch.arange(len(sample))
     true = outputs_of(network, sample.inputs)[rows, sample.targets].double()
     typical = [
@@ -140,8 +139,8 @@ def _outputs_caption(
         if (sample.targets == output).any()
     ]
     return text + (
-        f" The training rows' own classes have a mean logit of {score(float(np.mean(typical)))}, "
-        f"these images one of {score(float(scores.mean()))}."
+        f" The training rows' own classes have a mean logit of {number(float(np.mean(typical)))}, "
+        f"these images one of {number(float(scores.mean()))}."
     )
 
 
@@ -183,7 +182,7 @@ def maximized_units(network: Network, dataset: Dataset, *, seed: int = 0) -> Fig
         canvas.text(title, 0, top + 8, anchor="left")
         for place, unit in enumerate(units):
             left = place * (side + 12)
-            text = shortened(f"{unit.number}: {score(unit.score)}", side)
+            text = shortened(f"{unit.number}: {number(unit.score)}", side)
             canvas.text(text, left, top + 30, anchor="left", colour=MUTED)
             said = f"{layer.unit} {unit.number}"
             canvas.image(pictures[n], left, top + 40, size, scale, said)
@@ -242,8 +241,8 @@ def _units_caption(found: dict[Layer, tuple[list[_Unit], int]], n_rows: int) -> 
     if ratios:
         (least, first), (most, last) = min(ratios), max(ratios)
         text += (
-            f" The activations are {score(least)} times ({first}) to {score(most)} times ({last}) "
-            f"the highest of {n_rows:,} training rows."
+            f" The activations are {number(least)} times ({first}) to {number(most)} times "
+            f"({last}) the highest of {n_rows:,} training rows."
         )
     lost = sum(n for _, n in found.values())
     if lost:

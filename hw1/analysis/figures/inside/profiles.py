@@ -10,11 +10,9 @@ from plotly.subplots import make_subplots
 from hw1.analysis.figures.canvas import colour_bar, shortened, text_width
 from hw1.analysis.figures.inside.sample import (
     Layer,
-    counted,
     evenly,
     find_layers,
     most_varying,
-    score,
     shown_classes,
     shown_of,
     take_sample,
@@ -30,6 +28,7 @@ from hw1.analysis.figures.style import (
 )
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
+from hw1.words import counted, number
 
 MOST_LAYERS = 8
 MOST_UNITS = 64
@@ -99,7 +98,7 @@ def _hover(
     unit: str, numbers: np.ndarray, profile: np.ndarray, labels: Sequence[str]
 ) -> list[list[str]]:
     return [
-        [f"{unit} {number}, {la}: {score(z)} SD" for la, z in zip(labels, row, strict=True)]
+        [f"{unit} {number}, {la}: {number(z)} SD" for la, z in zip(labels, row, strict=True)]
         for number, row in zip(numbers, profile, strict=True)
     ]
 
@@ -174,7 +173,7 @@ def _profile_caption(
     row, column = divmod(int(profile.argmax()), len(labels))
     return text + (
         f". Furthest from its mean is {layers[best].unit} {units[row]} of {layers[best].title}: "
-        f"{score(float(profile.max()))} for {labels[column]}."
+        f"{number(float(profile.max()))} for {labels[column]}."
     )
 
 
@@ -189,7 +188,7 @@ def _groups(sample: Dataset) -> tuple[np.ndarray, list[str]]:
     n = min(N_BINS, len(target))
     ranks = np.argsort(np.argsort(target, kind="stable"), kind="stable")
     groups = ranks * n // len(target)
-    return groups, [score(float(np.median(target[groups == group]))) for group in range(n)]
+    return groups, [number(float(np.median(target[groups == group]))) for group in range(n)]
 
 
 def _profile(

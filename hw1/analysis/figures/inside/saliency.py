@@ -10,10 +10,8 @@ from hw1.analysis.figures.inside.sample import (
     as_pictures,
     evenly,
     is_image,
-    listed,
     outputs_of,
     pixel_range,
-    score,
     shown_classes,
     shown_of,
     take_sample,
@@ -21,6 +19,7 @@ from hw1.analysis.figures.inside.sample import (
 from hw1.analysis.figures.style import DIVERGING, GREY, INK, MUTED, SEQUENTIAL, Figure
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
+from hw1.words import listed, number
 
 N_IMAGES = 6
 """Of a regression, spread over the target; or of classes with long names."""
@@ -103,11 +102,11 @@ def _well_predicted(sample: Dataset, outputs: Tensor) -> list[int]:
     room = (CANVAS_WIDTH + GAP) / len(classes) - GAP
     if any(text_width(sample.class_names[c], LABEL_SIZE) > room for c in classes):
         classes = evenly(classes, N_IMAGES)
-    for number in classes:
-        those = torch.nonzero(sample.targets == number)[:, 0]
-        right = those[predicted[those] == number]
+    for label in classes:
+        those = torch.nonzero(sample.targets == label)[:, 0]
+        right = those[predicted[those] == label]
         of_those = right if len(right) else those
-        order = of_those[probabilities[of_those, number].argsort(stable=True)]
+        order = of_those[probabilities[of_those, label].argsort(stable=True)]
         rows.append(int(order[len(order) // 2 if len(right) else -1]))
     return rows
 
@@ -115,7 +114,7 @@ def _well_predicted(sample: Dataset, outputs: Tensor) -> list[int]:
 def _described(sample: Dataset, outputs: Tensor, row: int) -> tuple[str, str]:
     """What is predicted, and how well."""
     if sample.task == "regression":
-        return score(float(outputs[0])), f"true {score(float(sample.targets[row, 0]))}"
+        return number(float(outputs[0])), f"true {number(float(sample.targets[row, 0]))}"
     predicted, true = int(outputs.argmax()), int(sample.targets[row])
     probability = f"{float(outputs.softmax(0)[predicted]):.0%}"
     if predicted != true:
@@ -150,7 +149,7 @@ def _caption(sample: Dataset, outputs: Tensor, rows: list[int], attributed: Tens
     )
     if not is_class:
         wrong = (outputs[:, 0] - sample.targets[rows, 0]).abs()
-        return text + f"The predictions are off by {score(float(wrong.max()))} at most."
+        return text + f"The predictions are off by {number(float(wrong.max()))} at most."
     predicted = outputs.argmax(1)
     probability = outputs.softmax(1).gather(1, predicted[:, None])[:, 0].nan_to_num()
     names = [sample.class_names[i] for i in predicted]

@@ -154,26 +154,6 @@ def as_pictures(images: Tensor, low: float, high: float) -> np.ndarray:
     return scaled.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def counted(n: int, noun: str) -> str:
-    """``"1 unit"``, ``"3 units"``."""
-    return f"{n} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('s') else 's'}"
-
-
 def shown_of(n: int, n_all: int, nouns: str) -> str:
     """A sentence that says how many are shown, after a space; nothing if all are."""
     return f" Shown are {n} of {n_all:,} {nouns}." if n < n_all else ""
-
-
-def listed(parts: Sequence[str]) -> str:
-    """``"a, b and c"``."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def score(value: float, n_digits: int = 3) -> str:
-    """A number in three significant digits, or all of those before the point.
-
-    Below one it is as many digits as ``n_digits``.
-    """
-    digits = n_digits if abs(value) < 1 else 3
-    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{digits}g}"
-    return text.replace("-", "−")

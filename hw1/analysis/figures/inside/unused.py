@@ -7,15 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hw1.analysis.activations import unit_statistics
-from hw1.analysis.figures.inside.sample import (
-    Layer,
-    counted,
-    evenly,
-    find_layers,
-    listed,
-    shown_of,
-    take_sample,
-)
+from hw1.analysis.figures.inside.sample import Layer, evenly, find_layers, shown_of, take_sample
 from hw1.analysis.figures.style import (
     SKY,
     SMALL_SIZE,
@@ -27,6 +19,7 @@ from hw1.analysis.figures.style import (
 )
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
+from hw1.words import counted, listed
 
 MOST_LAYERS = 24
 

@@ -9,15 +9,7 @@ from plotly.subplots import make_subplots
 
 from hw1.analysis.activations import WeightHistogram
 from hw1.analysis.activations import weight_histograms as count_weights
-from hw1.analysis.figures.inside.sample import (
-    counted,
-    evenly,
-    listed,
-    score,
-    shown_of,
-    take_sample,
-    weight_of,
-)
+from hw1.analysis.figures.inside.sample import evenly, shown_of, take_sample, weight_of
 from hw1.analysis.figures.style import (
     BLUE,
     GREY,
@@ -29,10 +21,10 @@ from hw1.analysis.figures.style import (
     Figure,
     translucent,
 )
-from hw1.analysis.figures.ticks import format_tick
 from hw1.analysis.layers import weight_layers
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
+from hw1.words import counted, listed, number, tick_label
 
 MOST_PANELS = 12
 """Layers whose weights are shown."""
@@ -156,10 +148,10 @@ def _ticks(edges: np.ndarray) -> dict[str, Any]:
     power = 10.0 ** math.floor(math.log10(reach))
     step = next(factor for factor in (5, 2, 1) if factor * power <= reach * (1 + 1e-9)) * power
     ticks = [tick for tick in (-step, 0.0, step) if edges[0] <= tick <= edges[-1]]
-    labels = [format_tick(tick, step) for tick in ticks]
+    labels = [tick_label(tick, step) for tick in ticks]
     if not ticks:
         ticks = [float(edges[0] + edges[-1]) / 2]
-        labels = [score(ticks[0])]
+        labels = [number(ticks[0])]
     return {
         "range": [float(edges[0]), float(edges[-1])],
         "tickvals": ticks,
@@ -181,10 +173,10 @@ def _histogram_caption(trained: Network, initial: Network, titles: dict[str, str
         least = min(moved, key=lambda title: moved[title])
         return text + (
             f"Most has changed {most}: its weights moved by {moved[most]:.0%} of their initial "
-            f"norm, and their standard deviation went from {score(spread[most][0])} to "
-            f"{score(spread[most][1])}; least {least}, by {moved[least]:.0%}."
+            f"norm, and their standard deviation went from {number(spread[most][0])} to "
+            f"{number(spread[most][1])}; least {least}, by {moved[least]:.0%}."
         )
     return text + (
         f"They moved by {moved[most]:.0%} of their initial norm; their standard deviation went "
-        f"from {score(spread[most][0])} to {score(spread[most][1])}."
+        f"from {number(spread[most][0])} to {number(spread[most][1])}."
     )

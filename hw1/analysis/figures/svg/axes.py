@@ -18,7 +18,8 @@ from hw1.analysis.figures.svg.values import (
     format_number,
     plain,
 )
-from hw1.analysis.figures.ticks import format_tick, linear_ticks, log_ticks
+from hw1.analysis.figures.ticks import linear_ticks, log_ticks
+from hw1.words import tick_label
 
 PIXELS_PER_TICK = {"x": 70, "y": 35}
 _DATE_STEPS = [
@@ -166,7 +167,7 @@ class Axis:
             positions = self._linear_ticks(low, high, wanted)
             step = positions[1] - positions[0] if len(positions) > 1 else None
         pattern = settings.get("tickformat")
-        labels = [format_number(p, pattern) if pattern else format_tick(p, step) for p in positions]
+        labels = [format_number(p, pattern) if pattern else tick_label(p, step) for p in positions]
         prefix, suffix = settings.get("tickprefix", ""), settings.get("ticksuffix", "")
         return positions, [f"{prefix}{label}{suffix}" for label in labels]
 

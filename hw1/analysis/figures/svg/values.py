@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgba
 from matplotlib.typing import ColorType
 
-from hw1.analysis.figures.ticks import SUPERSCRIPTS
+from hw1.words import SUPERSCRIPTS
 
 Properties = dict[str, Any]
 """Plotly's properties as plain dictionaries, the template's already among them."""

@@ -8,14 +8,11 @@ from torch import nn
 
 from hw1.analysis.figures.inside.sample import (
     as_pictures,
-    counted,
     evenly,
     find_layers,
-    listed,
     most_varying,
     outputs_of,
     pixel_range,
-    score,
     shown_classes,
     take_sample,
     unit_activations,
@@ -121,10 +118,3 @@ def test_pixels_reach_as_far_as_they_can() -> None:
     assert pixel_range(images((1, 2, 2), 2)) == (0, 255)
     floats = Dataset("toy", "regression", torch.tensor([[[[-2.0, 3.0]]]]), torch.zeros(1, 1))
     assert pixel_range(floats) == (-2, 3)
-
-
-def test_numbers_and_words() -> None:
-    assert [score(v) for v in (0.12345, -3.0, 123.4, 12345.6)] == ["0.123", "−3", "123", "12,346"]
-    assert score(0.12345, 2) == "0.12"
-    assert [counted(n, "unit") for n in (1, 2, 2000)] == ["1 unit", "2 units", "2,000 units"]
-    assert [listed(["a"]), listed(["a", "b", "c"])] == ["a", "a, b and c"]
