@@ -55,7 +55,7 @@ def test_the_longest_line_fits_eighty_columns(make_study: Callable[..., Study]) 
         study.optuna_study.tell(study.optuna_study.ask(), 0.12345 - i / 1e6)
     line._start -= 35_000
     text = line.line(study.progress())
-    assert text.startswith("━━━━━━━━━━  99/100  best 0.1234 (trial 98)  pruned 0  failed 0  0:0")
+    assert text.startswith("━━━━━━━━━━  99/100  best 0.1234 (trial 98)  pruned 0  failed 0  5.89 m")
     assert text.endswith(" left")
     assert len(text) <= 80
 
