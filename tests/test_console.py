@@ -183,7 +183,7 @@ def test_what_is_being_done_is_shown_in_a_terminal_and_gone_at_the_end() -> None
             line.say("training: epoch 1 of 3")
             line.say("training: epoch 2 of 3, and more than there is room for")
     assert "10 s  training: epoch 1 of 3" in out.getvalue()
-    assert "20 s  training: epoch 2 of 3, and mo…" in out.getvalue()
+    assert "20 s  training: epoch 2 of 3, and more …" in out.getvalue()
     assert out.getvalue().endswith("\x1b[1A\x1b[2K")  # the line is erased
 
 

@@ -373,7 +373,7 @@ def test_the_timeline(mixed: Study) -> None:
     assert set(found) == {"completed", "pruned", "out of memory", "interrupted", "refused"}
     assert figure is not None
     assert figure.plot.layout.xaxis.title.text == "minutes since the first trial began"
-    assert "0:07:30" in figure.caption
+    assert "7.5 min" in figure.caption
 
 
 def empty(study: Study) -> None:
