@@ -3,7 +3,7 @@
 That compares two configurations, not the searches that found them: `hw1.analysis.searches`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -13,6 +13,7 @@ from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_test
 from hw1.analysis.training import UNWATCHED, Watcher
 from hw1.errors import InputError
+from hw1.training.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,24 @@ def compare(
             no completed trial; a network diverged.
     """
     parts = on_the_same_folds(studies, n_repeats, n_splits, seed, watcher)
-    first, names = studies[0], list(parts)
-    maximize = first.metric.maximize
-    names.sort(key=lambda name: parts[name].estimate.mean, reverse=maximize)
+    return comparison_of(parts, studies[0].metric)
+
+
+def comparison_of(parts: Mapping[str, CrossValidated], metric: Metric) -> Comparison:
+    """The comparison of two or more studies whose scores are there.
+
+    Args:
+        parts: their cross-validations by their names, on the same folds and without a network
+            that diverged.
+        metric: what the scores measure.
+    """
+    names = sorted(parts, key=lambda name: parts[name].estimate.mean, reverse=metric.maximize)
     pairs = list(combinations(names, 2))
     tests = [corrected_t_test(_scores(parts[a]), _scores(parts[b]), len(pairs)) for a, b in pairs]
     return Comparison(
-        metric=first.metric.name,
-        maximize=maximize,
-        n_repeats=n_repeats,
+        metric=metric.name,
+        maximize=metric.maximize,
+        n_repeats=len(parts[names[0]].scores),
         n_splits=parts[names[0]].n_splits,
         studies={name: parts[name] for name in names},
         pairs=[
@@ -114,7 +124,7 @@ def compare(
                 test.difference,
                 test.t,
                 test.p,
-                _sentence(a, b, test, len(pairs), first.metric.name.replace("_", " ")),
+                _sentence(a, b, test, len(pairs), metric.name.replace("_", " ")),
             )
             for (a, b), test in zip(pairs, tests, strict=True)
         ],
