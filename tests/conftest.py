@@ -13,7 +13,7 @@ import optuna
 import pytest
 import torch
 
-from hw1.run import Job, Options, prepare
+from hw1.job import Job, Options, prepare
 from hw1.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent

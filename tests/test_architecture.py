@@ -20,7 +20,8 @@ FLOORS = [
     ["samplers"],
     ["study", "definitions"],
     ["worker"],
-    ["run", "console", "dashboard"],
+    ["job"],
+    ["execution", "console", "dashboard"],
     ["analysis"],
     ["cli"],
 ]

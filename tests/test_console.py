@@ -13,8 +13,15 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from hw1.console import TRIAL_FIELDS, ProgressLine, TaskLine, sparkline, trial_as_dict
-from hw1.run import Job, Options, execute, prepare
+from hw1.console import (
+    TRIAL_FIELDS,
+    ProgressLine,
+    TaskLine,
+    sparkline,
+    trial_as_dict,
+)
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 from hw1.study import OUT_OF_MEMORY, Study, state_name
 from hw1.training.kernels import compiled, hearing
 

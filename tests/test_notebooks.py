@@ -16,7 +16,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from hw1.cli.main import app
-from hw1.run import Job, Options, execute, prepare
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 
 FOLDER = ROOT / "notebooks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))

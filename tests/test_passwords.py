@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from hw1.cli.main import app
 from hw1.errors import InputError
+from hw1.job import Job
 from hw1.optuna_store.storage import Storage, shown
 from hw1.passwords import hide, secrets, without
-from hw1.run import Job
 
 MARK = "Zq7x"
 ODD = st.text(st.sampled_from("ab7'\"`@:%/?&=#\\ +;~é漢$(){}*\t"), max_size=6)

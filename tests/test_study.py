@@ -13,9 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hw1.datasets import Dataset, function
 from hw1.errors import InputError
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 from hw1.objective import Objective, StudyDefinition
 from hw1.optuna_store.storage import Storage
-from hw1.run import Job, Options, execute, prepare
 from hw1.study import MOST_CRASHES, OUT_OF_MEMORY, Study, _start_time
 from hw1.worker import Worker
 

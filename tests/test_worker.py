@@ -13,7 +13,8 @@ from conftest import TINY_CLASSIFICATION, TINY_REGRESSION, TINY_STUDY
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1.errors import InputError
-from hw1.run import Job, Options, execute, prepare
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 from hw1.study import OUT_OF_MEMORY, Study
 from hw1.training.lockstep import Lockstep
 from hw1.worker import Worker

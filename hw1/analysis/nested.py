@@ -14,8 +14,9 @@ from hw1.analysis.statistics import Estimate, cross_validated
 from hw1.analysis.training import UNWATCHED, Watcher, retrain
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
+from hw1.execution import execute
+from hw1.job import Options, prepare
 from hw1.provenance import provenance
-from hw1.run import Options, execute, prepare
 from hw1.study import outer_name
 
 NESTED = "evaluation:nested"

@@ -114,8 +114,9 @@ def run(
     from hw1.dashboard.publish import publish, write_note
     from hw1.definitions import find_definition, find_device, find_precision, load_definition
     from hw1.errors import choose
+    from hw1.execution import execute
     from hw1.interruption import exit_status
-    from hw1.run import Job, Options, execute, prepare
+    from hw1.job import Job, Options, prepare
     from hw1.samplers import SAMPLERS
     from hw1.words import number
 

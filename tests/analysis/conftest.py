@@ -9,7 +9,8 @@ import torch
 from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
 
 from hw1.analysis.results import StudyResults, open_study
-from hw1.run import Job, Options, execute, prepare
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 
 SOURCES = {"regression": TINY_REGRESSION, "classification": TINY_CLASSIFICATION}
 

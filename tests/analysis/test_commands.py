@@ -30,7 +30,8 @@ from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.training import retrain
 from hw1.cli.main import app
 from hw1.datasets import digits, function
-from hw1.run import Job, Options, execute, prepare
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 
 Call = Callable[..., Any]
 NAMING = ("analyze", "compare", "evaluate", "export", "predict", "replay", "report")

@@ -9,7 +9,8 @@ from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.statistics import corrected_t_test
 from hw1.analysis.training import Watcher
 from hw1.errors import InputError
-from hw1.run import Job, Options, execute, prepare
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 
 Open = Callable[..., StudyResults]
 

@@ -22,7 +22,8 @@ from hw1.analysis.training import Watcher, retrain
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset
 from hw1.errors import InputError
-from hw1.run import Job, Options, execute, prepare
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 
 Open = Callable[..., StudyResults]
 

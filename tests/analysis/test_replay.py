@@ -7,7 +7,8 @@ from optuna.trial import TrialState
 from hw1.analysis.replay import replay
 from hw1.analysis.results import StudyResults, open_study
 from hw1.errors import InputError
-from hw1.run import Job, Options, execute, prepare
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 
 Open = Callable[..., StudyResults]
 

@@ -19,7 +19,8 @@ from hw1.analysis.report.content import collect
 from hw1.analysis.results import StudyResults, configuration, list_studies, open_study
 from hw1.analysis.training import cross_validate_again, retrain
 from hw1.errors import InputError
-from hw1.run import Job, Options, execute, prepare
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 
 Open = Callable[..., StudyResults]
 

@@ -11,7 +11,8 @@ from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.searches import compare_searches
 from hw1.analysis.text import search_comparison_lines
 from hw1.errors import InputError
-from hw1.run import Job, Options, execute, prepare
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ from PIL import Image
 
 from hw1.dashboard.publish import publish
 from hw1.dashboard.server import DashboardServer, listen
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 from hw1.optuna_store.storage import Storage, artifact_folder
-from hw1.run import Job, Options, execute, prepare
 
 pytest.importorskip("selenium", reason="a browser test needs selenium: pip install selenium")
 from selenium import webdriver

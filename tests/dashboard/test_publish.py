@@ -18,8 +18,9 @@ from PIL import Image
 
 from hw1.dashboard.publish import artifact_ids, publish, remove_artifacts, write_note
 from hw1.datasets import Dataset
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 from hw1.optuna_store.storage import artifact_folder
-from hw1.run import Job, Options, execute, prepare
 from hw1.study import Study
 
 

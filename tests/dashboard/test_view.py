@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from hw1.dashboard.view import LONGEST, View, _brief
+from hw1.execution import execute
+from hw1.job import Job, Options, prepare
 from hw1.optuna_store.storage import Storage
-from hw1.run import Job, Options, execute, prepare
 from hw1.study import Study, outer_name
 
 JSON = st.recursive(

@@ -11,8 +11,9 @@ from optuna.trial import TrialState
 
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
+from hw1.execution import execute
+from hw1.job import Job, Options, _create, prepare
 from hw1.optuna_store.storage import Storage
-from hw1.run import Job, Options, _create, execute, prepare
 from hw1.study import Study
 
 CSV = "x,label\n" + "".join(f"{i},{i * i % 7}\n" for i in range(30))
