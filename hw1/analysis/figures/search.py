@@ -13,6 +13,8 @@ import numpy as np
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
+from hw1.analysis.figures import marks as marks_
+from hw1.analysis.figures.marks import Axis, Bars, Panel
 from hw1.analysis.figures.search_contour import contour
 from hw1.analysis.figures.search_parameters import (
     importances,
@@ -334,27 +336,29 @@ def timeline(study: Study) -> Figure | None:
     def since(moment: datetime | None) -> float:
         return ((moment or latest) - earliest).total_seconds() / seconds
 
-    plot = go.Figure(layout={"template": TEMPLATE, "barmode": "overlay", "bargap": 0.15})
-    for name, colour in STATE_COLOURS.items():
+    marks = []
+    for name, color in STATE_COLOURS.items():
         those = [trial for trial in trials if state_name(trial) == name]
         if those:
             starts = np.array([since(trial.datetime_start) for trial in those])
-            plot.add_bar(
-                base=starts,
-                x=np.array([since(trial.datetime_complete) for trial in those]) - starts,
-                y=[trial.number for trial in those],
-                orientation="h",
-                marker={"color": colour},
-                name=name,
-                hovertext=[name_trial(trial) for trial in those],
-                hoverinfo="text",
+            ends_ = np.array([since(trial.datetime_complete) for trial in those])
+            marks.append(
+                Bars(
+                    [trial.number for trial in those],
+                    ends_ - starts,
+                    color,
+                    name,
+                    base=starts,
+                    thickness=0.85,
+                    hover=[name_trial(trial) for trial in those],
+                )
             )
-    plot.update_xaxes(title_text=f"{unit} since the first trial began", rangemode="tozero")
-    plot.update_yaxes(
-        title_text="trial", range=[trials[-1].number + 0.7, trials[0].number - 0.7], showgrid=False
-    )
+    last = (latest - earliest).total_seconds() / seconds
+    x = Axis(f"{unit} since the first trial began", (0.0, 1.03 * last or 1.0))
+    edges = trials[-1].number + 0.7, trials[0].number - 0.7
+    panel = Panel(marks, x, Axis("trial", edges, whole=True, grid=False))
     caption = (
         f"When each of {len(trials)} trials ran. The search took {duration(total)} from "
         f"its first trial to its last, breaks included."
     )
-    return Figure("search_timeline", "Timeline", caption, plot)
+    return marks_.Figure("search_timeline", "Timeline", caption, (panel,))

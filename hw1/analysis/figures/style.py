@@ -7,6 +7,7 @@ too, by about ten of a hundred steps: they stay apart in grey print.
 
 import html
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
@@ -53,31 +54,40 @@ FONT_SIZE = 13
 SMALL_SIZE = 12
 WIDTH, HEIGHT = 780, 440
 """Of a figure that doesn't say; in pixels."""
+LEGEND_SPACE, TITLE_SPACE = 8, 20
+"""Pixels below a legend, and for the titles of panels."""
+BAR_LENGTH = 240
+"""Pixels of a color bar, at most."""
 
 
-@dataclass(frozen=True, eq=False)
-class Figure:
-    """A figure and what to see in it.
+# While the figures move to `hw1.analysis.figures.marks`, whose figures stand beside these.
+if TYPE_CHECKING:
+    Figure = Any
+else:
 
-    Attributes:
-        name: the stem of its files.
-        title: a few words that stand above it; the plot itself has no title.
-        caption: a sentence or two on what it shows, with the numbers that matter.
-        plot: made with the `TEMPLATE`.
-    """
+    @dataclass(frozen=True, eq=False)
+    class Figure:
+        """A figure and what to see in it.
 
-    name: str
-    title: str
-    caption: str
-    plot: go.Figure
+        Attributes:
+            name: the stem of its files.
+            title: a few words that stand above it; the plot itself has no title.
+            caption: a sentence or two on what it shows, with the numbers that matter.
+            plot: made with the `TEMPLATE`.
+        """
 
-    def _ipython_display_(self) -> None:
-        """Show the title, the interactive plot and the caption in a notebook."""
-        from IPython.display import HTML, display
+        name: str
+        title: str
+        caption: str
+        plot: go.Figure
 
-        title, caption = html.escape(self.title), html.escape(self.caption)
-        # Plotly's own renderer knows Jupyter, VS Code, Colab and others apart.
-        display(HTML(f"<h4>{title}</h4>"), self.plot, HTML(f"<p>{caption}</p>"))  # type: ignore[no-untyped-call]
+        def _ipython_display_(self) -> None:
+            """Show the title, the interactive plot and the caption in a notebook."""
+            from IPython.display import HTML, display
+
+            title, caption = html.escape(self.title), html.escape(self.caption)
+            # Plotly's own renderer knows Jupyter, VS Code, Colab and others apart.
+            display(HTML(f"<h4>{title}</h4>"), self.plot, HTML(f"<p>{caption}</p>"))  # type: ignore[no-untyped-call]
 
 
 def translucent(colour: str, opacity: float) -> str:

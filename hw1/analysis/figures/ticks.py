@@ -1,8 +1,11 @@
-"""Where the ticks of axes lie."""
+"""Where axes end, and where their ticks lie."""
 
 import math
 from typing import Any
 
+import numpy as np
+
+from hw1.analysis.figures.marks import Axis, Numbers, Pair, Ticks
 from hw1.words import tick_label
 
 
@@ -51,3 +54,36 @@ def log_axis(low: float, high: float, n_ticks: int = 6) -> dict[str, Any]:
         "tickvals": ticks,
         "ticktext": [tick_label(tick) for tick in ticks],
     }
+
+
+def around(numbers: Numbers, *, space: float = 0.05, log: bool = False) -> Pair:
+    """The ends of an axis that holds all these numbers, with a share of their extent beside."""
+    array = np.asarray(numbers, dtype=float)
+    array = array[np.isfinite(array)]
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
+    if log:
+        beside = max(space * (math.log10(high) - math.log10(low)), 0.02)
+        return low * 10**-beside, high * 10**beside
+    beside = space * (high - low) or 0.05 * abs(high) or 0.5
+    return low - beside, high + beside
+
+
+def ticks_of(axis: Axis, wanted: int) -> Ticks:
+    """The ticks of an axis and what they say; unless it has its own, about as many as wanted."""
+    low, high = sorted(axis.range)
+    if axis.ticks is not None:
+        return tuple(tick for tick in axis.ticks if low <= tick[0] <= high)
+    wanted = max(min(axis.n_ticks or wanted, wanted), 2)
+    if axis.log:
+        return tuple((tick, tick_label(tick)) for tick in log_ticks(low, high, wanted))
+    if axis.whole:
+        wanted = max(min(wanted, int(high - low) + 1), 2)
+    places = linear_ticks(low, high, wanted)
+    if axis.whole:
+        places = [place for place in places if float(place).is_integer()]
+    step = places[1] - places[0] if len(places) > 1 else None
+    if axis.percent:
+        return tuple(
+            (place, f"{tick_label(100 * place, step and 100 * step)}%") for place in places
+        )
+    return tuple((place, tick_label(place, step)) for place in places)

@@ -1,0 +1,80 @@
+"""Where panels lie: in rows and columns, or one whose places are pixels."""
+
+from collections.abc import Sequence
+
+from hw1.analysis.figures.marks import Axis, Figure, Mark, Panel
+from hw1.analysis.figures.style import WIDTH
+
+MARGIN = 16
+"""Pixels around a drawing."""
+DRAWING_WIDTH = WIDTH - 2 * MARGIN
+BAR_ROOM = 84
+"""Pixels beside a drawing for a color bar."""
+BARRED_WIDTH = WIDTH - MARGIN - BAR_ROOM
+LEAST_BAR = 130
+"""The height of a drawing that has one."""
+
+Place = tuple[float, float, float, float]
+
+
+def grid(
+    n_rows: int,
+    n_columns: int,
+    gaps: tuple[float, float] = (0.0, 0.0),
+    heights: Sequence[float] = (),
+) -> list[Place]:
+    """The places of panels, row after row from the top, as `Panel` takes them.
+
+    Args:
+        n_rows, n_columns: of panels.
+        gaps: between columns and between rows, as shares of what is within the margins.
+        heights: of the rows, to each other; by default all are equal.
+    """
+    heights = heights or [1.0] * n_rows
+    across = (1 - gaps[0] * (n_columns - 1)) / n_columns
+    up = (1 - gaps[1] * (n_rows - 1)) / sum(heights)
+    places = []
+    for row, height in enumerate(heights):
+        top = 1 - up * sum(heights[:row]) - gaps[1] * row
+        for column in range(n_columns):
+            left = column * (across + gaps[0])
+            ends = left, max(top - up * height, 0.0), min(left + across, 1.0), top
+            places.append(ends)
+    return places
+
+
+def drawing(
+    name: str,
+    title: str,
+    caption: str,
+    marks: Sequence[Mark],
+    height: float,
+    width: float = DRAWING_WIDTH,
+) -> Figure:
+    """A figure whose marks have places in pixels, from its upper left corner right and down.
+
+    Args:
+        name, title, caption: see `Figure`.
+        marks: what is drawn; if one has a scale with a title, there is room for its bar.
+        height, width: how far down and to the right marks reach.
+    """
+    has_bar = any(getattr(getattr(mark, "scale", None), "title", "") for mark in marks)
+    height = max(height, LEAST_BAR) if has_bar else height
+    right = BAR_ROOM if has_bar else MARGIN
+    x = Axis("", (0.0, width), visible=False)
+    y = Axis("", (height, 0.0), visible=False)
+    return Figure(
+        name,
+        title,
+        caption,
+        (Panel(tuple(marks), x, y, square=True),),
+        width=round(width + MARGIN + right),
+        height=round(height + 2 * MARGIN),
+        margins=(MARGIN, right, MARGIN, MARGIN),
+    )
+
+
+def fitted(shape: Sequence[int], side: float) -> tuple[float, float]:
+    """Across and down, of an image ``(height, width)`` with square pixels within a square."""
+    pixel = side / max(shape[0], shape[1])
+    return pixel * shape[1], pixel * shape[0]
