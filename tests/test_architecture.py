@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "hw1").rglob("*.py"))
 # From the ground up: a room imports from rooms below it alone.
 FLOORS = [
-    ["errors", "interruption", "provenance", "words"],
+    ["errors", "interruption", "provenance", "watching", "words"],
     ["passwords"],
     ["locks"],
     ["datasets"],

@@ -19,13 +19,8 @@ from hw1.analysis.figures.training import (
     predictions_and_targets,
 )
 from hw1.analysis.results import PROJECT, StudyResults, require_writable
-from hw1.analysis.training import (
-    UNWATCHED,
-    Watcher,
-    cross_validate_again,
-    fold_networks,
-    retrain,
-)
+from hw1.analysis.training import cross_validate_again, fold_networks, retrain
+from hw1.watching import UNWATCHED, Watcher
 from hw1.words import number
 
 COMPARED_TRIALS = 10

@@ -11,9 +11,9 @@ from typing import Any
 from hw1.analysis.evaluation import REPEATS, CrossValidated, repeated_cross_validation
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_test
-from hw1.analysis.training import UNWATCHED, Watcher
 from hw1.errors import InputError
 from hw1.training.metrics import Metric
+from hw1.watching import UNWATCHED, Watcher
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,7 @@ def on_the_same_folds(
     chosen = [results.trial() for results in studies]
     parts = {}
     for results, trial in zip(studies, chosen, strict=True):
-        named = Watcher(
-            lambda what, name=results.name: watcher.say(f"{name}: {what}"),  # type: ignore[misc]
-            watcher.on_step,
-        )
+        named = watcher.of(results.name)
         part = repeated_cross_validation(results, trial, n_repeats, n_splits, seed, watcher=named)
         if any(score is None for row in part.scores for score in row):
             raise InputError(

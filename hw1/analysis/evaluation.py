@@ -18,10 +18,11 @@ from hw1.analysis.statistics import (
     over_rows_and_seeds,
     over_seeds,
 )
-from hw1.analysis.training import UNWATCHED, Watcher, retrain, score_folds
+from hw1.analysis.training import retrain, score_folds
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.provenance import provenance
+from hw1.watching import UNWATCHED, Watcher
 
 CROSS_VALIDATIONS = "evaluation:cross_validation"
 TESTS = "evaluation:test"

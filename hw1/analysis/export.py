@@ -10,9 +10,10 @@ from hw1.analysis.description import ModelDescription, import_path
 from hw1.analysis.model_files import save
 from hw1.analysis.network import Network
 from hw1.analysis.results import PROJECT, StudyResults, configuration, require_writable
-from hw1.analysis.training import UNWATCHED, Retrained, Watcher, retrain
+from hw1.analysis.training import Retrained, retrain
 from hw1.provenance import provenance
 from hw1.training import Configuration
+from hw1.watching import UNWATCHED, Watcher
 
 COMPARED = 64
 """Training rows on which a file's predictions are compared with the network's."""

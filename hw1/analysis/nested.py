@@ -11,13 +11,14 @@ from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults
 from hw1.analysis.scores import finite, numbers, score_rows
 from hw1.analysis.statistics import Estimate, cross_validated
-from hw1.analysis.training import UNWATCHED, Watcher, retrain
+from hw1.analysis.training import retrain
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Options, prepare
 from hw1.provenance import provenance
 from hw1.study import outer_name
+from hw1.watching import UNWATCHED, Watcher
 
 NESTED = "evaluation:nested"
 SECONDS_BETWEEN_READINGS = 1.0
@@ -140,7 +141,7 @@ def _search_outside(
 
     said = -math.inf
 
-    def on_step() -> None:
+    def read() -> None:
         nonlocal said
         if time.monotonic() - said >= SECONDS_BETWEEN_READINGS:
             progress = study.progress()
@@ -149,7 +150,6 @@ def _search_outside(
                 f"{progress.done} of {progress.n_trials} trials"
             )
             said = time.monotonic()
-        watcher.on_step()
 
-    execute(job, study, dataset, on_tick=on_step)
+    execute(job, study, dataset, on_tick=watcher.after(read).on_step)
     return part

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from hw1.analysis.results import StudyResults
-from hw1.analysis.training import UNWATCHED, Watcher, cross_validate_again
+from hw1.analysis.training import cross_validate_again
 from hw1.cross_validation import CrossValidation
 from hw1.provenance import differences, provenance
 from hw1.study import state_name
 from hw1.training.threads import torch_threads
+from hw1.watching import UNWATCHED, Watcher
 
 
 @dataclass(frozen=True)

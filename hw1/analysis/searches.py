@@ -10,8 +10,8 @@ from hw1.analysis.comparison import in_brackets, on_the_same_folds, require_same
 from hw1.analysis.evaluation import REPEATS
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, over_seeds, t_test_over_seeds
-from hw1.analysis.training import UNWATCHED, Watcher
 from hw1.errors import InputError
+from hw1.watching import UNWATCHED, Watcher
 
 FEWEST_SEEDS = 3
 

@@ -1,6 +1,6 @@
 """Training the configuration of a trial again: on all rows, and on other folds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,25 +14,10 @@ from hw1.datasets import Dataset
 from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import Lockstep
 from hw1.training.precision import Precision, choose_precision
+from hw1.watching import UNWATCHED, Watcher
 
 # The last of the numbers that a seed is derived from; see `hw1.cross_validation`.
 RETRAINING, EVALUATION = 3, 4
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """What hears of the progress of an analysis.
-
-    Attributes:
-        say: is told what is being done, in a few words, whenever that changes.
-        on_step: called several times a second; what it raises ends the work.
-    """
-
-    say: Callable[[str], None] = lambda what: None
-    on_step: Callable[[], None] = lambda: None
-
-
-UNWATCHED = Watcher()
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from hw1.analysis.results import StudyResults
-    from hw1.analysis.training import Watcher
     from hw1.study import Study
+    from hw1.watching import Watcher
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "studies"
@@ -171,9 +171,9 @@ def open_results(
 @contextlib.contextmanager
 def watched(lost: str) -> "Iterator[Watcher]":
     """Shows what an analysis is doing, on stderr, and ends it on Ctrl-C, which loses ``lost``."""
-    from hw1.analysis.training import Watcher
     from hw1.console import TaskLine, Terminal
     from hw1.interruption import Interruption, exit_status
+    from hw1.watching import Watcher
 
     try:
         with (

@@ -7,10 +7,10 @@ from hw1.analysis.comparison import compare
 from hw1.analysis.evaluation import evaluate
 from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.statistics import corrected_t_test
-from hw1.analysis.training import Watcher
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
+from hw1.watching import Watcher
 
 Open = Callable[..., StudyResults]
 

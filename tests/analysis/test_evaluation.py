@@ -18,12 +18,13 @@ from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.statistics import over_rows_and_seeds
 from hw1.analysis.text import evaluation_lines
-from hw1.analysis.training import Watcher, retrain
+from hw1.analysis.training import retrain
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
+from hw1.watching import Watcher
 
 Open = Callable[..., StudyResults]
 

@@ -10,10 +10,11 @@ from hw1.analysis.nested import nested_cross_validation
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults
 from hw1.analysis.text import evaluation_lines
-from hw1.analysis.training import Watcher, retrain
+from hw1.analysis.training import retrain
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.study import searches_within
+from hw1.watching import Watcher
 
 Open = Callable[..., StudyResults]
 

@@ -6,14 +6,9 @@ import torch
 
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults
-from hw1.analysis.training import (
-    Watcher,
-    cross_validate_again,
-    fold_networks,
-    retrain,
-    score_folds,
-)
+from hw1.analysis.training import cross_validate_again, fold_networks, retrain, score_folds
 from hw1.cross_validation import Splits
+from hw1.watching import Watcher
 
 Open = Callable[..., StudyResults]
 
