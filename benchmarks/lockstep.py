@@ -44,7 +44,7 @@ from hw1.definitions import load_definition
 definition = load_definition(Path({path!r}))
 
 def search_space(trial):
-    return replace(definition.search_space(trial), patience=None)
+    return replace(definition.configure(trial), patience=None)
 
 study = replace(definition, search_space=search_space)
 """

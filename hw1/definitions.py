@@ -13,8 +13,8 @@ from typing import cast, get_args
 
 import torch
 
+from hw1.definition import StudyDefinition
 from hw1.errors import InputError, choose, users_code
-from hw1.objective import StudyDefinition
 from hw1.training.precision import Precision
 
 Named = str | Path | Sequence[str | Path]

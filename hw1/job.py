@@ -1,6 +1,7 @@
 """From a definition and options to a study in storage, new or continued."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +14,10 @@ from optuna.study import StudyDirection
 import hw1
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, Loader, tabular
+from hw1.definition import CONFIGURATIONS, StudyDefinition
 from hw1.definitions import load_definition
 from hw1.errors import InputError, choose
-from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition
+from hw1.objective import Objective
 from hw1.optuna_store.storage import Storage
 from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.study import SPLITS_KEY, Settings, Study, counts
@@ -178,7 +180,7 @@ def _check(job: Job, study: Study, options: Options) -> Dataset:
                 "give the new study another --name"
             )
     changes = _changes(settings.search_space, job.definition.fingerprint())
-    if settings.grid is not None and settings.grid != _grid(job.definition, settings.seed):
+    if settings.grid is not None and _in_order(settings.grid) != _in_order(job.definition.cells()):
         changes.append("the grid or the defaults differ")
     if changes:
         raise InputError(
@@ -208,7 +210,6 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
     sampler = choose("sampler", options.sampler or definition.sampler, SAMPLERS)
     pruner = choose("pruner", options.pruner or definition.pruner, PRUNERS)
     search_space = definition.fingerprint()
-    definition.check("defaults")
     grid = _grid(definition, seed) if sampler == "grid" else None
     dataset = job.load_data(options, seed)
     if dataset.task != definition.task:
@@ -260,6 +261,11 @@ def _grid(definition: StudyDefinition, seed: int) -> list[dict[str, Any]]:
     cells = definition.cells()
     order = torch.randperm(len(cells), generator=torch.Generator().manual_seed(seed))
     return [cells[i] for i in order.tolist()]
+
+
+def _in_order(cells: list[dict[str, Any]]) -> list[str]:
+    """Cells as text, sorted: a grid is the same whatever the order in which it is visited."""
+    return sorted(json.dumps(cell, sort_keys=True) for cell in cells)
 
 
 def _default_target(definition: StudyDefinition, grid: list[dict[str, Any]] | None) -> int:

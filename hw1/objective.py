@@ -1,253 +1,30 @@
-"""Study definitions, and the objective that turns a trial into a cross-validated score."""
+"""The objective that turns a trial into a cross-validated score."""
 
-import hashlib
 import inspect
-import json
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import optuna
 import torch
-from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.exceptions import OptunaError, UpdateFinishedTrialError
-from optuna.samplers import BaseSampler
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hw1.cross_validation import CrossValidation, Splits, cross_validate
-from hw1.datasets import Dataset, Loader, Part, Task
-from hw1.errors import ArchitectureError, InputError, choose, place, users_code
+from hw1.datasets import Dataset
+from hw1.definition import StudyDefinition
+from hw1.errors import ArchitectureError, InputError, place
 from hw1.provenance import provenance
 from hw1.training import Configuration
-from hw1.training.lockstep import Family, Footprint, footprint
+from hw1.training.lockstep import Footprint, footprint
 from hw1.training.precision import Precision
 
-PROBES = 200
-"""Random configurations from which a search space is read off."""
-CONFIGURATIONS = "(configurations)"
 DETAILED = 3
 """How many trials of a study are the best, of which more is kept."""
 MOST_CLASSES = 30
 """In a confusion matrix that is kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyDefinition:
-    """What a file in ``studies/`` defines, as its variable ``study``.
-
-    Attributes:
-        dataset: loads the data; see `hw1.datasets`.
-        task: ``"regression"`` or ``"classification"``.
-        model: the model family; see `hw1.models`.
-        search_space: suggests the parameters of a trial and returns its configuration.
-        grid: for each parameter that a grid study varies, its values.
-        defaults: a sensible value of every parameter that is always suggested, and of those that
-            these values bring in; a grid study holds at them what its grid does not vary.
-        n_trials: the number of trials of a study, unless it is a grid.
-        n_splits: the number of folds.
-        epochs: the epochs of a trial at most.
-        sampler: a name in `hw1.samplers.SAMPLERS`.
-        pruner: a name in `hw1.samplers.PRUNERS`.
-
-    Raises:
-        InputError: a field is of another type.
-    """
-
-    dataset: Loader
-    task: Task
-    model: Family
-    search_space: Callable[[Trial], Configuration]
-    grid: Mapping[str, Sequence[Any]]
-    defaults: Mapping[str, Any]
-    n_trials: int = 50
-    n_splits: int = 5
-    epochs: int = 100
-    sampler: str = "tpe"
-    pruner: str = "median"
-
-    def __post_init__(self) -> None:
-        choose("task", self.task, get_args(Task))
-        right = {
-            "dataset": (callable(self.dataset), "a function load(part, data_dir)"),
-            "model": (callable(self.model), "a class of networks"),
-            "search_space": (callable(self.search_space), "a function of a trial"),
-            "grid": (_is_grid(self.grid), "a dictionary with a list of values for each name"),
-            "defaults": (isinstance(self.defaults, Mapping), "a dictionary with a value a name"),
-        } | {
-            name: (_is_count(getattr(self, name), least), f"a whole number from {least}")
-            for name, least in (("n_trials", 1), ("n_splits", 2), ("epochs", 1))
-        }
-        for name, (ok, kind) in right.items():
-            if not ok:
-                raise InputError(f"{name} = {getattr(self, name)!r:.60} is not {kind}")
-
-    def load(self, part: Part, data_dir: Path) -> Dataset:
-        """The rows of one part, by the study's loader.
-
-        Raises:
-            InputError: the loader refuses, fails or returns something else; with its line.
-        """
-        with users_code(self.dataset):
-            dataset = self.dataset(part, data_dir)
-        if not isinstance(dataset, Dataset):
-            raise InputError(
-                f"{place(self.dataset)}: the loader returns {_kind(dataset)}: return a "
-                "hw1.datasets.Dataset"
-            )
-        return dataset
-
-    def configure(self, trial: Trial) -> Configuration:
-        """What the search space makes of a trial.
-
-        Raises:
-            ArchitectureError: it refuses its own suggestion.
-            InputError: it fails, or returns no configuration that JSON can hold; with its line.
-        """
-        with users_code(self.search_space, (ArchitectureError, MemoryError, OptunaError)):
-            configuration = self.search_space(trial)
-        where = place(self.search_space)
-        if not isinstance(configuration, Configuration):
-            raise InputError(
-                f"{where}: search_space returns {_kind(configuration)}: return a Configuration"
-            )
-        try:
-            json.dumps(configuration.to_json())
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"{where}: a Configuration holds what JSON cannot ({error}): give names, numbers, "
-                "lists and dictionaries"
-            ) from error
-        return configuration
-
-    @cached_property
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """Every parameter that the search space suggests, by name; see `fingerprint`."""
-        found: dict[str, BaseDistribution] = {}
-        for trial, _ in self.probes():
-            found |= trial.distributions
-        return dict(sorted(found.items()))
-
-    def fingerprint(self) -> dict[str, str]:
-        """The search space as text, to be compared with a stored one.
-
-        Random parameters, always the same ones whatever the order in which they are suggested,
-        show which parameters there are and what configurations become of them.
-
-        Returns:
-            For each parameter the distributions it was seen with, as JSON; and under
-            `CONFIGURATIONS` a hash of what the search space made of the parameters.
-        """
-        seen: dict[str, set[str]] = {}
-        digest = hashlib.sha256()
-        for trial, configuration in self.probes():
-            for name, distribution in trial.distributions.items():
-                seen.setdefault(name, set()).add(distribution_to_json(distribution))
-            digest.update(json.dumps(configuration.to_json(), sort_keys=True).encode())
-        fingerprint = {name: " ".join(sorted(texts)) for name, texts in sorted(seen.items())}
-        return fingerprint | {CONFIGURATIONS: digest.hexdigest()[:16]}
-
-    def probes(self, n: int = PROBES) -> Sequence[tuple[Trial, Configuration]]:
-        """Trials with random parameters, always the same ones, and their configurations."""
-        study, found = self._probed
-        while len(found) < n:
-            trial = study.ask()
-            found.append((trial, self.configure(trial)))
-        return found[:n]
-
-    @cached_property
-    def _probed(self) -> tuple[optuna.Study, list[tuple[Trial, Configuration]]]:
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study
-        study = optuna.create_study(sampler=_SamplerByName(), storage=None)
-        optuna.logging.set_verbosity(verbosity)
-        return study, []
-
-    def check(self, source: Literal["grid", "defaults"]) -> None:
-        """Check the values of the grid or the defaults.
-
-        Raises:
-            InputError: they name no parameter of the search space, or give a value outside its
-                range.
-        """
-        if source == "grid":
-            values = self.grid
-        else:
-            values = {name: [value] for name, value in self.defaults.items()}
-        for name, choices in values.items():
-            if name not in self.distributions:
-                raise InputError(
-                    f"the {source} of the study give {name!r}, which its search space lacks"
-                )
-            for value in choices:
-                if not _contains(self.distributions[name], value):
-                    raise InputError(
-                        f"{name} = {value!r} in the {source} of the study is outside its "
-                        "search space"
-                    )
-
-    def cells(self) -> list[dict[str, Any]]:
-        """The grid's combinations, each with the defaults of the parameters it doesn't vary.
-
-        Raises:
-            InputError: see `check`.
-        """
-        self.check("grid")
-        self.check("defaults")
-        cells: list[dict[str, Any]] = [{}]
-        for name, choices in self.grid.items():
-            cells = [cell | {name: value} for cell in cells for value in choices]
-        return [dict(self.defaults) | cell for cell in cells]
-
-
-class _SamplerByName(BaseSampler):
-    """Random values that depend on the number of the trial and the name of the parameter alone."""
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        seed = zlib.crc32(f"{trial.number} {param_name}".encode())
-        sampler = optuna.samplers.RandomSampler(seed=seed)
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
-
-
-def _is_grid(grid: object) -> bool:
-    return isinstance(grid, Mapping) and all(
-        isinstance(values, Sequence) and not isinstance(values, str) for values in grid.values()
-    )
-
-
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _kind(value: object) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
-
-
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ class Worker:
         if sum(map(counts, trials)) >= target:
             return None
         if not trials and settings.grid is None:
-            study.enqueue_trial(dict(self.objective.definition.defaults))
+            study.enqueue_trial(self.objective.definition.default_params)
         study.sampler = make_sampler(
             settings.sampler, settings.seed, len(trials), previous=study.sampler
         )

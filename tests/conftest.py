@@ -23,14 +23,14 @@ TINY_STUDY = '''
 """A study that takes no time: {doc}."""
 from hw1.datasets import {dataset}
 from hw1.models import {family}
-from hw1.objective import StudyDefinition
+from hw1.definition import StudyDefinition
 from hw1.training import Configuration
 
 def search_space(trial):
     return Configuration(
         model={model},
-        lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True),
-        batch_size=trial.suggest_categorical("batch_size", [16, 32]),
+        lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True, default=1e-2, grid=[1e-3, 1e-2, 1e-1]),
+        batch_size=trial.suggest_categorical("batch_size", [16, 32], default=32, grid=[16, 32]),
         optimizer="adam",
     )
 
@@ -39,8 +39,6 @@ study = StudyDefinition(
     task="{task}",
     model={family},
     search_space=search_space,
-    grid={{"lr": [1e-3, 1e-2, 1e-1], "batch_size": [16, 32]}},
-    defaults={{"lr": 1e-2, "batch_size": 32}},
     n_trials=4,
     n_splits=3,
     epochs={epochs},

@@ -16,7 +16,8 @@ FLOORS = [
     ["models"],
     ["training"],
     ["cross_validation"],
-    ["objective", "optuna_store"],
+    ["definition", "optuna_store"],
+    ["objective"],
     ["samplers"],
     ["study", "definitions"],
     ["worker"],
@@ -25,7 +26,7 @@ FLOORS = [
     ["analysis"],
     ["cli"],
 ]
-OPTUNA_STARTS_AT = FLOORS.index(["objective", "optuna_store"])
+OPTUNA_STARTS_AT = FLOORS.index(["definition", "optuna_store"])
 
 
 def imported(path: Path) -> set[str]:

@@ -205,8 +205,8 @@ def line_of(path: Path, text: str) -> int:
     ("old", "new", "at", "words"),
     [
         ("n_trials=4", "n_trails=4", "study = ", "TypeError: .*unexpected .*'n_trails'"),
-        ("    defaults=", "    # defaults=", "study = ", "TypeError: .* missing .* 'defaults'"),
-        ("    grid={", "    grid=None and {", "study = ", "grid = None is not a dictionary"),
+        ("model=MLP,", "", "study = ", "TypeError: .* missing .* 'model'"),
+        ("n_trials=4", 'defaults={"lr": 1e-2}', "study = ", "no grid or defaults any more"),
         ("n_trials=4", "n_trials='4'", "study = ", "n_trials = '4' is not a whole number from 1"),
         ("n_splits=3", "n_splits=1", "study = ", "n_splits = 1 is not a whole number from 2"),
         ('task="regression"', 'task="regresion"', "study = ", "did you mean 'regression'"),

@@ -5,13 +5,14 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
-from optuna.trial import Trial, TrialState
+from optuna.trial import FixedTrial, TrialState
 
 from hw1.cross_validation import Splits, cross_validate
 from hw1.datasets import Dataset, Part, function
+from hw1.definition import CONFIGURATIONS, MISSING, Parameter, StudyDefinition, Trial
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP
-from hw1.objective import CONFIGURATIONS, Objective, StudyDefinition, is_refused
+from hw1.objective import Objective, is_refused
 from hw1.provenance import provenance
 from hw1.training import Configuration
 from hw1.training.lockstep import Family
@@ -21,13 +22,15 @@ SPLITS = Splits.draw(DATA, 3, 0)
 
 
 def search_space(trial: Trial) -> Configuration:
-    optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam"])
-    momentum = trial.suggest_float("momentum", 0.5, 0.9) if optimizer == "sgd" else 0.0
+    optimizer = trial.suggest_categorical("optimizer", ["sgd", "adam"], default="sgd")
+    momentum = 0.0
+    if optimizer == "sgd":
+        momentum = trial.suggest_float("momentum", 0.5, 0.9, default=0.8)
     return Configuration(
-        model={"widths": [trial.suggest_int("width", 4, 16)]},
+        model={"widths": [trial.suggest_int("width", 4, 16, grid=[4, 8])]},
         optimizer=optimizer,
         momentum=momentum,
-        lr=trial.suggest_float("lr", 1e-3, 1e-1, log=True),
+        lr=trial.suggest_float("lr", 1e-3, 1e-1, log=True, default=0.02, grid=[0.01, 0.1]),
     )
 
 
@@ -37,8 +40,6 @@ def define(family: Family = MLP, **changes: object) -> StudyDefinition:
         "task": "regression",
         "model": family,
         "search_space": search_space,
-        "grid": {"width": [4, 8], "lr": [0.01, 0.1]},
-        "defaults": {"optimizer": "sgd", "momentum": 0.8, "width": 4, "lr": 0.01},
     }
     return StudyDefinition(**(fields | changes))  # type: ignore[arg-type]
 
@@ -127,9 +128,13 @@ def test_a_training_that_diverges_late_has_the_value_of_its_best_epoch() -> None
 
 
 def test_the_search_space_is_read_off_with_its_dependent_parameters() -> None:
-    distributions = define().distributions
-    assert list(distributions) == ["lr", "momentum", "optimizer", "width"]
-    assert distributions["lr"] == optuna.distributions.FloatDistribution(1e-3, 1e-1, log=True)
+    definition = define()
+    found = definition.parameters
+    assert sorted(found) == ["lr", "momentum", "optimizer", "width"]
+    lr = optuna.distributions.FloatDistribution(1e-3, 1e-1, log=True)
+    assert found["lr"] == Parameter(lr, default=0.02, grid=[0.01, 0.1])
+    assert (found["width"].default, found["momentum"].grid) == (MISSING, [])
+    assert definition.default_params == {"optimizer": "sgd", "momentum": 0.8, "lr": 0.02}
     assert define().fingerprint() == define().fingerprint()
 
 
@@ -151,7 +156,7 @@ def test_the_fingerprint_sees_changed_bounds_and_choices(
 
 def test_the_cells_are_the_product_of_the_grid_over_the_defaults() -> None:
     cells = define().cells()
-    assert [(cell["width"], cell["lr"]) for cell in cells] == [
+    assert sorted((cell["width"], cell["lr"]) for cell in cells) == [
         (4, 0.01),
         (4, 0.1),
         (8, 0.01),
@@ -161,24 +166,35 @@ def test_the_cells_are_the_product_of_the_grid_over_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "reason"),
+    ("suggestion", "reason"),
     [
-        ({"grid": {"widht": [4]}}, "'widht', which its search space lacks"),
-        ({"grid": {"width": [4, 99]}}, "width = 99 in the grid"),
-        ({"defaults": {"optimizer": "adagrad"}}, "optimizer = 'adagrad' in the defaults"),
-        ({"defaults": {"width": "four"}}, "width = 'four' in the defaults"),
+        ('suggest_int("width", 4, 16, grid=[4, 99])', "width = 99 in its grid is outside"),
+        ('suggest_int("width", 4, 16, default="four")', "width = 'four' in its default"),
+        ('suggest_int("width", 4, 16, step=4, default=6)', "width = 6 in its default"),
+        ('suggest_float("width", 0, 1, default=float("nan"))', "width = nan in its default"),
+        ('suggest_categorical("width", [4, 8], default=5)', "width = 5 in its default"),
+        ('suggest_int("width", 4, 16, default=4 + trial.number % 2)', "width has several defaults"),
     ],
 )
-def test_a_grid_outside_the_search_space_is_refused(wrong: dict[str, object], reason: str) -> None:
+def test_defaults_and_grids_are_within_their_ranges(suggestion: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        define(**wrong).cells()
+        space(f"trial.{suggestion}\nreturn Configuration()").cells()
+
+
+def test_a_search_space_takes_any_of_optunas_trials() -> None:
+    params = {"optimizer": "adam", "width": 9, "lr": 0.05}
+    assert define().configure(FixedTrial(params)).lr == 0.05
+
+
+def space(source: str) -> StudyDefinition:
+    """The definition with a search space given as the body of its function."""
+    names: dict[str, object] = {"Configuration": Configuration}
+    exec("def space(trial):\n" + "".join(f"    {line}\n" for line in source.splitlines()), names)
+    return define(search_space=names["space"])
 
 
 def variant(source: str) -> dict[str, str]:
-    """The fingerprint of a search space given as the body of its function."""
-    names: dict[str, object] = {"Configuration": Configuration}
-    exec("def space(trial):\n" + "".join(f"    {line}\n" for line in source.splitlines()), names)
-    return define(search_space=names["space"]).fingerprint()
+    return space(source).fingerprint()
 
 
 SPACE = """kind = trial.suggest_categorical("optimizer", ["sgd", "adam", "adamw"])

@@ -11,11 +11,11 @@ import torch
 
 from hw1.cross_validation import Splits, cross_validate
 from hw1.datasets import Dataset
+from hw1.definition import StudyDefinition
 from hw1.definitions import definition_names, describe, load_definition
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
-from hw1.objective import StudyDefinition
 from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.training import Configuration
 from hw1.training.lockstep import build
@@ -53,13 +53,13 @@ def test_a_definition_is_whole(name: str) -> None:
     assert definition.sampler in SAMPLERS
     assert definition.pruner in PRUNERS
     assert len(definition.cells()) > 1
-    missing = definition.distributions.keys() - definition.defaults.keys()
+    missing = definition.parameters.keys() - definition.default_params.keys()
     assert not missing, "every parameter has a default"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_definition_searches_what_it_should(name: str) -> None:
-    searched = load(name).distributions.keys()
+    searched = load(name).parameters.keys()
     assert {"optimizer", "lr", "momentum", "weight_decay", "l1", "dropout"} <= searched
     assert "initialization" in searched
     if name.startswith("fashion"):
@@ -69,12 +69,12 @@ def test_a_definition_searches_what_it_should(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_search_can_do_without_l1_dropout_and_momentum(name: str) -> None:
     definition = load(name)
-    params = dict(definition.defaults) | {"optimizer": "sgd"}
+    params = definition.default_params | {"optimizer": "sgd"}
     without = params | {"l1": 0.0, "dropout": 0.0, "momentum": 0.0}
-    configuration = definition.search_space(optuna.trial.FixedTrial(without))  # type: ignore[arg-type]
+    configuration = definition.configure(optuna.trial.FixedTrial(without))
     assert (configuration.l1, configuration.momentum) == (0.0, 0.0)
     assert configuration.model["dropout"] == 0.0
-    configuration = definition.search_space(optuna.trial.FixedTrial(params))  # type: ignore[arg-type]
+    configuration = definition.configure(optuna.trial.FixedTrial(params))
     assert configuration.momentum == 0.9 and configuration.nesterov
 
 
@@ -83,7 +83,7 @@ def test_training_is_not_stopped_before_the_learning_rate_is_low(name: str) -> N
     definition = load(name)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
-        configuration = definition.search_space(study.ask())
+        configuration = definition.configure(study.ask())
         assert configuration.patience is None or configuration.schedule == "constant"
 
 
@@ -93,7 +93,7 @@ def test_whatever_is_suggested_can_be_built_and_survives_json(name: str) -> None
     dataset = example(definition)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(25):
-        configuration = definition.search_space(study.ask())
+        configuration = definition.configure(study.ask())
         assert Configuration(**configuration.to_json()) == configuration
         model = build(definition.model, configuration, dataset, 0).eval()
         outputs = model(dataset.inputs[:3].float())
@@ -104,7 +104,7 @@ def test_whatever_is_suggested_can_be_built_and_survives_json(name: str) -> None
 def test_the_default_configuration_trains(name: str) -> None:
     definition = load(name)
     dataset = example(definition)
-    configuration = definition.search_space(optuna.trial.FixedTrial(dict(definition.defaults)))  # type: ignore[arg-type]
+    configuration = definition.configure(optuna.trial.FixedTrial(definition.default_params))
     configuration = replace(configuration, epochs=1)
     ((_, result),) = cross_validate(
         definition.model, {0: configuration}, dataset, Splits.draw(dataset, 2, 0), seed=0
@@ -140,7 +140,7 @@ def test_images_do_not_go_with_more_folds_than_a_class_has(url: str) -> None:
 def test_the_regression_defaults_are_a_good_network() -> None:
     definition = load("regression_mlp")
     dataset = example(definition)
-    configuration = definition.search_space(optuna.trial.FixedTrial(dict(definition.defaults)))  # type: ignore[arg-type]
+    configuration = definition.configure(optuna.trial.FixedTrial(definition.default_params))
     configuration = replace(configuration, epochs=definition.epochs)
     ((_, result),) = cross_validate(
         definition.model, {0: configuration}, dataset, Splits.draw(dataset, 5, 0), seed=0

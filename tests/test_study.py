@@ -12,10 +12,11 @@ from conftest import TINY_REGRESSION
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1.datasets import Dataset, function
+from hw1.definition import StudyDefinition
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
-from hw1.objective import Objective, StudyDefinition
+from hw1.objective import Objective
 from hw1.optuna_store.storage import Storage
 from hw1.study import MOST_CRASHES, OUT_OF_MEMORY, Study, _start_time
 from hw1.worker import Worker
@@ -162,7 +163,7 @@ def test_a_grid_makes_up_for_interrupted_cells_but_not_for_others(
 
 
 def test_refused_cells_are_visited_and_not_waited_for(make_job: Callable[..., Job]) -> None:
-    source = REFUSING.replace('grid={"lr"', 'grid={"width": [0, 1], "lr"')
+    source = REFUSING.replace('"width", 0, 1', '"width", 0, 1, grid=[0, 1]')
     study = run(make_job(source), sampler="grid")
     p = study.progress()
     assert (p.refused, p.done, p.n_trials, p.complete) == (6, 6, 6, True)

@@ -19,7 +19,7 @@ from hw1.study import OUT_OF_MEMORY, Study
 from hw1.training.lockstep import Lockstep
 from hw1.worker import Worker
 
-LR = 'trial.suggest_float("lr", 1e-4, 1e-1, log=True)'
+LR = 'trial.suggest_float("lr", 1e-4, 1e-1, log=True, default=1e-2, grid=[1e-3, 1e-2, 1e-1])'
 # Widths, dropout and optimizers that differ, in batches of two sizes.
 VARIED = (
     TINY_REGRESSION.replace(
@@ -209,9 +209,8 @@ def test_a_search_space_without_a_network_ends(
 
 def test_trials_are_pruned_within_a_batch(make_job: Callable[..., Job]) -> None:
     source = replacing(
-        ONE_BATCH_SIZE, LR, 'trial.suggest_categorical("lr", [1e-12, 3e-3, 3e-2])'
-    ).replace('grid={"lr": [1e-3, 1e-2, 1e-1]', 'grid={"lr": [3e-3]')
-    source = source.replace('"lr": 1e-2,', '"lr": 3e-3,')
+        ONE_BATCH_SIZE, LR, 'trial.suggest_categorical("lr", [1e-12, 3e-3, 3e-2], default=3e-3)'
+    )
     job = make_job(source)
     study, _ = prepare(job, Options(n_trials=8, sampler="random", pruner="median", epochs=12))
     hopeless, good = (4, 6), (5, 7)
@@ -332,8 +331,8 @@ def test_a_lost_trial_is_not_retried_when_its_batch_lacks_memory(
 
 
 def test_a_lost_trial_may_diverge(make_job: Callable[..., Job], saved_always: None) -> None:
-    source = replacing(ONE_BATCH_SIZE, LR, 'trial.suggest_categorical("lr", [1e-2, 1e30])')
-    source = source.replace('"lr": [1e-3, 1e-2, 1e-1]', '"lr": [1e-2]').replace("adam", "sgd")
+    lr = 'trial.suggest_categorical("lr", [1e-2, 1e30], default=1e-2)'
+    source = replacing(ONE_BATCH_SIZE, LR, lr).replace("adam", "sgd")
     job = make_job(source)
     study, _ = prepare(job, Options(n_trials=3, sampler="random", pruner="none", epochs=6))
     for lr in (1e-2, 1e30, 1e-2):

@@ -14,10 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hw1.console import study_as_dict, trial_as_dict
 from hw1.datasets import Dataset
+from hw1.definition import StudyDefinition
 from hw1.definitions import Named, find_device, find_precision, stored_definition
 from hw1.errors import InputError
 from hw1.job import Job
-from hw1.objective import StudyDefinition
 from hw1.optuna_store.storage import Storage
 from hw1.study import Settings, Study, state_name
 from hw1.training import Configuration

@@ -28,8 +28,9 @@ from optuna.trial import FrozenTrial, TrialState
 from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.pictures import curves_png
 from hw1.datasets import Dataset
+from hw1.definition import CONFIGURATIONS
 from hw1.definitions import naming
-from hw1.objective import CONFIGURATIONS, shown_rows
+from hw1.objective import shown_rows
 from hw1.optuna_store.storage import Change, Storage, artifact_folder
 from hw1.study import Study
 

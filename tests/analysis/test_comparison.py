@@ -47,16 +47,16 @@ def test_what_was_evaluated_is_not_trained_again_and_the_other_way_round(
 BAD = """
 from hw1.datasets import function
 from hw1.models import MLP
-from hw1.objective import StudyDefinition
+from hw1.definition import StudyDefinition
 from hw1.training import Configuration
 
 study = StudyDefinition(
     dataset=function.load, task="regression", model=MLP,
     search_space=lambda trial: Configuration(
         model={"widths": [32, 32], "activation": "tanh"},
-        lr=trial.suggest_float("lr", LOW, HIGH), batch_size=16,
+        lr=trial.suggest_float("lr", LOW, HIGH, default=LOW), batch_size=16,
     ),
-    grid={"lr": [LOW]}, defaults={"lr": LOW}, n_trials=1, n_splits=3, epochs=30, pruner="none",
+    n_trials=1, n_splits=3, epochs=30, pruner="none",
 )
 """
 

@@ -157,15 +157,15 @@ def test_an_interrupted_evaluation_goes_on_from_the_last_repeat(
         """
 from hw1.datasets import digits
 from hw1.models import CNN
-from hw1.objective import StudyDefinition
+from hw1.definition import StudyDefinition
 from hw1.training import Configuration
 
 study = StudyDefinition(
     dataset=digits.load, task="classification", model=CNN,
     search_space=lambda trial: Configuration(
-        model={"channels": [2]}, lr=trial.suggest_float("lr", 0.01, 0.02)
+        model={"channels": [2]}, lr=trial.suggest_float("lr", 0.01, 0.02, default=0.01)
     ),
-    grid={"lr": [0.01]}, defaults={"lr": 0.01}, n_trials=1, n_splits=2, epochs=1,
+    n_trials=1, n_splits=2, epochs=1,
 )
 """
     )
@@ -223,16 +223,16 @@ def test_an_evaluation_is_json(open_results: Open) -> None:
 TRAINED = """
 from hw1.datasets import function
 from hw1.models import MLP
-from hw1.objective import StudyDefinition
+from hw1.definition import StudyDefinition
 from hw1.training import Configuration
 
 study = StudyDefinition(
     dataset=function.load, task="regression", model=MLP,
     search_space=lambda trial: Configuration(
         model={"widths": [8], "activation": "tanh"}, batch_size=16,
-        lr=trial.suggest_float("lr", 0.01, 0.02),
+        lr=trial.suggest_float("lr", 0.01, 0.02, default=0.02),
     ),
-    grid={"lr": [0.02]}, defaults={"lr": 0.02}, n_trials=1, n_splits=3, epochs=40,
+    n_trials=1, n_splits=3, epochs=40,
 )
 """
 
@@ -274,7 +274,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(make_job: Callable[..
 POISONED = """
 from hw1.datasets import function
 from hw1.models import MLP
-from hw1.objective import StudyDefinition
+from hw1.definition import StudyDefinition
 from hw1.training import Configuration
 
 def load(part, data_dir):
@@ -284,8 +284,10 @@ def load(part, data_dir):
 
 study = StudyDefinition(
     dataset=load, task="regression", model=MLP,
-    search_space=lambda trial: Configuration(lr=trial.suggest_float("lr", 0.001, 0.1, log=True)),
-    grid={"lr": [0.01]}, defaults={"lr": 0.01}, n_trials=3, n_splits=3, epochs=2,
+    search_space=lambda trial: Configuration(
+        lr=trial.suggest_float("lr", 0.001, 0.1, log=True, default=0.01)
+    ),
+    n_trials=3, n_splits=3, epochs=2,
 )
 """
 

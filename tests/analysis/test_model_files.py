@@ -328,7 +328,7 @@ STUDY = '''
 """A study with a network of its own."""
 from torch import nn
 from hw1.datasets import function
-from hw1.objective import StudyDefinition
+from hw1.definition import StudyDefinition
 
 class {name}(nn.Module):
     def __init__(self, input_shape, n_outputs, *, scale):
@@ -341,7 +341,6 @@ class {name}(nn.Module):
 
 study = StudyDefinition(
     dataset=function.load, task="regression", model={name}, search_space=lambda trial: None,
-    grid={{}}, defaults={{}},
 )
 '''
 

@@ -10,7 +10,7 @@ from hw1.analysis.report.document import Block, Column, Commands, Heading, Parag
 from hw1.analysis.report.pictures import pictures
 from hw1.analysis.report.score_tables import DIVERGED
 from hw1.analysis.report.wording import Code, Text, line, params_text
-from hw1.objective import CONFIGURATIONS
+from hw1.definition import CONFIGURATIONS
 from hw1.words import DASH, duration, in_words, integer, number
 
 STUDIES_A_TABLE = 4

@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from hw1.objective import PROBES, StudyDefinition
+from hw1.definition import PROBES, StudyDefinition
 from hw1.words import in_words, value_text
 
 MOST_PROBES = 1000

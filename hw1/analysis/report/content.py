@@ -33,8 +33,8 @@ from hw1.analysis.report.conditions import conditions
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import PairedTest, corrected_t_test
 from hw1.datasets import Task
+from hw1.definition import CONFIGURATIONS
 from hw1.errors import InputError
-from hw1.objective import CONFIGURATIONS
 from hw1.study import Progress, Settings, state_name
 from hw1.training.metrics import Metric
 

@@ -33,7 +33,7 @@ from hw1.training.metrics import METRICS
 
 SOURCE = '''
 from hw1.models import MLP
-from hw1.objective import StudyDefinition
+from hw1.definition import StudyDefinition
 from hw1.training import Configuration
 
 def load(part, data_dir):
@@ -52,7 +52,7 @@ def search_space(trial):
     return Configuration(optimizer=optimizer, lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True))
 
 study = StudyDefinition(
-    dataset=load, task="{task}", model=MLP, search_space=search_space, grid={{}}, defaults={{}},
+    dataset=load, task="{task}", model=MLP, search_space=search_space,
 )
 '''
 SPACE: dict[str, BaseDistribution] = {

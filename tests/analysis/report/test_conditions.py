@@ -2,12 +2,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from optuna.trial import Trial
 
 from hw1.analysis.report.conditions import UNEXPLAINED, conditions
+from hw1.definition import StudyDefinition, Trial
 from hw1.definitions import definition_names, load_definition
 from hw1.models import MLP
-from hw1.objective import StudyDefinition
 from hw1.training import Configuration
 
 STUDIES = Path(__file__).resolve().parents[3] / "studies"
@@ -24,8 +23,6 @@ def found(search_space: Callable[[Trial], object]) -> dict[str, str]:
             task="regression",
             model=MLP,
             search_space=configured,
-            grid={},
-            defaults={},
         )
     )
 
