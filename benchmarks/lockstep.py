@@ -141,7 +141,7 @@ def main() -> None:
         trials = study.trials()[before:]
         if args.write:
             write(job, study, args)
-    fields = ("fold_scores", "seconds", "trials_per_batch", "way", "precision")
+    fields = ("fold_scores", "seconds", "trials_per_batch", "backend", "precision")
     result = {
         "seconds": seconds,
         "storage_seconds": clock.seconds if args.jobs == 1 else None,

@@ -18,7 +18,7 @@ from hw1.datasets import Dataset
 from hw1.errors import InputError
 from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
-from hw1.training.lockstep import Family, Lockstep, State, Way
+from hw1.training.lockstep import Backend, Family, Lockstep, State
 from hw1.training.metrics import METRICS
 from hw1.training.precision import Precision
 
@@ -125,7 +125,7 @@ class CrossValidation:
         seconds: its share of the wall time of the training and its evaluations.
         n_parameters: trained parameters of one network.
         n_trials: how many trials were trained together at first.
-        way: how they were; see `hw1.training.lockstep.Lockstep`.
+        backend: how they were; see `hw1.training.lockstep.Lockstep`.
         precision: of its convolutions and matrix products.
         outputs: ``(n_rows, n_outputs)``, of the best epoch for each row by the network that has not
             seen it: predictions in the target's own units, or logits; None if there is no best
@@ -139,7 +139,7 @@ class CrossValidation:
     seconds: float
     n_parameters: int
     n_trials: int
-    way: Way
+    backend: Backend
     precision: Precision
     outputs: Tensor | None
     state: State | None
@@ -259,7 +259,7 @@ def cross_validate(
                     seconds=trial.seconds,
                     n_parameters=trial.n_parameters,
                     n_trials=len(configurations),
-                    way=models.way,
+                    backend=models.backend,
                     precision=trial.precision,
                     outputs=_by_row(trial.outputs, splits),
                     state=trial.state,

@@ -62,7 +62,7 @@ class Objective:
 
     Reports the fold mean after every epoch, prunes by the study's pruner, and keeps with the
     trial the user attributes ``configuration``, ``fold_scores``, ``std``, ``best_epoch``,
-    ``epochs``, ``stopped``, ``seconds``, ``n_parameters``, ``device``, ``way``, ``precision``,
+    ``epochs``, ``stopped``, ``seconds``, ``n_parameters``, ``device``, ``backend``, ``precision``,
     ``trials_per_batch``, ``batch`` (the numbers of the trials that it was trained with, its own
     too) and ``provenance``; those that are among the best when they complete also ``curves`` (of
     each epoch the folds' scores), and ``predicted`` (of `shown_rows`) or the ``confusion`` of
@@ -204,7 +204,7 @@ class Objective:
                 "seconds": round(result.seconds, 3),
                 "n_parameters": result.n_parameters,
                 "device": str(self.dataset.inputs.device),
-                "way": result.way,
+                "backend": result.backend,
                 "precision": result.precision,
                 "trials_per_batch": result.n_trials,
                 "batch": sorted(configurations),
@@ -235,6 +235,12 @@ def _short(values: np.ndarray) -> Any:
     if values.ndim > 1:
         return [_short(row) for row in values]
     return [float(f"{value:.5g}") for value in values]
+
+
+def backend_of(kept: Mapping[str, Any]) -> str:
+    """The backend of a stored trial; earlier versions kept it as ``way``, fused as "in turn"."""
+    name = kept["backend"] if "backend" in kept else kept["way"]
+    return "fused" if name == "in turn" else str(name)
 
 
 def is_refused(trial: FrozenTrial) -> bool:

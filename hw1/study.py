@@ -50,7 +50,8 @@ KEPT: dict[str, Any] = {
     "seconds": NUMBER,
     "stopped": str,
     "device": str,
-    "way": str,
+    "backend": str,
+    "way": str,  # what earlier versions called it
     "precision": str,
     "failure": str,
     "refused": str,

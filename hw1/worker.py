@@ -232,7 +232,7 @@ class Worker:
     def _next_batch(self) -> list[Candidate]:
         """The trial that waits longest, and others that are trained with it at a profit."""
         first = self._asked[0]
-        stacked = first.footprint.way == "stacked"
+        stacked = first.footprint.backend == "stacked"
         device = self.objective.dataset.inputs.device.type
         most = MOST_ELEMENTS[device] if stacked else MOST_PARAMETERS
         most //= self.objective.splits.n_splits

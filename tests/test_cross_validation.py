@@ -222,7 +222,7 @@ def assert_same(batched: CrossValidation, alone: CrossValidation) -> None:
     np.testing.assert_allclose(batched.curves, alone.curves, rtol=1e-9)
     assert (batched.best_epoch, batched.stopped) == (alone.best_epoch, alone.stopped)
     assert batched.n_parameters == alone.n_parameters
-    assert batched.way == alone.way
+    assert batched.backend == alone.backend
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +290,7 @@ def test_trials_trained_in_turn_do_not_depend_on_each_other() -> None:
     assert [(n, len(r.curves)) for n, r in results.items()] == [(5, 2), (2, 3), (6, 4)]
     for number, result in results.items():
         single = together({number: configurations[number]}, DIGITS)[number]
-        assert (single.way, result.way) == ("in turn", "in turn")
+        assert (single.backend, result.backend) == ("fused", "fused")
         assert result.curves.tolist() == single.curves[: len(result.curves)].tolist()
 
 

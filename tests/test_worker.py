@@ -152,14 +152,14 @@ def test_a_study_has_exactly_its_trials(make_job: Callable[..., Job]) -> None:
 def test_trials_say_how_they_were_trained(make_job: Callable[..., Job]) -> None:
     job = make_job(ONE_BATCH_SIZE, name="dense")
     for trial in work(job, 4, n_trials=6, sampler="random", pruner="none").trials():
-        assert trial.user_attrs["way"] == "compiled"
+        assert trial.user_attrs["backend"] == "compiled"
         assert trial.user_attrs["precision"] == "float32"
         assert trial.user_attrs["trials_per_batch"] == (4 if trial.number < 4 else 2)
         assert trial.user_attrs["seconds"] >= 0
     job = replace(make_job(CNN_STUDY, name="images"), precision="float32")
     study = work(job, 2, n_trials=2, n_splits=2, sampler="random", train_size=100)
     for trial in study.trials():
-        assert (trial.user_attrs["way"], trial.user_attrs["precision"]) == ("in turn", "float32")
+        assert (trial.user_attrs["backend"], trial.user_attrs["precision"]) == ("fused", "float32")
 
 
 @pytest.mark.parametrize("size", [2, 4, 32])

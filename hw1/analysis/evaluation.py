@@ -274,8 +274,8 @@ def repeated_cross_validation(
         **same,
     )
     # Networks that share no step are as quick a repeat at a time, and then less can be lost.
-    way = results.footprint(trial).way
-    at_once = 1 if way == "in turn" else max(MOST_NETWORKS // n_splits, 1)
+    backend = results.footprint(trial).backend
+    at_once = 1 if backend == "fused" else max(MOST_NETWORKS // n_splits, 1)
     while len(part.scores) < n_repeats:
         done = len(part.scores)
         repeats = [

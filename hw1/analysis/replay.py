@@ -10,6 +10,7 @@ import torch
 from hw1.analysis.results import StudyResults
 from hw1.analysis.training import cross_validate_again
 from hw1.cross_validation import CrossValidation
+from hw1.objective import backend_of
 from hw1.provenance import differences, provenance
 from hw1.study import state_name
 from hw1.training.threads import torch_threads
@@ -28,7 +29,7 @@ class Replay:
         difference: the largest absolute difference in the curve of fold means and the scores.
         relative: the same as a part of the stored number.
         batch: the trials that were trained together, now as then.
-        alone: whether the trial was trained by itself now, because in that way of training
+        alone: whether the trial was trained by itself now, because with that backend
             companions make no difference.
         differences: what is not as it was; empty if nothing is known to have changed.
         provenance: what it was trained with, as stored; None for trials of older versions.
@@ -67,7 +68,7 @@ def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) 
     attributes = trial.user_attrs
     stored = attributes.get("provenance")
     batch = attributes.get("batch", [number])
-    alone = attributes["way"] != "stacked"
+    alone = backend_of(attributes) != "stacked"
     trials = [results.trained_trial(n) for n in ([number] if alone else batch)]
     threads = stored["threads"] if stored else torch.get_num_threads()
     with torch_threads(threads):
@@ -84,8 +85,9 @@ def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) 
     gap[np.isnan(old) & np.isnan(new)] = 0.0
     changed = differences(stored, now) if stored else ["what it was trained with is not stored"]
     for name, value in _training(results, found).items():
-        if attributes[name] != value:
-            changed.append(f"{name} {value}, was {attributes[name]}")
+        was = backend_of(attributes) if name == "backend" else attributes[name]
+        if was != value:
+            changed.append(f"{name} {value}, was {was}")
     return Replay(
         trial=number,
         state=state_name(trial),
@@ -104,7 +106,7 @@ def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) 
 def _training(results: StudyResults, found: CrossValidation) -> dict[str, Any]:
     return {
         "device": str(results.dataset.inputs.device),
-        "way": found.way,
+        "backend": found.backend,
         "precision": found.precision,
         "epochs": len(found.curves),
     }

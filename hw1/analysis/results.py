@@ -18,6 +18,7 @@ from hw1.definition import StudyDefinition
 from hw1.definitions import Named, find_device, find_precision, stored_definition
 from hw1.errors import InputError
 from hw1.job import Job
+from hw1.objective import backend_of
 from hw1.optuna_store.storage import Storage
 from hw1.study import Settings, Study, state_name
 from hw1.training import Configuration
@@ -232,8 +233,9 @@ class StudyResults:
         completed = trial.state == TrialState.COMPLETE
         with self.study.storage.readable(f"trial {trial.number} of {self.name!r}"):
             configuration(trial)
-            for name in ("best_epoch", "epochs", "way", "precision"):
+            for name in ("best_epoch", "epochs", "precision"):
                 kept[name]  # a KeyError says what is missing
+            backend_of(kept)
             if not completed <= kept["best_epoch"] <= kept["epochs"] <= self.settings.epochs:
                 raise ValueError("its epochs")
             if len(scores) != self.settings.n_splits * bool(scores or completed) or not all(

@@ -42,7 +42,7 @@ def _cache() -> str:
     Numba looks at a function's own file alone, and would miss a change in one that it calls.
     """
     here = Path(__file__).parent
-    sources = b"".join(path.read_bytes() for path in sorted(here.glob("*.py")))
+    sources = b"".join(path.read_bytes() for path in sorted(here.rglob("*.py")))
     return str(here / "__pycache__" / f"compiled-{hashlib.sha256(sources).hexdigest()[:16]}")
 
 

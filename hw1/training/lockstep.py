@@ -13,24 +13,24 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.rnn import pad_sequence
 
 from hw1.datasets import Dataset
-from hw1.training.compiled import Compiled, is_compilable
+from hw1.training.compiled.backend import Compiled, is_compilable
 from hw1.training.configuration import Configuration
-from hw1.training.dense import dense_layers, program
-from hw1.training.in_turn import InTurn
+from hw1.training.fused.backend import Fused
 from hw1.training.initialization import initialize
 from hw1.training.keys import with_keyed_dropout
+from hw1.training.layers import dense_layers, program
 from hw1.training.metrics import scores
 from hw1.training.operations import OF_CALL, OF_STEP, count, of_example
 from hw1.training.plan import Plan, cut
 from hw1.training.precision import Precision
-from hw1.training.stacked import Stacked
+from hw1.training.stacked.backend import Stacked
 from hw1.training.threads import torch_threads
 
 Family = Callable[..., nn.Module]
 """``Family(input_shape, n_outputs, **architecture)`` builds one network."""
-Way = Literal["compiled", "stacked", "in turn"]
-"""How models are trained: in compiled code, each with all its layers; as one tensor program over
-all of them; or one after another."""
+Backend = Literal["compiled", "fused", "stacked"]
+"""How models are trained: in compiled code, each with all its layers; each by autograd, with what
+stands between convolutions fused; or as one tensor program over all of them."""
 State = list[dict[str, Tensor]]
 """The parameters and buffers of each model by name, as a plain network of its family has them."""
 
@@ -51,7 +51,7 @@ def build(
 
 
 class Models(Protocol):
-    """Networks that are being trained in one of the ways."""
+    """Networks that are being trained by one of the backends."""
 
     @property
     def parameters(self) -> Tensor:
@@ -96,7 +96,7 @@ class Lockstep:
         seeds: one a model.
         validation_rows: for each model the rows on which `validate` scores it.
         precision: of convolutions and large matrix products; see `hw1.training.precision`.
-        way: how to train them; None for the way of their `footprint`.
+        backend: how to train them; None for that of their `footprint`.
         on_step: called before every step, or several times a second; what it raises ends the
             training.
 
@@ -114,7 +114,7 @@ class Lockstep:
         *,
         validation_rows: Sequence[Tensor] | None = None,
         precision: Precision = "float32",
-        way: Way | None = None,
+        backend: Backend | None = None,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.family = family
@@ -124,7 +124,7 @@ class Lockstep:
         self.epoch = 0
         """The number of epochs trained so far."""
         with torch_threads(1):
-            self._build(configurations, rows, seeds, precision, way)
+            self._build(configurations, rows, seeds, precision, backend)
             self._validation: _Rectangle | None = None
             if validation_rows is not None:
                 self._validation = _Rectangle.of(validation_rows, dataset)
@@ -135,15 +135,15 @@ class Lockstep:
         rows: Sequence[Tensor],
         seeds: Sequence[int],
         precision: Precision,
-        way: Way | None,
+        backend: Backend | None,
     ) -> None:
         family, dataset = self.family, self.dataset
         networks = [
             with_keyed_dropout(build(family, configuration, dataset, model_seed))
             for configuration, model_seed in zip(configurations, seeds, strict=True)
         ]
-        found = [footprint(family, c, dataset, way) for c in configurations]
-        self.way: Way = found[0].way
+        found = [footprint(family, c, dataset, backend) for c in configurations]
+        self.backend: Backend = found[0].backend
         if any(one.key != found[0].key for one in found):
             raise ValueError("the models of a batch must have one footprint key")
         layers = [
@@ -158,13 +158,13 @@ class Lockstep:
             normalises=any(isinstance(m, _BatchNorm) for n in networks for m in n.modules()),
         )
         self._models: Models
-        if self.way == "compiled":
+        if self.backend == "compiled":
             self._models = Compiled(self.plan, layers, precision)
         else:
             networks = [network.to(dataset.inputs.device) for network in networks]
-            if self.way == "in turn":
+            if self.backend == "fused":
                 draws = [one.draws for one in found]
-                self._models = InTurn(self.plan, networks, precision, draws)
+                self._models = Fused(self.plan, networks, precision, draws)
             else:
                 self._models = Stacked(self.plan, networks, layers[0], precision)
 
@@ -311,7 +311,7 @@ class Footprint:
 
     Attributes:
         key: what configurations must have in common to be trained in one batch.
-        way: how they are trained.
+        backend: how they are trained.
         layers: the names of the network's layers, if it is a chain of dense ones.
         n_elements: of the largest matrix in a step of one network: its parameters, or what its
             widest layer makes of a batch.
@@ -321,7 +321,7 @@ class Footprint:
     """
 
     key: Hashable
-    way: Way
+    backend: Backend
     layers: tuple[str, ...]
     n_elements: int
     draws: bool
@@ -329,9 +329,9 @@ class Footprint:
 
 
 def footprint(
-    family: Family, configuration: Configuration, dataset: Dataset, way: Way | None = None
+    family: Family, configuration: Configuration, dataset: Dataset, backend: Backend | None = None
 ) -> Footprint:
-    """What it takes to train a configuration, in the best way if none is given.
+    """What it takes to train a configuration, by the best backend if none is given.
 
     Raises:
         ArchitectureError: the network cannot exist for the data set's inputs.
@@ -341,9 +341,9 @@ def footprint(
     widest = max(dataset.inputs[0].numel(), dataset.n_outputs, *(s[0] for s in network.shapes))
     of_batch = widest * min(configuration.batch_size, len(dataset))
     n_elements = max(sum(shape.numel() for shape in network.shapes), of_batch)
-    way = way or _best_way(network, dataset.inputs.device)
-    key: Hashable = way  # those that are trained each by itself have nothing else in common
-    if way == "stacked":
+    backend = backend or _best_backend(network, dataset.inputs.device)
+    key: Hashable = backend  # those that are trained each by itself have nothing else in common
+    if backend == "stacked":
         key = network.program, configuration.batch_size
         if not network.layers:
             # What an unknown network does with its arguments cannot be seen, but for dropout.
@@ -351,9 +351,9 @@ def footprint(
             others = json.dumps(configuration.model | {"dropout": drops}, sort_keys=True)
             key = others, network.shapes, configuration.batch_size
     steps, batch = cut(len(dataset), configuration.batch_size)
-    of_step = OF_STEP if way == "compiled" else OF_CALL * network.n_calls
+    of_step = OF_STEP if backend == "compiled" else OF_CALL * network.n_calls
     operations = steps * (batch * network.of_example + of_step)
-    return Footprint(key, way, network.layers, n_elements, network.draws, operations)
+    return Footprint(key, backend, network.layers, n_elements, network.draws, operations)
 
 
 @dataclass(frozen=True)
@@ -395,7 +395,7 @@ def _inspect(
     )
 
 
-def _best_way(network: _Network, device: torch.device) -> Way:
+def _best_backend(network: _Network, device: torch.device) -> Backend:
     on_cpu = device.type == "cpu"
     if on_cpu and network.is_compilable:
         return "compiled"
@@ -404,5 +404,5 @@ def _best_way(network: _Network, device: torch.device) -> Way:
     # by itself cannot be stacked; all else gains from sharing its launches.
     alone_on_cpu = network.has_convolutions or network.has_attention
     if network.is_recurrent or network.draws or (on_cpu and alone_on_cpu):
-        return "in turn"
+        return "fused"
     return "stacked"

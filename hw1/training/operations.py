@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from hw1.training.dense import Layers
+from hw1.training.layers import Layers
 from hw1.training.threads import torch_threads
 
 OF_UNIT, OF_STEP = 200.0, 2e5
@@ -71,7 +71,7 @@ def count(model: nn.Module, layers: Layers, input_shape: tuple[int, ...]) -> Cou
 
     Args:
         model: the network.
-        layers: those of a dense one, which need not be run; see `hw1.training.dense.dense_layers`.
+        layers: those of a dense one, which need not be run; see `hw1.training.layers.dense_layers`.
         input_shape: of an example.
     """
     counted = Count(units=math.prod(input_shape))

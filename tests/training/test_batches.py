@@ -12,8 +12,9 @@ from training.alone import DIGITS, REGRESSION, assert_same_networks, folds, trai
 from hw1.datasets import Dataset, digits
 from hw1.models import CNN, MLP
 from hw1.models.activations import ACTIVATIONS
-from hw1.training import Configuration, products
-from hw1.training.lockstep import Family, Lockstep, Way, footprint
+from hw1.training import Configuration
+from hw1.training.compiled import products
+from hw1.training.lockstep import Backend, Family, Lockstep, footprint
 from hw1.training.precision import choose_precision
 
 
@@ -31,7 +32,7 @@ DENSE = Configuration(
     optimizer="sgd",
     lr=0.05,
 )
-IN_TURN = Configuration(
+FUSED = Configuration(
     model={"channels": (3,), "activation": "tanh", "hidden": 4, "dropout": 0.2},
     epochs=3,
     batch_size=40,
@@ -47,13 +48,13 @@ def changed(c: Configuration, **changes: Any) -> Configuration:
 
 
 def check(
-    family: Family, dataset: Dataset, configurations: Sequence[Configuration], way: Way
+    family: Family, dataset: Dataset, configurations: Sequence[Configuration], backend: Backend
 ) -> None:
     """Train them together; hold each, after its own last epoch, to what it becomes alone."""
     rows = [folds(dataset)[0][i % 3] for i in range(len(configurations))]
     seeds = range(10, 10 + len(configurations))
-    models = Lockstep(family, configurations, dataset, rows, seeds, way=way)
-    assert models.way == way
+    models = Lockstep(family, configurations, dataset, rows, seeds, backend=backend)
+    assert models.backend == backend
     for epoch in range(max(c.epochs for c in configurations)):
         models.train_epoch()
         for i, c in enumerate(configurations):
@@ -63,7 +64,7 @@ def check(
 
 
 # Dense networks are trained by compiled code on a CPU, as one tensor program elsewhere.
-DENSE_WAYS: tuple[Way, ...] = ("compiled", "stacked")
+DENSE_BACKENDS: tuple[Backend, ...] = ("compiled", "stacked")
 
 # For each hyperparameter that may differ in a batch: what the other models have of it.
 DIFFERENCES: dict[str, list[dict[str, Any]]] = {
@@ -167,29 +168,29 @@ def without(changes: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if name not in names}
 
 
-@pytest.mark.parametrize("way", DENSE_WAYS)
+@pytest.mark.parametrize("backend", DENSE_BACKENDS)
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_one_hyperparameter_differs_in_a_dense_batch(name: str, way: Way) -> None:
-    check(MLP, REGRESSION, [DENSE, *(changed(DENSE, **d) for d in DIFFERENCES[name])], way)
+def test_one_hyperparameter_differs_in_a_dense_batch(name: str, backend: Backend) -> None:
+    check(MLP, REGRESSION, [DENSE, *(changed(DENSE, **d) for d in DIFFERENCES[name])], backend)
 
 
 @pytest.mark.parametrize("name", [*DIFFERENCES, *OF_IMAGES])
 def test_one_hyperparameter_differs_in_a_batch_in_turn(name: str) -> None:
     others = (DIFFERENCES | OF_IMAGES)[name]
-    check(CNN, DIGITS, [IN_TURN, *(changed(IN_TURN, **d) for d in others)], "in turn")
+    check(CNN, DIGITS, [FUSED, *(changed(FUSED, **d) for d in others)], "fused")
 
 
-@pytest.mark.parametrize("way", DENSE_WAYS)
+@pytest.mark.parametrize("backend", DENSE_BACKENDS)
 @pytest.mark.parametrize("name", OF_IMAGES)
-def test_one_hyperparameter_of_images_differs_in_a_dense_batch(name: str, way: Way) -> None:
+def test_one_hyperparameter_of_images_differs_in_a_dense_batch(name: str, backend: Backend) -> None:
     base = changed(DENSE, epochs=2)
-    check(MLP, DIGITS, [base, *(changed(base, **d) for d in OF_IMAGES[name])], way)
+    check(MLP, DIGITS, [base, *(changed(base, **d) for d in OF_IMAGES[name])], backend)
 
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("way", DENSE_WAYS)
-def test_widths_differ(way: Way, activation: str, batch_norm: bool) -> None:
+@pytest.mark.parametrize("backend", DENSE_BACKENDS)
+def test_widths_differ(backend: Backend, activation: str, batch_norm: bool) -> None:
     model = {**DENSE.model, "activation": activation, "batch_norm": batch_norm}
     base = replace(DENSE, model=model)
     others = [
@@ -198,15 +199,17 @@ def test_widths_differ(way: Way, activation: str, batch_norm: bool) -> None:
         {"widths": (1, 2), "max_grad_norm": 0.2, "momentum": 0.9},
         {"widths": (5, 5), "optimizer": "rmsprop", "lr": 0.003},
     ]
-    check(MLP, REGRESSION, [base, *(changed(base, **other) for other in others)], way)
+    check(MLP, REGRESSION, [base, *(changed(base, **other) for other in others)], backend)
 
 
 @pytest.mark.parametrize("dataset", [REGRESSION, DIGITS], ids=["regression", "classification"])
 @pytest.mark.parametrize("activation", ["sigmoid", "elu"])
-@pytest.mark.parametrize("way", DENSE_WAYS)
-def test_everything_differs_in_a_dense_batch(way: Way, activation: str, dataset: Dataset) -> None:
+@pytest.mark.parametrize("backend", DENSE_BACKENDS)
+def test_everything_differs_in_a_dense_batch(
+    backend: Backend, activation: str, dataset: Dataset
+) -> None:
     base = replace(DENSE, model={**DENSE.model, "activation": activation})
-    check(MLP, dataset, [changed(base, **different) for different in ALL], way)
+    check(MLP, dataset, [changed(base, **different) for different in ALL], backend)
 
 
 def test_even_architectures_differ_where_each_model_is_trained_by_itself() -> None:
@@ -223,19 +226,17 @@ def test_even_architectures_differ_where_each_model_is_trained_by_itself() -> No
         {"channels": (2, 4), "activation": "relu", "head": "average"},
         {"channels": (3,), "kernel_size": 5, "batch_norm": False, "pooling": "average"},
     ]
-    others = [
-        replace(IN_TURN, batch_size=b, model=m) for b, m in zip((25, 90), images, strict=True)
-    ]
-    check(CNN, DIGITS, [IN_TURN, *others], "in turn")
+    others = [replace(FUSED, batch_size=b, model=m) for b, m in zip((25, 90), images, strict=True)]
+    check(CNN, DIGITS, [FUSED, *others], "fused")
 
 
 def test_everything_differs_in_a_batch_in_turn() -> None:
-    check(CNN, DIGITS, [changed(IN_TURN, **without(d, "widths")) for d in ALL], "in turn")
+    check(CNN, DIGITS, [changed(FUSED, **without(d, "widths")) for d in ALL], "fused")
 
 
 def test_in_turn_without_compiled_code_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hw1.training.in_turn._on_cpu", lambda plan: False)
-    check(CNN, DIGITS, [changed(IN_TURN, **without(d, "widths")) for d in ALL], "in turn")
+    monkeypatch.setattr("hw1.training.fused.backend._on_cpu", lambda plan: False)
+    check(CNN, DIGITS, [changed(FUSED, **without(d, "widths")) for d in ALL], "fused")
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, 2**20])
@@ -247,9 +248,13 @@ def test_the_blocks_of_an_update_change_nothing(
     check(MLP, REGRESSION, [changed(DENSE, **different) for different in ALL], "stacked")
 
 
-@pytest.mark.parametrize(("family", "way"), [(MLP, "compiled"), (MLP, "stacked"), (CNN, "in turn")])
-def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(family: Family, way: Way) -> None:
-    base, dataset = (DENSE, REGRESSION) if family is MLP else (IN_TURN, DIGITS)
+@pytest.mark.parametrize(
+    ("family", "backend"), [(MLP, "compiled"), (MLP, "stacked"), (CNN, "fused")]
+)
+def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(
+    family: Family, backend: Backend
+) -> None:
+    base, dataset = (DENSE, REGRESSION) if family is MLP else (FUSED, DIGITS)
     names = () if family is MLP else ("widths",)
     configurations = [changed(base, **without(d, *names, "epochs"), epochs=5) for d in ALL]
     rows, validation = folds(dataset)
@@ -264,7 +269,7 @@ def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(family: Family,
             [same[i] for i in which],
             [30 + i for i in which],
             validation_rows=[own_validation[i] for i in which],
-            way=way,
+            backend=backend,
         )
         left = list(which)
         for epoch in range(5):
@@ -292,11 +297,11 @@ def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(family: Family,
         assert_same_networks(dropping.model(i), alone)
 
 
-@pytest.mark.parametrize("way", DENSE_WAYS)
-def test_a_model_that_diverges_does_no_harm(way: Way) -> None:
+@pytest.mark.parametrize("backend", DENSE_BACKENDS)
+def test_a_model_that_diverges_does_no_harm(backend: Backend) -> None:
     explosive = changed(DENSE, lr=1e300, widths=(20, 20))
     rows = [torch.arange(60)] * 3
-    models = Lockstep(MLP, [DENSE, explosive, DENSE], REGRESSION, rows, [1, 2, 3], way=way)
+    models = Lockstep(MLP, [DENSE, explosive, DENSE], REGRESSION, rows, [1, 2, 3], backend=backend)
     for _ in range(DENSE.epochs):
         models.train_epoch()
     assert not models.parameters[1].isfinite().all()
@@ -306,14 +311,14 @@ def test_a_model_that_diverges_does_no_harm(way: Way) -> None:
 
 
 def key(c: Configuration, family: Family = MLP, dataset: Dataset = REGRESSION) -> object:
-    return footprint(family, c, dataset, way="stacked").key
+    return footprint(family, c, dataset, backend="stacked").key
 
 
 @pytest.mark.parametrize("name", [*DIFFERENCES, *OF_IMAGES])
 def test_what_may_differ_is_not_in_the_key(name: str) -> None:
     for different in (DIFFERENCES | OF_IMAGES)[name]:
         assert key(changed(DENSE, **different)) == key(DENSE)
-        assert key(changed(IN_TURN, **different), CNN, DIGITS) == key(IN_TURN, CNN, DIGITS)
+        assert key(changed(FUSED, **different), CNN, DIGITS) == key(FUSED, CNN, DIGITS)
 
 
 def test_widths_of_dense_layers_are_not_in_the_key() -> None:
@@ -340,7 +345,7 @@ def test_what_must_agree_is_in_the_key_of_dense_networks(model: dict[str, Any]) 
     assert key(other) != key(DENSE)
     with pytest.raises(ValueError, match="one footprint key"):
         rows = [torch.arange(60)] * 2
-        Lockstep(MLP, [DENSE, other], REGRESSION, rows, [0, 1], way="stacked")
+        Lockstep(MLP, [DENSE, other], REGRESSION, rows, [0, 1], backend="stacked")
 
 
 @pytest.mark.parametrize(
@@ -358,19 +363,19 @@ def test_what_must_agree_is_in_the_key_of_dense_networks(model: dict[str, Any]) 
     ids=str,
 )
 def test_what_must_agree_is_in_the_key_of_other_networks(model: dict[str, Any]) -> None:
-    other = replace(IN_TURN, model=IN_TURN.model | model)
-    assert key(other, CNN, DIGITS) != key(IN_TURN, CNN, DIGITS)
+    other = replace(FUSED, model=FUSED.model | model)
+    assert key(other, CNN, DIGITS) != key(FUSED, CNN, DIGITS)
 
 
 def test_the_batch_size_is_in_the_key() -> None:
     assert key(replace(DENSE, batch_size=31)) != key(DENSE)
-    other = replace(IN_TURN, batch_size=41)
-    assert key(other, CNN, DIGITS) != key(IN_TURN, CNN, DIGITS)
+    other = replace(FUSED, batch_size=41)
+    assert key(other, CNN, DIGITS) != key(FUSED, CNN, DIGITS)
 
 
 def test_the_way_is_that_of_the_layers() -> None:
-    assert footprint(MLP, DENSE, REGRESSION).way == "compiled"
-    assert footprint(CNN, IN_TURN, DIGITS).way == "in turn"
+    assert footprint(MLP, DENSE, REGRESSION).backend == "compiled"
+    assert footprint(CNN, FUSED, DIGITS).backend == "fused"
 
 
 def in_both_precisions(family: Family, c: Configuration, epochs: int) -> list[Lockstep]:
@@ -427,8 +432,8 @@ def test_small_products_stay_in_float32() -> None:
 
 @pytest.mark.skipif(not products.available, reason="torch brings no MKL here")
 def test_large_products_are_rounded_to_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hw1.training.compiled.WORTH_ROUNDING", 50 * 60 * 20)
-    monkeypatch.setattr("hw1.training.compiled.can_round", True)  # also where it is slow
+    monkeypatch.setattr("hw1.training.compiled.backend.WORTH_ROUNDING", 50 * 60 * 20)
+    monkeypatch.setattr("hw1.training.compiled.backend.can_round", True)  # also where it is slow
     c = Configuration(
         model={"widths": (30, 20), "activation": "tanh", "batch_norm": True, "dropout": 0.2},
         batch_size=50,
@@ -445,7 +450,7 @@ def test_large_products_are_rounded_to_bfloat16(monkeypatch: pytest.MonkeyPatch)
     assert 1e-5 < float((predictions[0] - predictions[1]).abs().max()) < 0.1
     again = in_both_precisions(MLP, c, epochs=3)[1]
     assert torch.equal(again.parameters, rounded.parameters)
-    monkeypatch.setattr("hw1.training.compiled.can_round", False)
+    monkeypatch.setattr("hw1.training.compiled.backend.can_round", False)
     without = in_both_precisions(MLP, c, epochs=3)[1]
     assert without.precision(0) == "float32"
     assert torch.equal(without.parameters, exact.parameters)

@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from hw1.models import CNN, MLP, ResNet
 from hw1.models.activations import ACTIVATIONS, activation_layer
-from hw1.training.dense import Dense, dense_layers, program
 from hw1.training.keys import KeyedDropout, dropout_factors, keys, with_keyed_dropout
+from hw1.training.layers import dense_layers, program
+from hw1.training.stacked.dense import Dense
 
 
 @pytest.fixture(autouse=True)

@@ -107,7 +107,7 @@ CONFIGURATION = Configuration(epochs=3, batch_size=40, optimizer="sgd", lr=0.05,
 def test_all_dropout_is_that_of_the_models_key(family: Family, by_layers: Family) -> None:
     rows, _ = folds(DIGITS)
     models = Lockstep(family, [CONFIGURATION] * 3, DIGITS, rows, SEEDS)
-    assert models.way == "in turn"
+    assert models.backend == "fused"
     for _ in range(3):
         models.train_epoch()
     for i, seed in enumerate(SEEDS):
@@ -177,9 +177,9 @@ def test_alone_equals_in_company(family: Family) -> None:
 def test_networks_that_draw_nothing_are_trained_as_before() -> None:
     assert not footprint(Layers, CONFIGURATION, DIGITS).draws
     none = Configuration(model={"dropout": 0.0})
-    for family, way in ((Functional, "stacked"), (Transformer, "in turn")):
+    for family, backend in ((Functional, "stacked"), (Transformer, "fused")):
         found = footprint(family, none, DIGITS)
-        assert (found.draws, found.way) == (False, way)
+        assert (found.draws, found.backend) == (False, backend)
 
 
 def test_attention_without_dropout_is_trained_as_alone_and_says_nothing() -> None:
@@ -210,9 +210,9 @@ class Attention(torch.nn.Module):
 
 rows = [torch.arange(60)] * 2
 data = digits.load("train", Path())
-models = Lockstep(Attention, [Configuration()] * 2, data, rows, [0, 1], way="stacked")
+models = Lockstep(Attention, [Configuration()] * 2, data, rows, [0, 1], backend="stacked")
 models.train_epoch()
-print(models.way)
+print(models.backend)
 """
 
 

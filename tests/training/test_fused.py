@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hw1.models import CNN, ResNet
 from hw1.models.activations import ACTIVATIONS, activation_layer
-from hw1.training.fused import fused
+from hw1.training.fused.chains import fuse
 from hw1.training.keys import KeyedDropout, keys, with_keyed_dropout
 
 BOUNDS = {torch.float64: 1e-8, torch.float32: 2e-4}
@@ -53,7 +53,7 @@ def assert_equals_plain(model: nn.Module, inputs: Tensor, n_blocks: int | None =
     """Also after a second step, and in evaluation."""
     for dtype, bound in BOUNDS.items():
         plain = prepared(copy.deepcopy(model)).to(dtype)
-        network = fused(copy.deepcopy(plain))
+        network = fuse(copy.deepcopy(plain))
         blocks = [name for name, _ in network.named_children() if name.startswith("_fused")]
         assert blocks if n_blocks is None else len(blocks) == n_blocks
         for training in (True, True, False):
@@ -119,7 +119,7 @@ def test_sizes(pool: type[nn.Module] | None, shape: tuple[int, int], channels: i
 @pytest.mark.parametrize("shape", [(7, 7), (6, 6)])
 def test_dropout_draws_what_the_plain_layer_draws(shape: tuple[int, int], p: float) -> None:
     model = prepared(nn.Sequential(nn.Conv2d(1, 5, 1), nn.Sigmoid(), nn.Dropout(p)))
-    network, inputs = fused(copy.deepcopy(model)), images(3, 1, *shape)
+    network, inputs = fuse(copy.deepcopy(model)), images(3, 1, *shape)
     assert torch.equal(network(inputs) == 0, model(inputs) == 0)
     # A second call in the same step draws other numbers, the plain layer's again.
     assert torch.equal(network(inputs) == 0, model(inputs) == 0)
@@ -252,12 +252,12 @@ def parametrized() -> nn.Module:
 )
 def test_other_networks_stay_as_they_are(make: type[nn.Module]) -> None:
     model = with_keyed_dropout(make())
-    assert fused(model) is model
+    assert fuse(model) is model
 
 
 def test_names_and_layers_are_the_networks_own() -> None:
     model = prepared(ResNet((1, 8, 8), 2, width=4, stages=2, dropout=0.1))
-    network = fused(model)
+    network = fuse(model)
     for named in ("named_parameters", "named_buffers"):
         expected, found = dict(getattr(model, named)()), dict(getattr(network, named)())
         assert found.keys() == expected.keys()
@@ -265,7 +265,7 @@ def test_names_and_layers_are_the_networks_own() -> None:
 
 
 def test_a_copy_is_independent() -> None:
-    network = fused(prepared(CNN((1, 8, 8), 2, channels=(3,), dropout=0.2)))
+    network = fuse(prepared(CNN((1, 8, 8), 2, channels=(3,), dropout=0.2)))
     other, inputs = copy.deepcopy(network), images(height=8, width=8)
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
     expected = other(inputs)
@@ -275,7 +275,7 @@ def test_a_copy_is_independent() -> None:
 
 
 def test_copies_train_on_threads() -> None:
-    networks = [fused(prepared(ResNet((1, 16, 16), 2, width=8, dropout=0.2))) for _ in range(2)]
+    networks = [fuse(prepared(ResNet((1, 16, 16), 2, width=8, dropout=0.2))) for _ in range(2)]
     inputs = images(32, height=16, width=16)
     alone = [results(copy.deepcopy(network), inputs) for network in networks]
     with ThreadPoolExecutor(2) as pool:
@@ -290,7 +290,7 @@ def test_maxima_of_equal_elements_pass_the_gradient_to_the_first() -> None:
         model.eval()
         nn.init.ones_(model[0].weight)
         nn.init.constant_(model[1].weight, scale)
-        found = results(fused(copy.deepcopy(model)), torch.ones(1, 1, 4, 4))
+        found = results(fuse(copy.deepcopy(model)), torch.ones(1, 1, 4, 4))
         for name, value in results(model, torch.ones(1, 1, 4, 4)).items():
             torch.testing.assert_close(found[name], value)
 
@@ -307,10 +307,10 @@ def test_what_is_not_finite_stays_so(
     nn.init.ones_(model[0].weight)
     inputs = images(2, 1, 4, 4).to(dtype)
     inputs[0, 0, 1, 1] = value
-    expected, found = model(inputs), fused(model)(inputs)
+    expected, found = model(inputs), fuse(model)(inputs)
     assert torch.equal(found.isfinite(), expected.isfinite())
     norm = nn.Sequential(nn.Conv2d(1, 3, 1), nn.BatchNorm2d(3), pool(2)).to(dtype)
-    assert not torch.isfinite(fused(norm)(inputs).float()).any()
+    assert not torch.isfinite(fuse(norm)(inputs).float()).any()
 
 
 @pytest.mark.parametrize("family", [CNN, ResNet])
@@ -321,7 +321,7 @@ def test_bfloat16_is_as_near_to_double_precision_as_the_plain_network(
     inputs = images(64, height=28, width=28)
     exact = results(copy.deepcopy(model), inputs)
     distances = []
-    for make in (copy.deepcopy, lambda m: fused(copy.deepcopy(m))):
+    for make in (copy.deepcopy, lambda m: fuse(copy.deepcopy(m))):
         with torch.autocast("cpu", torch.bfloat16):
             found = results(make(model).float(), inputs.float())
         distances.append(

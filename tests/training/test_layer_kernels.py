@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw1.training import layer_kernels
+from hw1.training.compiled import layer_kernels
+from hw1.training.compiled.layer_kernels import draw_dropout
 from hw1.training.keys import dropout_factors, fold_in, keys
-from hw1.training.layer_kernels import draw_dropout
 
 
 @settings(deadline=None)

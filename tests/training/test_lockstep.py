@@ -17,7 +17,7 @@ from hw1.datasets import Dataset, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.training import Configuration
-from hw1.training.lockstep import Family, Lockstep, Way, build
+from hw1.training.lockstep import Backend, Family, Lockstep, build
 
 SEEDS = [11, 22, 33]
 
@@ -34,9 +34,9 @@ def check(family: Family, dataset: Dataset, c: Configuration, epochs: int) -> No
     alone = [
         train_alone(family, c, dataset, r, s, epochs) for r, s in zip(rows, SEEDS, strict=True)
     ]
-    ways: list[Way | None] = ["compiled", "stacked"] if family is MLP else [None]
-    for way in ways:
-        models = Lockstep(family, [c] * K, dataset, rows, SEEDS, way=way)
+    backends: list[Backend | None] = ["compiled", "stacked"] if family is MLP else [None]
+    for backend in backends:
+        models = Lockstep(family, [c] * K, dataset, rows, SEEDS, backend=backend)
         for _ in range(epochs):
             models.train_epoch()
         for i, seed in enumerate(SEEDS):
@@ -404,7 +404,7 @@ def test_what_must_agree_in_a_batch_is_checked() -> None:
     c = Configuration()
     with pytest.raises(ValueError, match="one footprint key"):
         configurations, rows = [c, replace(c, batch_size=5)], [torch.arange(50)] * 2
-        Lockstep(MLP, configurations, REGRESSION, rows, [0, 1], way="stacked")
+        Lockstep(MLP, configurations, REGRESSION, rows, [0, 1], backend="stacked")
 
 
 def test_augmentation_leaves_rows_that_are_no_images_alone() -> None:

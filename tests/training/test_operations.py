@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from hw1.datasets import digits, function
 from hw1.models import CNN, MLP, ResNet
 from hw1.training import Configuration
-from hw1.training.dense import dense_layers
 from hw1.training.keys import with_keyed_dropout
+from hw1.training.layers import dense_layers
 from hw1.training.lockstep import Lockstep, footprint
 from hw1.training.operations import OF_CALL, OF_STEP, OF_UNIT, count
 

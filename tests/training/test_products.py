@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw1.training import products
-from hw1.training.products import (
+from hw1.training.compiled import products
+from hw1.training.compiled.products import (
     SCRATCH,
     multiply_for_inputs,
     multiply_for_weight,

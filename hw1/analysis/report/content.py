@@ -35,6 +35,7 @@ from hw1.analysis.statistics import PairedTest, corrected_t_test
 from hw1.datasets import Task
 from hw1.definition import CONFIGURATIONS
 from hw1.errors import InputError
+from hw1.objective import backend_of
 from hw1.study import Progress, Settings, state_name
 from hw1.training.metrics import Metric
 
@@ -131,14 +132,16 @@ class StudyContent:
         """Of all trials that were trained, and of all evaluations."""
         kept = [trial.kept for trial in self.trials if "provenance" in trial.kept]
         return [
-            *({key: of.get(key) for key in _OF_TRIAL} | (of["provenance"] or {}) for of in kept),
+            *(
+                {"device": of.get("device"), "backend": backend_of(of)}
+                | {"precision": of.get("precision")}
+                | (of["provenance"] or {})
+                for of in kept
+            ),
             *(record.provenance for record in self.cross_validations),
             *(record.provenance for record in self.tests),
             *(record.provenance for record in self.nested),
         ]
-
-
-_OF_TRIAL = ("device", "way", "precision")
 
 
 @dataclass(frozen=True)

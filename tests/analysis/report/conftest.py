@@ -225,7 +225,7 @@ def _trial(
         "seconds": round(float(rng.uniform(1, 9)), 3),
         "n_parameters": int(rng.integers(1000, 99_999)),
         "device": "cpu",
-        "way": "compiled",
+        "backend": "compiled",
         "precision": "float32",
         "trials_per_batch": 1,
         "batch": [number],

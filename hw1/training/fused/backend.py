@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hw1.errors import InputError
 from hw1.training.configuration import OPTIMIZERS
-from hw1.training.functional import IDLE, RANDOM, random_state
-from hw1.training.fused import fused
+from hw1.training.fused.chains import fuse
+from hw1.training.gradients import gradients
 from hw1.training.keys import KeyedDraws, KeyedDropout, fold_in
 from hw1.training.loading import load
 from hw1.training.metrics import loss_gradients
@@ -22,7 +21,7 @@ from hw1.training.threads import run
 from hw1.training.update import settings, update
 
 
-class InTurn:
+class Fused:
     """Trains any networks, each by itself.
 
     The parameters of a network are parts of one vector, so that an optimizer's step is one pass.
@@ -120,7 +119,7 @@ class _Model:
         self._of_grads = self._views(self._grads)
         self._dropouts = [m for m in network.modules() if isinstance(m, KeyedDropout)]
         self._on_cpu = _on_cpu(plan)
-        self._fused = fused(network) if self._on_cpu else network
+        self._fused = fuse(network) if self._on_cpu else network
         configuration = plan.configurations[number]
         if self._on_cpu:
             self._kind = OPTIMIZERS.index(configuration.optimizer)
@@ -205,23 +204,17 @@ class _Model:
         step_key = fold_in(plan.dropout_keys[i], step)
         for number, layer in enumerate(self._dropouts):
             layer.key, layer.calls = fold_in(step_key, number), 0
-        before = random_state(inputs.device) if step == 0 else None
+        smoothing = plan.label_smoothing[i : i + 1]
         with self._keyed(fold_in(step_key, len(self._dropouts))):
-            outputs = self._forward(inputs)
-        if before is not None and not torch.equal(before, random_state(inputs.device)):
-            raise InputError(RANDOM.format(type(self.network).__name__))
-        of_outputs = loss_gradients(
-            plan.dataset.task,
-            outputs.detach()[None],
-            targets[None],
-            plan.label_smoothing[i : i + 1],
-        )[0]
-        try:
-            grads = torch.autograd.grad(outputs, self._parameters, of_outputs)
-        except RuntimeError as error:
-            if "not have been used" not in str(error):
-                raise
-            raise InputError(IDLE.format(type(self.network).__name__)) from error
+            grads = gradients(
+                self.network,
+                lambda: self._forward(inputs),
+                self._parameters,
+                lambda outputs: loss_gradients(
+                    plan.dataset.task, outputs[None], targets[None], smoothing
+                )[0],
+                check=step == 0,
+            )
         with torch.no_grad():
             torch._foreach_copy_(self._of_grads, grads)
             self._update(step)

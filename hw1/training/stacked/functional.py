@@ -1,7 +1,6 @@
 """Networks of any kind, as functions of their parameters."""
 
 import warnings
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,7 +9,6 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from hw1.errors import InputError
 from hw1.training.keys import KeyedDropout
 
 # What makes a network slower here is not the user's to mend.
@@ -18,12 +16,6 @@ warnings.filterwarnings("ignore", "There is a performance drop because we have n
 
 State = dict[str, Tensor]
 """Parameters or buffers by name, each ``(n_models, *shape)``."""
-
-RANDOM = (
-    "{} draws random numbers that do not follow a model's seed: use dropout or Tensor.bernoulli_ "
-    "for all its randomness"
-)
-IDLE = "{} has parameters that its outputs do not depend on: remove them from the family"
 
 
 class Functional:
@@ -61,48 +53,6 @@ class Functional:
             def one(state: State, batch: Tensor) -> Any:
                 return functional_call(self.template, state, (batch,))
 
-            # What layers draw themselves is found out below; vmap is not to be in its way.
+            # What layers draw themselves is found out by `gradients`; vmap is not to be in its way.
             outputs: Tensor = vmap(one, randomness="same")(state, inputs)
         return outputs.to(inputs.dtype)
-
-    def gradients(
-        self,
-        parameters: State,
-        buffers: State,
-        inputs: Tensor,
-        loss_gradients: Callable[[Tensor], Tensor],
-        *,
-        check: bool,
-    ) -> list[Tensor]:
-        """The gradient of each parameter, ``(n_models, *shape)``.
-
-        Args:
-            parameters: of which the gradients are wanted.
-            buffers: changed in place by layers such as batch norm.
-            inputs: ``(n_models, batch, *input_shape)``, normalised.
-            loss_gradients: gives the gradient of the loss by the outputs.
-            check: whether to look for random numbers that follow no seed.
-
-        Raises:
-            InputError: the network draws such numbers, or a parameter has no gradient.
-        """
-        name = type(self.template).__name__
-        for parameter in parameters.values():
-            parameter.requires_grad_()
-        before = random_state(inputs.device) if check else None
-        outputs = self.forward(parameters, buffers, inputs)
-        if before is not None and not torch.equal(before, random_state(inputs.device)):
-            raise InputError(RANDOM.format(name))
-        # The models share no parameter, so the gradient of the sum is each model's own.
-        of_outputs = loss_gradients(outputs.detach())
-        try:
-            return list(torch.autograd.grad(outputs, list(parameters.values()), of_outputs))
-        except RuntimeError as error:
-            if "not have been used" not in str(error):
-                raise
-            raise InputError(IDLE.format(name)) from error
-
-
-def random_state(device: torch.device) -> Tensor:
-    """The state of torch's global generator, which nothing in a training step is to touch."""
-    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()

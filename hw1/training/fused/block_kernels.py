@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from hw1.training.activation_kernels import IDENTITY, RELU, activate, differentiate
-from hw1.training.kernels import compiled, inlined
-from hw1.training.pixels import (
+from hw1.training.fused.pixels import (
     MEAN,
     RSTD,
     SCALE,
@@ -36,6 +35,7 @@ from hw1.training.pixels import (
     unpool_average,
     unpool_max,
 )
+from hw1.training.kernels import compiled, inlined
 
 NONE, MAX, AVERAGE = range(3)
 """The kinds of pooling, by two."""

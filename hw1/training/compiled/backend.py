@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 from hw1.training.activation_kernels import KINDS as ACTIVATIONS
 from hw1.training.activation_kernels import constant_of, is_known
-from hw1.training.configuration import OPTIMIZERS
-from hw1.training.dense import Layers
-from hw1.training.dense_kernels import (
+from hw1.training.compiled.dense_kernels import (
     BATCH,
     BIAS,
     BUFFER,
@@ -35,13 +33,15 @@ from hw1.training.dense_kernels import (
     evaluate,
     train,
 )
+from hw1.training.compiled.layer_kernels import BATCH_NORM, DROPOUT, LINEAR
+from hw1.training.compiled.products import WORTH_ROUNDING
+from hw1.training.compiled.products import fast as can_round
+from hw1.training.configuration import OPTIMIZERS
 from hw1.training.keys import KeyedDropout
-from hw1.training.layer_kernels import BATCH_NORM, DROPOUT, LINEAR
+from hw1.training.layers import Layers
 from hw1.training.operations import OF_STEP, of_example
 from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
-from hw1.training.products import WORTH_ROUNDING
-from hw1.training.products import fast as can_round
 from hw1.training.threads import run
 from hw1.training.update import settings
 

@@ -15,13 +15,14 @@ from torch import fx, nn
 from torch.nn.utils import parametrize
 
 from hw1.training.activation_kernels import is_known
-from hw1.training.block import Block, pool_kind
-from hw1.training.fused_kernels import MAX, NONE
+from hw1.training.fused.block import Block, pool_kind
+from hw1.training.fused.block_kernels import MAX, NONE
 from hw1.training.keys import KeyedDropout
+from hw1.training.layers import has_defaults
 from hw1.training.tracing import is_hooked, trace
 
 
-def fused(model: nn.Module) -> nn.Module:
+def fuse(model: nn.Module) -> nn.Module:
     """The network with chains of its layers replaced, or ``model`` itself if it has none.
 
     A chain is: batch norm, an addition, activation, pooling by 2, dropout, each of which may be
@@ -136,9 +137,7 @@ def _other_term(node: fx.Node, term: fx.Node) -> fx.Node | None:
 
 
 def _is_norm(layer: nn.Module) -> bool:
-    return type(layer) is nn.BatchNorm2d and bool(
-        layer.affine and layer.track_running_stats and layer.momentum is not None
-    )
+    return type(layer) is nn.BatchNorm2d and has_defaults(layer)
 
 
 def _replace(graph: fx.Graph, chain: _Chain, block: Block, name: str) -> None:

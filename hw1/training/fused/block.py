@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hw1.training.activation_kernels import KINDS, RELU, constant_of
-from hw1.training.fused_kernels import (
+from hw1.training.fused.block_kernels import (
     AVERAGE,
     MAX,
     NONE,
@@ -65,7 +65,7 @@ class Block(nn.Module):
         """``(batch, channels, height, width)``; ``other`` is what is added, of the same shape."""
         if self._can_compute(inputs, other):
             affine = [p for n in self.norms for p in ((n.weight, n.bias) if n else (None, None))]
-            outputs: tuple[Tensor, ...] = Fused.apply(self, inputs, other, *affine)
+            outputs: tuple[Tensor, ...] = BlockFunction.apply(self, inputs, other, *affine)
         else:
             outputs = (self._plain(inputs, other),) * 2
         return outputs if self.twice else outputs[0]
@@ -97,8 +97,8 @@ PRECISIONS = {torch.bfloat16: torch.float32} | {t: t for t in (torch.float32, to
 """In what is computed, by what is stored."""
 
 
-class Fused(torch.autograd.Function):
-    """A `Block` by `hw1.training.fused_kernels`."""
+class BlockFunction(torch.autograd.Function):
+    """A `Block` by `hw1.training.fused.block_kernels`."""
 
     @staticmethod
     def forward(
@@ -200,7 +200,7 @@ def _array(images: Tensor) -> np.ndarray:
 def _constants(
     norm: nn.BatchNorm2d | None, x: np.ndarray, affine: Sequence[Tensor | None], step: int
 ) -> np.ndarray:
-    """See `hw1.training.pixels.SHIFT`."""
+    """See `hw1.training.fused.pixels.SHIFT`."""
     dtype = np.float64 if x.dtype == np.float64 else np.float32
     if norm is None:
         return np.empty((0, step), dtype)

@@ -6,13 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hw1.training.dense import Dense, Layers
-from hw1.training.functional import Functional
+from hw1.training.gradients import gradients
 from hw1.training.keys import KeyedDropout, dropout_factors, fold_in
+from hw1.training.layers import Layers
 from hw1.training.metrics import loss_gradients
 from hw1.training.optimizers import Optimizer
 from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
+from hw1.training.stacked.dense import Dense
+from hw1.training.stacked.functional import Functional
 from hw1.training.threads import torch_threads
 
 BLOCK = 2**18
@@ -32,7 +34,7 @@ class Stacked:
     Args:
         plan: what to train them on; the batch sizes of all models are the same.
         networks: one a model, with their initial weights, on the device of the data.
-        layers: those of the first network, if all are dense; see `dense.dense_layers`.
+        layers: those of the first network, if all are dense; see `dense_layers`.
         precision: of matrix products in networks that are not dense.
 
     Attributes:
@@ -187,10 +189,14 @@ class Stacked:
             for layer, name in enumerate(self._dropouts):
                 self.buffers[f"{name}.key"].copy_(fold_in(step_keys, layer))
         task, smoothing = self.plan.dataset.task, self.plan.label_smoothing
-        grads = self._functional.gradients(
-            self._views(self.parameters),
-            self.buffers,
-            inputs,
+        views = self._views(self.parameters)
+        for parameter in views.values():
+            parameter.requires_grad_()
+        # The models share no parameter, so the gradient of the sum is each model's own.
+        grads = gradients(
+            self._template,
+            lambda: self._functional.forward(views, self.buffers, inputs),
+            list(views.values()),
             lambda outputs: loss_gradients(task, outputs, targets, smoothing),
             check=step == 0,
         )

@@ -6,20 +6,16 @@ backward pass is written out over the axis of the models, a fraction of what aut
 ``torch.func.vmap`` take for the same plain network.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from hw1.training.keys import KeyedDropout
-from hw1.training.tracing import is_hooked, trace
+from hw1.training.layers import Layers
 
 aten = torch.ops.aten
-
-Layers = Sequence[tuple[str, nn.Module]]
-"""The layers of a network, in order and by name."""
 
 State = Mapping[str, Tensor]
 """Parameters, their gradients or buffers by name, each ``(n_models, *shape)``."""
@@ -157,78 +153,11 @@ _DERIVATIVES: dict[type[nn.Module], tuple[Callable[[Any, Tensor, Tensor], Tensor
 }
 
 
-def dense_layers(model: nn.Module, input_shape: Sequence[int]) -> list[tuple[str, nn.Module]]:
-    """The layers of a network that `Dense` can train, in order and by name; else none.
-
-    It can where the network is one chain of linear layers, one-dimensional batch norms with
-    their defaults, activations and `KeyedDropout`, behind an ``nn.Flatten`` if a row has more
-    than one dimension, and each layer with parameters or randomness stands in one place.
-    """
-    names = _chain(model)
-    layers = [(name, model.get_submodule(name)) for name in names]
-    if not layers or any(is_hooked(layer) for layer in model.modules()):
-        return []
-    kept = [(name, layer) for name, layer in layers if type(layer) not in (nn.Flatten, nn.Identity)]
-    flattens = [layer for _, layer in layers if type(layer) is nn.Flatten]
-    parameters = [id(p) for _, layer in kept for p in layer.parameters(recurse=False)]
-    once = [name for name, layer in kept if not _is_activation(layer)]
-    known = (
-        kept
-        and all(_is_known(layer) for _, layer in kept)
-        and len(once) == len(set(once))
-        and sorted(parameters) == sorted(id(p) for p in model.parameters())
-        and (len(input_shape) == 1 or type(layers[0][1]) is nn.Flatten)
-        and all(f.start_dim == 1 and f.end_dim == -1 for f in flattens)
-    )
-    return kept if known else []
-
-
-def _chain(model: nn.Module) -> list[str]:
-    """The names of a network's layers, each of which takes what the one before gives; else none."""
-    # Without a search of all that the network's modules import for functions to wrap: what calls
-    # them is no chain of layers.
-    graph = trace(model, autowrap_modules=())
-    if graph is None:
-        return []
-    first, *nodes, last = graph.nodes
-    links = all(node.args == (before,) for before, node in pairwise([first, *nodes, last]))
-    modules = all(node.op == "call_module" and not node.kwargs for node in nodes)
-    return [str(node.target) for node in nodes] if links and modules else []
-
-
-def program(layers: Sequence[tuple[str, nn.Module]]) -> Hashable:
-    """What networks must have in common to be trained as one program: all but their sizes."""
-    return tuple((name, type(layer), _settings(layer)) for name, layer in layers)
-
-
-def _settings(layer: nn.Module) -> Hashable:
-    match layer:
-        case nn.Linear():
-            return layer.bias is None
-        case nn.BatchNorm1d():
-            return layer.eps, layer.momentum
-        case KeyedDropout():
-            return None
-        case _:  # an activation, with its constants
-            return layer.extra_repr()
-
-
-def _is_known(layer: nn.Module) -> bool:
-    if type(layer) is nn.BatchNorm1d:
-        return layer.affine and layer.track_running_stats and layer.momentum is not None
-    return type(layer) in (nn.Linear, KeyedDropout) or _is_activation(layer)
-
-
-def _is_activation(layer: nn.Module) -> bool:
-    # One that works in place could change what the layer before it has yet to use.
-    return type(layer) in _DERIVATIVES and not getattr(layer, "inplace", False)
-
-
 class Dense:
     """The networks of all models as one program over the axis of the models.
 
     Args:
-        layers: what `dense_layers` found.
+        layers: what `hw1.training.layers.dense_layers` found.
         parameters: of the networks.
         grads: written by `backward`.
         buffers: batch norm's are changed by `forward`.
@@ -236,7 +165,7 @@ class Dense:
 
     def __init__(
         self,
-        layers: Sequence[tuple[str, nn.Module]],
+        layers: Layers,
         parameters: State,
         grads: State,
         buffers: State,

@@ -1,7 +1,7 @@
 """Dense networks in compiled code: an epoch of many models in one call.
 
-A network is a table of its layers, made in `hw1.training.compiled`. Each model is trained by
-itself, one batch after another: a small network stays in the processor's cache, no step waits
+A network is a table of its layers, made in `hw1.training.compiled.backend`. Each model is trained
+by itself, one batch after another: a small network stays in the processor's cache, no step waits
 for a launch, and what a model becomes depends on no other. Matrices are multiplied by the BLAS
 that SciPy brings.
 
@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hw1.training.activation_kernels import activate, differentiate
-from hw1.training.kernels import compiled, exp
-from hw1.training.layer_kernels import (
+from hw1.training.compiled.layer_kernels import (
     BATCH_NORM,
     DROPOUT,
     LINEAR,
@@ -25,14 +24,15 @@ from hw1.training.layer_kernels import (
     normalize,
     normalize_backward,
 )
-from hw1.training.loading import load
-from hw1.training.products import (
+from hw1.training.compiled.products import (
     SCRATCH,
     multiply_for_inputs,
     multiply_for_weight,
     multiply_forward,
     round_all,
 )
+from hw1.training.kernels import compiled, exp
+from hw1.training.loading import load
 from hw1.training.update import update
 
 # The columns of a layer's table.
@@ -113,7 +113,7 @@ class _Work(NamedTuple):
         grads: ``(n_parameters,)``.
         values16, grad16, weights16: of `values`, `grad` and the weights, in bfloat16; empty where
             no layer rounds.
-        scratch: see `hw1.training.products`.
+        scratch: see `hw1.training.compiled.products`.
     """
 
     values: np.ndarray
