@@ -9,7 +9,6 @@ import numpy as np
 import optuna
 import torch
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hw1.cross_validation import CrossValidation, Splits, cross_validate
@@ -19,6 +18,7 @@ from hw1.errors import ArchitectureError, InputError, place
 from hw1.provenance import provenance
 from hw1.training import Configuration
 from hw1.training.lockstep import Footprint, footprint
+from hw1.training.metrics import METRICS
 from hw1.training.precision import Precision
 
 DETAILED = 3
@@ -102,9 +102,9 @@ class Objective:
 
     def _is_among_best(self, trial: Trial, value: float) -> bool:
         """Whether fewer than `DETAILED` completed trials of its study are better."""
-        sign = -1 if trial.study.direction == StudyDirection.MAXIMIZE else 1
+        metric = METRICS[self.dataset.task]
         done = trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        better = [other for other in done if sign * other.values[0] < sign * value]
+        better = [other for other in done if metric.better(other.values[0], than=value)]
         return len(better) < DETAILED
 
     def _details(self, result: CrossValidation) -> dict[str, Any]:

@@ -247,6 +247,12 @@ class Study:
             raise InputError(f"no trial of {self.name!r} has completed yet: run it for longer")
         return best
 
+    def ranked(self, trials: Sequence[FrozenTrial] | None = None) -> list[FrozenTrial]:
+        """The completed trials, those of the study unless some are given, the best first."""
+        trials = self.trials() if trials is None else trials
+        completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        return self.metric.best_first(completed, lambda trial: trial.values[0])
+
     def progress(self, trials: Sequence[FrozenTrial] | None = None) -> Progress:
         """How far the study is, from its trials in storage unless they have just been read."""
         trials = self.trials() if trials is None else trials
@@ -258,7 +264,6 @@ class Study:
         if self.settings.grid is not None:
             n_trials = min(n_trials, len(self.settings.grid) - refused)
         completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        pick = max if self.metric.maximize else min
         return Progress(
             n_trials=n_trials,
             done=sum(map(counts, trials)) - running,
@@ -268,7 +273,7 @@ class Study:
             failed=failed,
             interrupted=states.count(TrialState.FAIL) - failed,
             refused=refused,
-            best=pick(completed, key=lambda trial: trial.values[0], default=None),
+            best=next(iter(self.ranked(completed)), None),
         )
 
     def fail_orphans(self, *, own: bool = False) -> None:

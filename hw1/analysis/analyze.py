@@ -83,12 +83,11 @@ def introduction(results: StudyResults, trials: Sequence[FrozenTrial]) -> list[s
     """What the figures are about."""
     settings, progress = results.settings, results.study.progress()
     metric = results.metric
-    better = "higher" if metric.maximize else "lower"
     lines = [
         f"{settings.dataset}: {settings.n_rows} training rows in {settings.n_splits} folds. "
         f"{progress.done} trials by {settings.sampler}, {progress.pruned} of them pruned; the "
-        f"value of a trial is its {metric.name.replace('_', ' ')}, the mean over the folds at the "
-        f"best epoch ({better} is better).",
+        f"value of a trial is its {metric.words}, the mean over the folds at the "
+        f"best epoch ({metric.preference}).",
     ]
     for trial in trials:
         params = ", ".join(
@@ -116,7 +115,7 @@ def training_figures(
     ]
     assert found.outputs is not None, "a completed trial has a best epoch"
     others = [t for t in results.top(COMPARED_TRIALS) if t.number != trial.number]
-    compared = sorted([trial, *others], key=lambda t: t.values[0], reverse=metric.maximize)
+    compared = results.study.ranked([trial, *others])
     figures: list[Figure | None] = [
         learning_curves(found.curves, found.best_epoch, metric),
         fold_scores([(t.number, t.user_attrs["fold_scores"]) for t in compared], metric),

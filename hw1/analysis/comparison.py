@@ -108,7 +108,7 @@ def comparison_of(parts: Mapping[str, CrossValidated], metric: Metric) -> Compar
             that diverged.
         metric: what the scores measure.
     """
-    names = sorted(parts, key=lambda name: parts[name].estimate.mean, reverse=metric.maximize)
+    names = metric.best_first(parts, lambda name: parts[name].estimate.mean)
     pairs = list(combinations(names, 2))
     tests = [corrected_t_test(_scores(parts[a]), _scores(parts[b]), len(pairs)) for a, b in pairs]
     return Comparison(
@@ -124,7 +124,7 @@ def comparison_of(parts: Mapping[str, CrossValidated], metric: Metric) -> Compar
                 test.difference,
                 test.t,
                 test.p,
-                _sentence(a, b, test, len(pairs), metric.name.replace("_", " ")),
+                _sentence(a, b, test, len(pairs), metric.words),
             )
             for (a, b), test in zip(pairs, tests, strict=True)
         ],

@@ -170,11 +170,10 @@ class StudyResults:
             InputError: no trial has completed yet.
         """
         self.study.best_trial()
-        done = [t for t in self.study.trials() if t.state == TrialState.COMPLETE]
-        done.sort(key=lambda t: (t.values[0] * (-1 if self.metric.maximize else 1), t.number))
-        for trial in done[:n]:
+        best = self.study.ranked()[:n]
+        for trial in best:
             self._require_configuration(trial)
-        return done[:n]
+        return best
 
     def footprint(self, trial: FrozenTrial) -> Footprint:
         """What it takes to train the network of a trial's configuration.

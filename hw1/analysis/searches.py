@@ -141,7 +141,7 @@ def compare_searches(
         for label, those in zip(labels, groups, strict=True)
     ]
     metric = studies[0].metric
-    searches.sort(key=lambda search: search.estimate.mean, reverse=metric.maximize)
+    searches = metric.best_first(searches, lambda search: search.estimate.mean)
     pairs = list(combinations(searches, 2))
     return SearchComparison(
         metric=metric.name,
@@ -149,7 +149,7 @@ def compare_searches(
         n_repeats=n_repeats,
         n_splits=next(iter(parts.values())).n_splits,
         searches=searches,
-        pairs=[_pair(a, b, len(pairs), metric.name.replace("_", " ")) for a, b in pairs],
+        pairs=[_pair(a, b, len(pairs), metric.words) for a, b in pairs],
     )
 
 

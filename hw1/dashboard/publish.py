@@ -23,7 +23,7 @@ from optuna.distributions import (
     IntDistribution,
     json_to_distribution,
 )
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.pictures import curves_png
@@ -108,11 +108,10 @@ def write_note(study: Study) -> None:
 def note(study: Study) -> str:
     """What a study is, in Markdown."""
     s = study.settings
-    better = "higher" if study.metric.maximize else "lower"
     facts = {
         "definition": f"`{s.definition}`",
-        "value": f"{s.metric.replace('_', ' ')}, mean over the folds at the best epoch ({better} "
-        "is better)",
+        "value": f"{study.metric.words}, mean over the folds at the best epoch "
+        f"({study.metric.preference})",
         "data": f"{s.dataset}, {s.n_rows} training rows, fingerprint `{s.fingerprint}`",
         "folds": f"{s.n_splits}, the same for all trials, hash `{s.splits}`",
         "search": f"{s.sampler}, pruner {s.pruner}, {study.n_trials} trials, up to {s.epochs} "
@@ -173,13 +172,7 @@ def _range(distribution: BaseDistribution) -> str:
 
 def _best(study: Study, n: int) -> list[FrozenTrial]:
     """The best completed trials of hw1's, the best first."""
-    done = [
-        trial
-        for trial in study.trials()
-        if trial.state == TrialState.COMPLETE and "fold_scores" in trial.user_attrs
-    ]
-    sign = -1 if study.metric.maximize else 1
-    return sorted(done, key=lambda trial: (sign * trial.values[0], trial.number))[:n]
+    return [trial for trial in study.ranked() if "fold_scores" in trial.user_attrs][:n]
 
 
 def _artifacts(attributes: dict[str, Any]) -> list[str]:
@@ -191,7 +184,7 @@ def _attach(study: Study, trial: FrozenTrial, store: ArtifactStore) -> None:
     picture = curves_png(
         np.array(trial.user_attrs["curves"]),
         trial.user_attrs["best_epoch"],
-        study.settings.metric.replace("_", " "),
+        study.metric.words,
         f"trial {trial.number}",
     )
     artifact_id = str(uuid.uuid4())
@@ -224,7 +217,7 @@ def _fold_scores(study: Study, trials: list[FrozenTrial]) -> dict[str, Any]:
         "Scores by fold of the best trials",
         [*folds, means],
         {"title": {"text": "trial, the best first"}, "type": "category"},
-        {"title": {"text": study.settings.metric.replace("_", " ")}},
+        {"title": {"text": study.metric.words}},
     )
 
 

@@ -1,13 +1,18 @@
 """What a network is scored by, and the loss it is trained on, for many models at once."""
 
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from hw1.datasets import Task
+from hw1.words import in_words
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,29 @@ class Metric:
     def worst(self) -> float:
         """The score that any other beats."""
         return -torch.inf if self.maximize else torch.inf
+
+    @property
+    def words(self) -> str:
+        """The name in words."""
+        return in_words(self.name)
+
+    @property
+    def preference(self) -> str:
+        """``"higher is better"`` or ``"lower is better"``."""
+        return "higher is better" if self.maximize else "lower is better"
+
+    def best_first(
+        self, things: Iterable[Thing], score: Callable[[Thing], float | None]
+    ) -> list[Thing]:
+        """Things by their scores: equal ones in their order, those without one or with NaN last."""
+
+        def key(thing: Thing) -> float:
+            value = score(thing)
+            if value is None or math.isnan(value):
+                return math.inf
+            return -value if self.maximize else value
+
+        return sorted(things, key=key)
 
     def better(self, score: float, than: float) -> bool:
         """Whether ``score`` beats ``than``; NaN beats nothing."""

@@ -67,4 +67,8 @@ def test_better_knows_the_direction_and_nan() -> None:
     for metric in METRICS.values():
         assert metric.better(0.5, metric.worst)
         assert not metric.better(math.nan, 0.5)
+    things = [("a", 2.0), ("b", None), ("c", 1.0), ("d", math.nan), ("e", 2.0)]
+    for metric, order in (error, "caebd"), (accuracy, "aecbd"):
+        assert "".join(n for n, _ in metric.best_first(things, lambda t: t[1])) == order
+    assert (error.words, error.preference) == ("mean squared error", "lower is better")
     assert (error.direction, accuracy.direction) == ("minimize", "maximize")

@@ -244,8 +244,7 @@ def _curve(trial: FrozenTrial) -> list[tuple[int, float]]:
 
 
 def _best_point(study: Study, curve: Sequence[tuple[int, float]]) -> tuple[int, float]:
-    pick = max if study.metric.maximize else min
-    return pick(curve, key=lambda point: point[1])
+    return study.metric.best_first(curve, lambda point: point[1])[0]
 
 
 def _lines(

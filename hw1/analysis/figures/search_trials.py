@@ -37,19 +37,17 @@ def completed(study: Study) -> list[FrozenTrial]:
 
 def best_of(study: Study, trials: Sequence[FrozenTrial]) -> FrozenTrial:
     """The one with the best value; the first of several."""
-    pick = max if study.metric.maximize else min
-    return pick(trials, key=lambda trial: trial.values[0])
+    return study.ranked(trials)[0]
 
 
 def metric_label(study: Study) -> str:
     """What a trial's value is and which way is better."""
-    better = "higher" if study.metric.maximize else "lower"
-    return f"{metric_name(study)} (fold mean, {better} is better)"
+    return f"{metric_name(study)} (fold mean, {study.metric.preference})"
 
 
 def metric_name(study: Study) -> str:
     """The name of the metric in words."""
-    return study.metric.name.replace("_", " ")
+    return study.metric.words
 
 
 def name_trial(trial: FrozenTrial) -> str:

@@ -26,7 +26,7 @@ from hw1.analysis.figures.style import (
 from hw1.analysis.network import Network, predict
 from hw1.datasets import Dataset
 from hw1.training.metrics import Metric
-from hw1.words import in_words, number
+from hw1.words import number
 
 GRID_POINTS = 400
 """Of a fitted function."""
@@ -75,7 +75,7 @@ def learning_curves(curves: np.ndarray, best_epoch: int, metric: Metric) -> Figu
         hovertemplate="best: epoch %{x}, %{y:.4g}<extra></extra>",
     )
     plot.update_xaxes(title="epoch", range=[0.5, len(curves) + 0.5])
-    plot.update_yaxes(title=in_words(metric.name), **scale.axis())
+    plot.update_yaxes(title=metric.words, **scale.axis())
     spread = curves[best_epoch - 1].std(ddof=1)
     return Figure(
         "learning_curves",
@@ -133,7 +133,7 @@ def fold_scores(trials: Sequence[tuple[int, Sequence[float]]], metric: Metric) -
         hovertemplate="trial %{x}: %{y:.4g}<extra></extra>",
     )
     plot.update_xaxes(title="trial, the best first", type="category")
-    plot.update_yaxes(title=in_words(metric.name), **scale.axis())
+    plot.update_yaxes(title=metric.words, **scale.axis())
     within = scores.std(axis=1, ddof=1).mean()
     many = f"{len(labels)} of the best trials" if len(labels) > 1 else "the trial"
     caption = (

@@ -1,6 +1,5 @@
 """The appendix of a report: all trials, all evaluations, further figures, provenance, commands."""
 
-import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -114,11 +113,8 @@ def _trials(i: int, study: StudyContent) -> Table:
 
 def listed_trials(study: StudyContent) -> list[Trial]:
     """The trials that the appendix lists, in their order: all, or the best."""
-    sign = -1 if study.metric.maximize else 1
-    ranked = sorted(study.trials, key=lambda t: math.inf if t.value is None else sign * t.value)[
-        :MOST_TRIALS
-    ]
-    return sorted(ranked, key=lambda trial: trial.number)
+    ranked = study.metric.best_first(study.trials, lambda trial: trial.value)
+    return sorted(ranked[:MOST_TRIALS], key=lambda trial: trial.number)
 
 
 def _trial(trial: Trial) -> list[Text]:

@@ -220,8 +220,7 @@ class Content:
 
 def best_first(studies: Sequence[StudyContent]) -> list[StudyContent]:
     """Studies of one metric, ordered by the value of their best trial."""
-    sign = -1 if studies[0].metric.maximize else 1
-    return sorted(studies, key=lambda study: sign * (study.best.value or 0.0))
+    return studies[0].metric.best_first(studies, lambda study: study.best.value)
 
 
 def collect(studies: Sequence[StudyResults], folder: Folder = default_folder) -> Content:
@@ -342,8 +341,7 @@ def _problem(those: Sequence[tuple[StudyResults, StudyContent]]) -> Problem:
     }
     diverged = [n for n, rows in finite.items() if any(math.isnan(s) for r in rows for s in r)]
     finite = {name: rows for name, rows in finite.items() if name not in diverged}
-    sign = -1 if studies[0].metric.maximize else 1
-    compared = sorted(finite, key=lambda name: sign * sum(map(sum, finite[name])))
+    compared = studies[0].metric.best_first(finite, lambda name: sum(map(sum, finite[name])))
     pairs = [(a, b) for i, a in enumerate(compared) for b in compared[i + 1 :]]
     return Problem(
         studies=studies,

@@ -10,7 +10,7 @@ from hw1.analysis.report.commands import Commander
 from hw1.analysis.report.content import Content, Problem, StudyContent
 from hw1.analysis.report.document import Block, Column, Heading, Paragraph, Table
 from hw1.analysis.report.wording import Code, Ref, Strong, Text, line, listed, named
-from hw1.words import DASH, counted, in_words, integer
+from hw1.words import DASH, counted, integer
 
 MOST_DESCRIBED = 3
 """Data sets of which the text tells more than the table."""
@@ -55,8 +55,7 @@ def _goals(content: Content) -> Text:
             line(
                 f"to {_TASKS[task]} (",
                 named([study.name for study in those]),
-                f"; scored by {in_words(those[0].metric.name)}, "
-                f"{'higher' if those[0].metric.maximize else 'lower'} is better)",
+                f"; scored by {those[0].metric.words}, {those[0].metric.preference})",
             )
             for task, those in by_task.items()
         ]

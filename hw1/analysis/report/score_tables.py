@@ -6,7 +6,7 @@ from hw1.analysis.report.content import Problem, StudyContent
 from hw1.analysis.report.document import Column, Table
 from hw1.analysis.report.wording import Text
 from hw1.analysis.statistics import Estimate
-from hw1.words import DASH, between, fixed, in_words, integer, number, p_value, places, plus_minus
+from hw1.words import DASH, between, fixed, integer, number, p_value, places, plus_minus
 
 NOT_STORED = "not stored"
 DIVERGED = "diverged"
@@ -103,8 +103,7 @@ def _by_problem(
 
 def _heading(problem: Problem) -> list[Text]:
     study = problem.studies[0]
-    better = "higher" if study.metric.maximize else "lower"
-    return [(f"{study.settings.dataset}: {in_words(study.metric.name)}, {better} is better",)]
+    return [(f"{study.settings.dataset}: {study.metric.words}, {study.metric.preference}",)]
 
 
 def _score_row(study: StudyContent) -> list[Text]:
