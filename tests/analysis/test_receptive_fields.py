@@ -1,5 +1,3 @@
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -9,26 +7,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hw1.analysis.layers import hidden_layers
 from hw1.analysis.receptive_fields import (
     effective_receptive_field,
+    extent,
     receptive_field,
-    receptive_field_by_gradient,
 )
 from hw1.errors import InputError
 from hw1.models import CNN, MLP, ResNet
 
 
-def extent(pixels: Tensor) -> tuple[slice, slice]:
-    """The rows and columns of the smallest rectangle around the pixels that are true."""
-    rows, columns = (pixels.any(dim).nonzero().flatten().tolist() for dim in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-
-
-def assert_exact(model: nn.Module, input_shape: tuple[int, int, int], layer: str) -> None:
-    field = receptive_field(model, input_shape, layer)
-    pixels = receptive_field_by_gradient(model, input_shape, layer)
-    assert field.window(field.centre) == extent(pixels)
+def seen(model: nn.Module, input_shape: tuple[int, int, int], layer: str) -> list[tuple[int, int]]:
+    """The first and the last row, and column, that the unit in the middle sees."""
+    window = extent(receptive_field(model, input_shape, layer))
+    return [(part.start, part.stop - 1) for part in window]
 
 
 @st.composite
@@ -58,9 +49,10 @@ def build(stack: list[tuple[str, list[tuple[int, int]], bool]]) -> nn.Sequential
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(windows(), min_size=1, max_size=3))
-def test_fields_follow_the_recurrence_and_are_what_gradients_say(
+def test_fields_follow_the_recurrence(
     stack: list[tuple[str, list[tuple[int, int]], bool]],
 ) -> None:
+    # https://distill.pub/2019/computing-receptive-fields/
     size, stride, start = [1, 1], [1, 1], [0, 0]
     for _, (k, s, p, d), _ in stack:
         for i in range(2):
@@ -69,56 +61,30 @@ def test_fields_follow_the_recurrence_and_are_what_gradients_say(
             stride[i] *= s[i]
     # So large that no border cuts off what the unit in the middle sees.
     image = [size[i] + 4 * stride[i] - 2 * start[i] for i in range(2)]
-    model, layer = build(stack), str(len(build(stack)) - 1)
-    field = receptive_field(model, (1, *image), layer)
-    assert (field.size, field.stride, field.start) == (tuple(size), tuple(stride), tuple(start))
-    window = field.window(field.centre)
-    assert [w.stop - w.start for w in window] == size
-    assert extent(receptive_field_by_gradient(model, (1, *image), layer)) == window
-
-
-@pytest.mark.parametrize("position", [(0, 0), (0, 3), (5, 6), (2, 1)])
-def test_fields_are_clipped_at_the_border(position: tuple[int, int]) -> None:
-    model = nn.Sequential(
-        nn.Conv2d(1, 1, (3, 5), padding=(1, 2)), nn.AvgPool2d(2), nn.Conv2d(1, 1, 3, padding=1)
-    )
-    with torch.no_grad():
-        for p in model.parameters():
-            p.fill_(1)
-    image = torch.zeros(1, 1, 12, 14, requires_grad=True)
-    (gradient,) = torch.autograd.grad(model(image)[0, 0][position], image)
-    field = receptive_field(model, (1, 12, 14), "2")
-    assert field.map_size == (6, 7)
-    assert field.size == (8, 10)
-    assert field.window(position) == extent(gradient[0, 0] != 0)
+    model = build(stack).eval()
+    shape, zeros, layer = (1, image[0], image[1]), torch.zeros(1, 1, *image), str(len(model) - 1)
+    first = [start[i] + n // 2 * stride[i] for i, n in enumerate(model(zeros).shape[2:])]
+    assert seen(model, shape, layer) == [(first[i], first[i] + size[i] - 1) for i in range(2)]
 
 
 @pytest.mark.parametrize(
-    "model",
+    ("model", "layer", "expected"),
     [
-        CNN((3, 40, 33), 5, channels=(4, 5, 6), convolutions=2, kernel_size=5, hidden=7),
-        CNN((3, 40, 33), 5, channels=(4, 5), pooling="average", head="average", dropout=0.2),
-        ResNet((3, 40, 33), 5, width=4, stages=3, blocks=2),
-        ResNet((3, 40, 33), 5, width=4, stages=2, activation="gelu", dropout=0.1),
+        # Two convolutions see 3 + 2 pixels, and the pooling after them 6.
+        (CNN((3, 40, 33), 5, channels=(4, 5), convolutions=2), "features.6", [(18, 23), (14, 19)]),
+        (CNN((3, 40, 33), 5, channels=(4, 5), head="average"), "head", [(0, 39), (0, 32)]),
+        (ResNet((1, 64, 64), 2, width=2, stages=2), "features.3", [(29, 35), (29, 35)]),
+        (ResNet((1, 64, 64), 2, width=2, stages=2), "features.4.shortcut", [(29, 35), (29, 35)]),
+        # The residual path has 7 + 2 + 2 * 2, the shortcut is within.
+        (ResNet((1, 64, 64), 2, width=2, stages=2), "features.4", [(26, 38), (26, 38)]),
+        (ResNet((3, 40, 33), 5, width=4, stages=2, activation="gelu", dropout=0.1), "head", None),
     ],
-    ids=["CNN", "CNN of means", "ResNet", "small ResNet"],
 )
-def test_the_families_fields_are_what_gradients_say(model: nn.Module) -> None:
-    shape = (3, 40, 33)
-    layers = list(hidden_layers(model, torch.zeros(2, *shape)))
-    for layer in layers:
-        assert_exact(model, shape, layer)
-    field = receptive_field(model, shape, "head")
-    assert (field.size, field.stride) == ((40, 33), (0, 0))
-    assert receptive_field(model, shape, layers[0]).stride == (1, 1)
-
-
-def test_a_shortcut_widens_no_field() -> None:
-    model = ResNet((1, 64, 64), 2, width=2, stages=2)
-    # 3 + 2 + 2, then 7 + 2 + 2 * 2 by the residual path.
-    assert receptive_field(model, (1, 64, 64), "features.3").size == (7, 7)
-    assert receptive_field(model, (1, 64, 64), "features.4").size == (13, 13)
-    assert receptive_field(model, (1, 64, 64), "features.4.shortcut").size == (7, 7)
+def test_the_families_fields(
+    model: nn.Module, layer: str, expected: list[tuple[int, int]] | None
+) -> None:
+    shape = (1, 64, 64) if expected and expected[0][1] in (35, 38) else (3, 40, 33)
+    assert seen(model, shape, layer) == (expected or [(0, 39), (0, 32)])
 
 
 class Own(nn.Module):
@@ -145,12 +111,12 @@ class Own(nn.Module):
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 def test_any_networks_fields_are_found() -> None:
     model, shape = Own(), (2, 40, 50)
-    for layer in ("relu()", "wide", "pad", "last", "relu():2", "hardtanh()", "head"):
-        assert_exact(model, shape, layer)
-    field = receptive_field(model, shape, "relu():2")
-    # Rows: the even kernel's 4, then 3 - 1. Columns: the wide branch's 7, then 3 - 1.
-    assert (field.size, field.stride) == ((6, 9), (2, 2))
-    assert field.start == (-1 - 1, -3 - 2)
+    # Rows: the even kernel's 4, then 3 - 1. Columns: the wide branch's 7, then 3 - 1. The unit at
+    # (10, 12) begins twice as far, less the paddings.
+    window = seen(model, shape, "relu():2")
+    assert [last - first + 1 for first, last in window] == [6, 9]
+    assert [first for first, _ in window] == [2 * 10 - 1 - 1, 2 * 12 - 3 - 2]
+    assert seen(model, shape, "head") == [(0, 39), (0, 49)]
 
 
 def test_the_weight_of_a_channel_sees_everything() -> None:
@@ -165,45 +131,36 @@ def test_the_weight_of_a_channel_sees_everything() -> None:
             maps = self.conv(inputs)
             return self.after(maps * self.act(self.excite(maps.mean((2, 3), keepdim=True))))
 
-    assert receptive_field(Excited(), (1, 20, 20), "conv").size == (3, 3)
-    assert receptive_field(Excited(), (1, 20, 20), "after").size == (20, 20)
-    assert_exact(Excited(), (1, 20, 20), "after")
+    assert seen(Excited(), (1, 20, 20), "conv") == [(9, 11)] * 2
+    assert seen(Excited(), (1, 20, 20), "after") == [(0, 19)] * 2
 
 
-def test_after_flattening_a_unit_sees_all_that_any_has_seen() -> None:
+def test_after_a_linear_layer_a_unit_sees_all_that_any_has_seen() -> None:
     # Strides of 4 leave out three columns of 14, those of 2 one row of 10.
-    model = nn.Sequential(nn.Conv2d(1, 2, 3, stride=(2, 4)), nn.ReLU(), nn.Flatten())
-    field = receptive_field(model, (1, 10, 14), "2")
-    assert (field.start, field.size, field.stride) == ((0, 0), (9, 11), (0, 0))
-    assert (field.map_size, field.image_size) == ((1, 1), (10, 14))
-    model.append(nn.Linear(24, 3))
-    assert_exact(model, (1, 10, 14), "3")
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, stride=(2, 4)), nn.Flatten(), nn.Linear(24, 3))
+    assert seen(model, (1, 10, 14), "2") == [(0, 8), (0, 10)]
 
 
-@pytest.mark.parametrize("size", [1, (2, 1), (4, 8), (None, 2)])
-@pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
-def test_adaptive_pooling(kind: Any, size: Any) -> None:
-    model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), kind(size))
-    assert_exact(model, (1, 16, 24), "2")
-
-
-def test_statistics_over_positions_see_everything() -> None:
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2))
-    assert_exact(model, (1, 16, 24), "1")
-
-
-def test_gradients_know_where_windows_do_not() -> None:
-    model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.Upsample(scale_factor=2), nn.ReLU())
-    assert receptive_field(model, (1, 9, 9), "0").size == (3, 3)
-    with pytest.raises(InputError, match="'interpolate': use receptive_field_by_gradient"):
-        receptive_field(model, (1, 9, 9), "2")
-    # The unit at 9 of 18 stands for the one at 4 of 9.
-    assert extent(receptive_field_by_gradient(model, (1, 9, 9), "2")) == (slice(3, 6), slice(3, 6))
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (nn.AdaptiveAvgPool2d(1), [(0, 15), (0, 23)]),
+        (nn.AdaptiveMaxPool2d((2, 1)), [(7, 15), (0, 23)]),
+        (nn.AdaptiveMaxPool2d((4, 8)), [(7, 12), (11, 15)]),
+        (nn.AdaptiveAvgPool2d((None, 2)), [(7, 9), (11, 23)]),
+        (nn.GroupNorm(1, 1), [(0, 15), (0, 23)]),
+        (nn.Upsample(scale_factor=2), [(7, 9), (11, 13)]),
+    ],
+    ids=str,
+)
+def test_windows_of_other_layers(layer: nn.Module, expected: list[tuple[int, int]]) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), layer)
+    assert seen(model, (1, 16, 24), "2") == expected
 
 
 def test_dilation_leaves_holes() -> None:
     model = nn.Sequential(nn.Conv2d(1, 3, 3, dilation=3))
-    pixels = receptive_field_by_gradient(model, (1, 13, 13), "0")
+    pixels = receptive_field(model, (1, 13, 13), "0")
     expected = np.zeros((13, 13), bool)
     expected[3:10:3, 3:10:3] = True
     assert (pixels.numpy() == expected).all()
@@ -211,14 +168,14 @@ def test_dilation_leaves_holes() -> None:
 
 def test_a_deep_networks_corners_do_not_underflow() -> None:
     model = nn.Sequential(*[nn.Conv2d(1, 1, 3) for _ in range(40)])
-    assert receptive_field_by_gradient(model, (1, 81, 81), "39").all()
+    assert receptive_field(model, (1, 81, 81), "39").all()
 
 
 def test_a_channels_pixels_are_its_own() -> None:
     model = nn.Sequential(nn.Conv2d(2, 2, 3, groups=2, padding=1), nn.Conv2d(2, 2, 1, groups=2))
-    assert receptive_field_by_gradient(model, (2, 5, 5), "1", channel=1).sum() == 9
+    assert receptive_field(model, (2, 5, 5), "1", channel=1).sum() == 9
     with pytest.raises(InputError, match="no channel 2 in this layer: choose one from 0 to 1"):
-        receptive_field_by_gradient(model, (2, 5, 5), "1", channel=2)
+        receptive_field(model, (2, 5, 5), "1", channel=2)
 
 
 @pytest.mark.parametrize("channel", [None, 1])
@@ -247,7 +204,8 @@ def test_the_effective_field_is_the_mean_absolute_gradient(channel: int | None) 
         if expected[i : i + side, j : j + side].sum() >= 0.95 * total
     ]
     assert found.side == min(sides)
-    assert found.side <= receptive_field(model, (2, 12, 10), "features.6").size[0]
+    assert expected[found.square].sum() >= 0.95 * total
+    assert {part.stop - part.start for part in found.square} == {found.side}
 
 
 def test_the_effective_field_of_a_linear_layer_is_its_kernel() -> None:
@@ -271,7 +229,6 @@ def test_rows_that_are_no_images_have_no_fields() -> None:
     model, rows = MLP((6,), 2), torch.zeros(3, 6)
     for look in (
         lambda: receptive_field(model, (6,), "layers.1"),
-        lambda: receptive_field_by_gradient(model, (6,), "layers.1"),
         lambda: effective_receptive_field(model, rows, "layers.1"),
     ):
         with pytest.raises(InputError, match=r"need images .* not rows of shape \(6,\)"):
@@ -281,8 +238,7 @@ def test_rows_that_are_no_images_have_no_fields() -> None:
 def test_the_network_is_left_as_it_was() -> None:
     model = Awkward()
     with undisturbed(model):
-        assert receptive_field(model, (1, 8, 8), "act").size == (3, 3)
-        assert receptive_field_by_gradient(model, (1, 8, 8), "act").sum() == 9
+        assert receptive_field(model, (1, 8, 8), "act").sum() == 9
         images = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
         before = images.clone()
         assert effective_receptive_field(model, images, "act").map.shape == (8, 8)
@@ -290,5 +246,5 @@ def test_the_network_is_left_as_it_was() -> None:
     for p in model.parameters():
         p.requires_grad_(False)
     with torch.no_grad():
-        assert receptive_field_by_gradient(model, (1, 8, 8), "act").sum() == 9
+        assert receptive_field(model, (1, 8, 8), "act").sum() == 9
         assert effective_receptive_field(model, images, "act").side > 0

@@ -33,11 +33,10 @@ from hw1.analysis.network import Network
 from hw1.analysis.receptive_fields import (
     EffectiveReceptiveField,
     effective_receptive_field,
+    extent,
     receptive_field,
-    receptive_field_by_gradient,
 )
 from hw1.datasets import Dataset
-from hw1.errors import InputError
 from hw1.words import listed, number
 
 Pair = tuple[int, int]
@@ -189,7 +188,8 @@ def effective_receptive_fields(
     for i, layer in enumerate(layers):
         channel = int(most_varying(found[layer.name], 1)[0])
         field = effective_receptive_field(network.network, inputs, layer.name, channel, SHARE)
-        theory, window = _theory(network, dataset.input_shape, layer.name)
+        window = extent(receptive_field(network.network, dataset.input_shape, layer.name))
+        theory = window[0].stop - window[0].start, window[1].stop - window[1].start
         sizes.append((layer.title, theory, field.side))
         place = i % columns * (side + 20), 66 + i // columns * (size[1] + 58)
         heading = f"{layer.title}, channel {channel}"
@@ -224,7 +224,7 @@ def _draw_field(
     pixel = size[0] / values.shape[1]
     for (down, across), colour, dash in (
         (window, VERMILLION, "solid"),
-        (_square(field.map, field.side), INK, "dot"),
+        (field.square, INK, "dot"),
     ):
         canvas.box(
             left + across.start * pixel,
@@ -240,36 +240,12 @@ def _draw_field(
 def _legend(canvas: Canvas) -> None:
     x = 0.0
     for text, colour, dash in (
-        ("can be seen, by the layers' windows", VERMILLION, "solid"),
+        ("can be seen", VERMILLION, "solid"),
         (f"smallest square with {SHARE:.0%} of the gradient", INK, "dot"),
     ):
         canvas.box(x, 8, x + 26, 8, colour=colour, dash=dash, width=2)
         canvas.text(text, x + 34, 8, anchor="left")
         x += 34 + text_width(text) + 32
-
-
-def _theory(
-    network: Network, input_shape: Sequence[int], layer: str
-) -> tuple[Pair, tuple[slice, slice]]:
-    """The size of what a layer's units see, and for the one in the middle rows and columns."""
-    try:
-        field = receptive_field(network.network, input_shape, layer)
-    except InputError:  # something that the recurrence does not know
-        seen = receptive_field_by_gradient(network.network, input_shape, layer)
-        down, across = (torch.nonzero(seen.any(dim))[:, 0].tolist() for dim in (1, 0))
-        window = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
-        return (window[0].stop - window[0].start, window[1].stop - window[1].start), window
-    return field.size, field.window(field.centre)
-
-
-def _square(field: Tensor, side: int) -> tuple[slice, slice]:
-    """The rows and columns of the square of that side that holds most."""
-    height, width = field.shape
-    h, w = min(side, height), min(side, width)
-    sums = torch.nn.functional.pad(field.cumsum(0).cumsum(1), (1, 0, 1, 0))
-    boxes = sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]
-    top, left = divmod(int(boxes.argmax()), boxes.shape[1])
-    return slice(top, top + h), slice(left, left + w)
 
 
 def _fields_caption(

@@ -118,7 +118,7 @@ def test_a_field_is_where_the_gradient_is_with_squares_of_both_sizes() -> None:
 def test_deeper_units_see_more() -> None:
     figure = receptive_fields(CNN((1, 9, 9), 3, channels=(3, 3), convolutions=2))
     titles = [text.split(";")[0] for text in texts(figure) if "95% in" in text]
-    assert titles == ["3 × 3", "5 × 5", "10 × 10", "14 × 14"]
+    assert titles == ["3 × 3", "5 × 5", "9 × 9", "9 × 9"]
     assert "for conv 1 these are 3 × 3 and" in figure.caption
 
 
