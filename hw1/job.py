@@ -17,10 +17,10 @@ from hw1.datasets import Dataset, Loader, tabular
 from hw1.definition import CONFIGURATIONS, StudyDefinition
 from hw1.definitions import load_definition
 from hw1.errors import InputError, choose
-from hw1.objective import Objective
+from hw1.objective import Objective, shown_data
 from hw1.optuna_store.storage import Storage
 from hw1.samplers import PRUNERS, SAMPLERS
-from hw1.study import SPLITS_KEY, Settings, Study, counts
+from hw1.study import SHOWN_KEY, SPLITS_KEY, Settings, Study, counts
 from hw1.training.metrics import METRICS
 from hw1.training.precision import Precision, choose_precision
 from hw1.worker import Worker
@@ -155,6 +155,9 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
         return _create(job, storage, options)
     study = Study(storage, job.name)
     dataset = _check(job, study, options)
+    study_id = storage.get_study_id_from_name(job.name)
+    if SHOWN_KEY not in storage.get_study_system_attrs(study_id):  # an earlier version made it
+        storage.set_study_system_attr(study_id, SHOWN_KEY, shown_data(dataset))
     _set_target(study, options.n_trials)
     return study, dataset
 
@@ -247,11 +250,14 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
                 StudyDirection[metric.direction.upper()],
                 metric.name,
                 user_attrs={"n_trials": n_trials, "settings": dataclasses.asdict(settings)},
-                system_attrs={SPLITS_KEY: splits.encode()},
+                system_attrs={SPLITS_KEY: splits.encode(), SHOWN_KEY: shown_data(dataset)},
             )
     study = Study(storage, job.name)
     if study.settings != settings:  # another process was faster
         dataset = _check(job, study, options)
+    study_id = storage.get_study_id_from_name(job.name)
+    if SHOWN_KEY not in storage.get_study_system_attrs(study_id):  # an earlier version made it
+        storage.set_study_system_attr(study_id, SHOWN_KEY, shown_data(dataset))
     _set_target(study, options.n_trials)
     return study, dataset
 

@@ -230,6 +230,19 @@ def shown_rows(n_rows: int) -> np.ndarray:
     return np.unique(np.linspace(0, n_rows - 1, min(n_rows, 500)).round().astype(int))
 
 
+def shown_data(dataset: Dataset) -> dict[str, Any]:
+    """What a picture of predictions shows of the data: classes, or the truth of `shown_rows`."""
+    if dataset.task == "classification":
+        return {"classes": list(dataset.class_names)}
+    rows = shown_rows(len(dataset))
+    truth = _short(dataset.targets[rows, 0].cpu().numpy())
+    shown = {"target": dataset.target_name, "targets": truth}
+    if dataset.input_shape == (1,):
+        shown["feature"] = dataset.feature_names[0] if dataset.feature_names else "input"
+        shown["inputs"] = _short(dataset.inputs[rows, 0].cpu().numpy())
+    return shown
+
+
 def _short(values: np.ndarray) -> Any:
     """Numbers in five digits, as lists."""
     if values.ndim > 1:

@@ -23,7 +23,8 @@ from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.training.metrics import METRICS, Metric
 
 OUT_OF_MEMORY = "out of memory"
-SPLITS_KEY = "hw1:splits"
+SPLITS_KEY, SHOWN_KEY = "hw1:splits", "hw1:shown"
+"""The attributes of a study that hold its folds and its `hw1.objective.shown_data`."""
 RETRY_OF, CRASHES = "retry_of", "crashes"
 """The user attributes of a trial that repeats an interrupted one: that one's number, and how often
 a process has died with these parameters."""
@@ -294,7 +295,7 @@ class Study:
                 if trial.state != TrialState.RUNNING or worker is None:
                     continue
                 given_up = own and worker == this_process()
-                if not (given_up or trial._trial_id in stale or not _lives(worker)):
+                if not (given_up or trial.number in stale or not _lives(worker)):
                     continue
                 crashes = trial.user_attrs.get(CRASHES, 0) + (not given_up)
                 if (

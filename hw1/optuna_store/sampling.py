@@ -1,4 +1,4 @@
-"""What samplers need of Optuna: CMA-ES without pickles, and a search space carried over."""
+"""Search spaces, and CMA-ES without pickles."""
 
 from typing import Any
 

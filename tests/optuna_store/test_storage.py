@@ -18,7 +18,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hw1.errors import InputError
-from hw1.optuna_store.storage import CHUNK, Change, Storage, shown
+from hw1.optuna_store.storage import Change, Storage, shown
+from hw1.optuna_store.tables import CHUNK
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_a_database_that_another_program_has_locked_is_an_input_error(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hw1.locks.SPEAK_SECONDS", 0.0)
-    monkeypatch.setattr("hw1.optuna_store.storage.SPEAK_SECONDS", 0.0)
+    monkeypatch.setattr("hw1.optuna_store.sqlite.SPEAK_SECONDS", 0.0)
     monkeypatch.setattr("hw1.locks.WAIT_SECONDS", 0.1)
     storage = Storage(url)
     code = f"""
