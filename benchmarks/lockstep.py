@@ -79,7 +79,7 @@ def make_job(args: argparse.Namespace, folder: str) -> Job:
     path.write_text(WITHOUT_PATIENCE.format(path=str(STUDIES / f"{args.study}.py")))
     return Job(
         definition_name=args.study,
-        definition_path=path,
+        source=path,
         storage_url=args.storage,
         name=args.name or f"{args.study}-{args.seed}-{args.jobs}-{args.trials_per_batch}",
         data_dir=Path(args.data),

@@ -1,33 +1,20 @@
-"""What the command line shows while a study runs, and how it lays out trials."""
+"""Text in terminals, what is being done, and trials and studies as rows."""
 
-import math
 import time
-from collections.abc import Sequence
-from itertools import pairwise
-from statistics import fmean
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Column, Table
 from rich.text import Text
 
 from hw1.errors import printable
-from hw1.study import Progress, Study, state_name
-from hw1.training.kernels import being_compiled
-from hw1.words import duration, number
+from hw1.study import Study, state_name
+from hw1.words import duration
 
 SECONDS_BETWEEN_UPDATES = 0.5
 SECONDS_BETWEEN_LINES = 15.0
 """How often a line is printed where there is no terminal."""
-BAR_WIDTH = 10
-MOST_ROWS = 10
-"""Trials in the table."""
-JUST_ENDED = 3
-"""Of them, those that are no longer trained."""
-CURVE_WIDTH = 24
-BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Terminal(Console):
@@ -39,118 +26,6 @@ class Terminal(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """What all strings go through, those of tables too."""
         return super().render_str(printable(text), **options)
-
-
-class ProgressLine:
-    """Shows how far a study is; use it as a context manager and call `update` often.
-
-    In a terminal a table of the trials that are being trained stands above one line on the whole
-    study, and both stay in place; elsewhere the line is printed now and then, and at the end. All
-    they say is read from storage, so they cover every process that works on the study.
-    """
-
-    def __init__(self, study: Study, console: Console) -> None:
-        self.study = study
-        self.console = console
-        self._start = time.monotonic()
-        self._done_at_start = study.progress().done
-        self._shown = self._start
-        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._told_of_compilation = False
-
-    def __enter__(self) -> "ProgressLine":
-        if self._live is not None:
-            self._live.start()
-            self._show()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        # What is left of the table would stand there for ever.
-        self._show(with_table=False)
-        if self._live is not None:
-            self._live.stop()
-
-    def update(self) -> None:
-        """Show the state of affairs, unless that was done a moment ago."""
-        interval = SECONDS_BETWEEN_LINES if self._live is None else SECONDS_BETWEEN_UPDATES
-        if time.monotonic() - self._shown >= interval:
-            self._show()
-        if self._live is None and not self._told_of_compilation and (text := being_compiled()):
-            self._told_of_compilation = True
-            self.console.print(text, soft_wrap=True)
-
-    def interrupted(self) -> None:
-        """Say that Ctrl-C was heard, and what comes of it."""
-        self.console.print(
-            "Stopping: the running trials begin again when the study goes on.",
-            soft_wrap=True,
-        )
-
-    def _show(self, with_table: bool = True) -> None:
-        self._shown = time.monotonic()
-        trials = self.study.trials()
-        line = Text(self.line(self.study.progress(trials)), no_wrap=True, overflow="ellipsis")
-        if self._live is None:
-            self.console.print(line, soft_wrap=True)
-            return
-        most = min(MOST_ROWS, self.console.height - 4)
-        parts: list[Table | Text] = [self.table(trials, most)] if with_table and most > 0 else []
-        if with_table and (text := being_compiled()):
-            parts.append(Text(text, no_wrap=True, overflow="ellipsis"))
-        self._live.update(Group(*parts, line), refresh=True)
-
-    def table(self, trials: Sequence[FrozenTrial], most: int) -> Table:
-        """The trials that are being trained, and above them those that have just ended.
-
-        Args:
-            trials: all of the study.
-            most: the number of rows at most.
-        """
-        running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-        ended = [t for t in trials if t.state.is_finished() and t.intermediate_values]
-        room = max(most - len(running), 0)
-        rows = [*ended[len(ended) - min(room, JUST_ENDED) :], *running]
-        table = Table(
-            Column("trial", justify="right"),
-            Column("epoch", justify="right"),
-            Column("fold mean", justify="right"),
-            Column("learning curve", width=CURVE_WIDTH, no_wrap=True),
-            Column("state", no_wrap=True),
-            box=None,
-            padding=(0, 2, 0, 0),
-        )
-        for trial in rows[-most:]:
-            curve = list(trial.intermediate_values.values())
-            table.add_row(
-                str(trial.number),
-                f"{len(curve)}/{self.study.settings.epochs}",
-                number(curve[-1] if curve else None),
-                sparkline(curve, CURVE_WIDTH, log=not self.study.metric.maximize),
-                state_name(trial),
-                style="dim" if trial.state.is_finished() else "",
-            )
-        if len(rows) > most:
-            table.add_row("", "", "", f"and {len(rows) - most} more", "")
-        return table
-
-    def line(self, progress: Progress) -> str:
-        """Done of target, best value and its trial, pruned, failed, time left."""
-        filled = round(BAR_WIDTH * min(progress.done / max(progress.n_trials, 1), 1))
-        parts = [f"{progress.done}/{progress.n_trials}"]
-        if self._live is not None:
-            parts.insert(0, "━" * filled + "╌" * (BAR_WIDTH - filled))
-        if progress.best is not None:
-            parts.append(f"best {number(progress.best.value)} (trial {progress.best.number})")
-        parts.append(f"pruned {progress.pruned}")
-        parts.append(f"failed {progress.failed}")
-        if progress.refused:
-            parts.append(f"refused {progress.refused}")
-        elapsed = time.monotonic() - self._start
-        done = progress.done - self._done_at_start
-        if done > 0 and not progress.complete:
-            left = elapsed / done * (progress.n_trials - progress.done)
-            parts.append(f"{duration(left)} left")
-        return "  ".join(parts)
 
 
 class TaskLine:
@@ -193,27 +68,6 @@ class TaskLine:
             self._live.update(line, refresh=True)
         else:
             self.console.print(line, soft_wrap=True)
-
-
-def sparkline(values: Sequence[float], width: int, *, log: bool = False) -> str:
-    """A curve as a row of block characters, its lowest value at the bottom.
-
-    Args:
-        values: finite, in order; where there are more than ``width`` each character is the mean of
-            several.
-        width: characters at most.
-        log: whether heights are logarithmic, if all values are positive.
-    """
-    if not values:
-        return ""
-    log = log and min(values) > 0
-    heights = [math.log(value) for value in values] if log else list(values)
-    n = min(width, len(heights))
-    ends = [round(i * len(heights) / n) for i in range(n + 1)]
-    means = [fmean(heights[a:b]) for a, b in pairwise(ends)]
-    low, span = min(means), max(means) - min(means)
-    top = len(BLOCKS) - 1
-    return "".join(BLOCKS[round((m - low) / span * top) if span > 0 else 0] for m in means)
 
 
 KEPT_WITH_TRIAL = [

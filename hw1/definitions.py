@@ -9,54 +9,66 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast
 
-import torch
-
-from hw1.definition import StudyDefinition
 from hw1.errors import InputError, choose, users_code
-from hw1.training.precision import Precision
+from hw1.places import program, study_folders
+
+if TYPE_CHECKING:  # studies are listed, and what is no study refused, without torch
+    import torch
+
+    from hw1.definition import StudyDefinition
+    from hw1.training.precision import Precision
 
 Named = str | Path | Sequence[str | Path]
 """One study or several, as `find_definition` takes them."""
+IN_PYTHON = "(a StudyDefinition in Python)"
+"""What the settings of a study call a definition that is no file."""
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-def find_definition(name: str, folder: Path) -> tuple[str, Path]:
+def known_studies() -> dict[str, Path]:
+    """The files of the studies that are called by name; see `hw1.places.study_folders`."""
+    found: dict[str, Path] = {}
+    for folder in study_folders():
+        for path in folder.resolve().glob("*.py"):
+            if not path.stem.endswith(".py"):  # which would be taken for a path
+                found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def find_definition(name: str) -> tuple[str, Path]:
     """The file of a study that the user names, and how the study's settings call it.
 
     Args:
-        name: the name of a file in ``folder``, or the path of a study file anywhere.
-        folder: the folder of the project's own studies.
+        name: one of `known_studies`, or the path of a study file anywhere.
 
     Returns:
-        The stem and the path of a file in ``folder``; for any other file its path, twice.
+        The name and the path of a known study; of any other file its path, twice.
 
     Raises:
         InputError: there is no such study; the message names the nearest one.
     """
-    path = Path(name)
+    path, known = Path(name), known_studies()
     if path.suffix.lower() == ".csv":
-        command = ["python", "run_study.py", "run", "regression_mlp", "--train-csv", name]
+        command = [*program(), "run", "regression_mlp", "--train-csv", name]
         raise InputError(f"{name} is data, not a study: use it with {shlex.join(command)}")
-    names = definition_names(folder)
-    if path.suffix == ".py" or os.sep in name or (name not in names and _is_file(path)):
+    if path.suffix == ".py" or os.sep in name or (name not in known and _is_file(path)):
         path = _study_file(name)
     else:
-        path = folder.resolve() / f"{choose('study', name, names)}.py"
-    return (path.stem if path.parent == folder.resolve() else str(path)), path
+        path = known[choose("study", name, known)]
+    return (path.stem if known.get(path.stem) == path else str(path)), path
 
 
-def stored_definition(
-    stored: str, folder: Path, named: Named = (), *, origin: str
-) -> tuple[str, Path]:
+def stored_definition(stored: str, named: Named = (), *, origin: str) -> tuple[str, Path]:
     """The study file that a database or a model file asks for, if it may be run.
 
     To load a study file is to run it, and what is stored may be anybody's: a name is looked up
-    in ``folder``, and every other file must be named by the user.
+    among the `known_studies`, and every other file must be named by the user.
 
     Args:
-        stored: what is stored: the stem of a file in ``folder``, or a path.
-        folder: the folder of the project's own studies.
+        stored: what is stored: the name of a known study, or a path.
         named: the studies or study files that the user names. One alone also serves in place of
             a stored path that does not exist here.
         origin: what has stored it, for the message.
@@ -65,30 +77,34 @@ def stored_definition(
         What is stored, and the path of the file.
 
     Raises:
-        InputError: the file is not in ``folder``, and not named; or a named file is none.
+        InputError: the file is not that of a known study, and not named; or a named file is none.
     """
-    folder = folder.resolve()
     names = [named] if isinstance(named, str | Path) else named
-    given = [find_definition(str(name), folder)[1].resolve() for name in names]
-    is_name = stored in definition_names(folder) and not stored.endswith(".py")
-    if is_name:
-        path = _resolved(folder / f"{stored}.py")
-    else:  # no run stores a relative path, which would be another file in each folder
-        path = _resolved(Path(stored)) if Path(stored).is_absolute() else None
+    given = [find_definition(str(name))[1].resolve() for name in names]
+    if stored == IN_PYTHON and not given:
+        raise InputError(
+            f"{origin} was made from a StudyDefinition in Python: open it there with "
+            "definition=..., or name a file that defines the same with --definition FILE"
+        )
+    known = known_studies().get(stored)
+    path = None
+    if known is not None or Path(stored).is_absolute():
+        # No run stores a relative path, which would be another file in each folder.
+        path = _resolved(known or Path(stored))
     # A link in the folder may lead out of it.
-    if path is not None and (path in given or (is_name and path.parent == folder)):
+    if path is not None and (path in given or (known is not None and path.parent == known.parent)):
         return stored, path
     if len(given) == 1 and path is None:
         return stored, given[0]
     raise InputError(
-        f"{origin} was made with the study file {stored!r:.300}, which is not one of "
-        f"{folder.name}/ and is run only if you name it: if you trust it, add --definition FILE "
-        "(in Python, definition=FILE)"
+        f"{origin} was made with the study file {stored!r:.300}, which is not one of studies/ and "
+        "is run only if you name it: if you trust it, add --definition FILE (in Python, "
+        "definition=FILE)"
     )
 
 
 def naming(*stored: str) -> list[str]:
-    """The options by which a command names the study files that are not the project's own."""
+    """The options by which a command names the study files that have no name."""
     files = sorted({path for path in stored if path.endswith(".py")})
     return [word for path in files for word in ("--definition", path)]
 
@@ -122,11 +138,6 @@ def _is_file(path: Path) -> bool:
     return found is not None and found.is_file()
 
 
-def definition_names(folder: Path) -> list[str]:
-    """The names of the studies that a folder defines."""
-    return sorted(path.stem for path in folder.glob("*.py"))
-
-
 def describe(path: Path) -> str:
     """The first line of a study file's docstring, read without running the file."""
     try:
@@ -136,12 +147,14 @@ def describe(path: Path) -> str:
     return (docstring or "").partition("\n")[0]
 
 
-def load_definition(path: Path) -> StudyDefinition:
+def load_definition(path: Path) -> "StudyDefinition":
     """The variable ``study`` of a study file, which may import modules from its own folder.
 
     Raises:
         InputError: the file fails, with its line; or it has no such variable.
     """
+    from hw1.definition import StudyDefinition
+
     spec = importlib.util.spec_from_file_location(f"hw1_study_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -186,23 +199,25 @@ def _lies_in(module: ModuleType, folder: Path) -> bool:
     return any(Path(file).parent == folder for file in files if file)
 
 
-def find_precision(name: str) -> Precision | None:
+def find_precision(name: str) -> "Precision | None":
     """The precision of that name, None for "auto".
 
     Raises:
         InputError: another name.
     """
-    choose("precision", name, ("auto", *get_args(Precision)))
-    return None if name == "auto" else cast(Precision, name)
+    choose("precision", name, PRECISIONS)
+    return None if name == "auto" else cast("Precision", name)
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str) -> "torch.device":
     """The device called "auto", "cpu" or "cuda".
 
     Raises:
         InputError: another name, or "cuda" on a machine without it.
     """
-    choose("device", name, ("auto", "cpu", "cuda"))
+    choose("device", name, DEVICES)
+    import torch
+
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise InputError("there is no CUDA device here: use --device cpu or auto")

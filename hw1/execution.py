@@ -20,6 +20,7 @@ from hw1.interruption import Interruption, deaf
 from hw1.job import Job
 from hw1.optuna_store.storage import Storage
 from hw1.study import Study
+from hw1.watching import UNWATCHED, Watcher
 
 GRACE_SECONDS = 10.0
 """How long worker processes that are to end may take to save what they have."""
@@ -34,7 +35,7 @@ def execute(
     *,
     jobs: int = 1,
     deadline: float = float("inf"),
-    on_tick: Callable[[], None] = lambda: None,
+    watcher: Watcher = UNWATCHED,
     on_interrupt: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the trials that a study is missing.
@@ -45,7 +46,7 @@ def execute(
         dataset: its training rows.
         jobs: the number of processes, this one included; they share the processor's threads.
         deadline: a ``time.time()`` after which no further trial starts.
-        on_tick: called often while trials run.
+        watcher: hears of each step while trials run.
         on_interrupt: called when Ctrl-C is heard, before the running trials are given up.
 
     Raises:
@@ -58,18 +59,18 @@ def execute(
         return
     with Interruption() as interruption:
 
-        def on_step() -> None:
+        def check() -> None:
             try:
                 interruption.check()
             except KeyboardInterrupt:
                 on_interrupt()
                 raise
-            on_tick()
 
+        watcher = watcher.after(check)
         if jobs == 1:
-            job.work(study, dataset, on_step, deadline)
+            job.work(study, dataset, watcher, deadline)
         else:
-            _work_in_processes(job, study, dataset, jobs, deadline, on_step)
+            _work_in_processes(job, study, dataset, jobs, deadline, watcher)
 
 
 def _work_in_processes(
@@ -78,19 +79,18 @@ def _work_in_processes(
     dataset: Dataset,
     jobs: int,
     deadline: float,
-    on_step: Callable[[], None],
+    watcher: Watcher,
 ) -> None:
+    if not isinstance(job.source, Path):
+        raise InputError("several jobs need a study file, which each process loads: use jobs=1")
     threads_before = torch.get_num_threads()
     threads = max(1, threads_before // jobs)
     context = multiprocessing.get_context("spawn")
     children: list[multiprocessing.process.BaseProcess] = []
 
-    def failed() -> bool:
-        return any(child.exitcode for child in children)
-
-    def before_step() -> None:
-        on_step()
-        if failed():
+    def check() -> None:
+        watcher.on_step()
+        if any(child.exitcode for child in children):
             raise _ChildFailed
 
     # Without a name, where there is another way to it: nothing is left if this process is killed.
@@ -100,8 +100,8 @@ def _work_in_processes(
         file.flush()
         rows = f"/proc/{os.getpid()}/fd/{file.fileno()}" if links else file.name
         empty = dataclasses.replace(dataset, inputs=torch.empty(0), targets=torch.empty(0))
-        # A copy without the definition, which a process cannot be sent: each loads its own.
-        work = (dataclasses.replace(job), empty, rows, threads, deadline)
+        # A copy without the definition that is loaded, which a process cannot be sent.
+        work = (dataclasses.replace(job, data=None), empty, rows, threads, deadline)
         try:
             # Ctrl-C reaches the whole process group: this process hears it and ends the others.
             with deaf():
@@ -109,10 +109,10 @@ def _work_in_processes(
                     children.append(context.Process(target=_work, args=work, daemon=True))
                     children[-1].start()
             torch.set_num_threads(threads)
-            job.work(study, dataset, before_step, deadline)
+            job.work(study, dataset, Watcher(on_step=check), deadline)
             while any(child.exitcode is None for child in children):
                 wait([child.sentinel for child in children if child.exitcode is None], timeout=0.5)
-                before_step()
+                check()
         except _ChildFailed:
             pass
         finally:
@@ -149,16 +149,17 @@ def _work(job: Job, empty: Dataset, rows: str, threads: int, deadline: float) ->
     assert parent is not None
     with Interruption(signal.SIGTERM) as interruption:
 
-        def on_step() -> None:
+        def check() -> None:
             if not parent.is_alive():
                 raise KeyboardInterrupt
             interruption.check()
 
+        watcher = Watcher(on_step=check)
         try:
             study = Study(Storage(job.storage_url), job.name)
             # Mapped into memory: all processes on this machine see one copy.
             tensors = torch.load(rows, mmap=True, weights_only=True)
-            job.work(study, dataclasses.replace(empty, **tensors), on_step, deadline)
+            job.work(study, dataclasses.replace(empty, **tensors), watcher, deadline)
         except KeyboardInterrupt:
             sys.exit(STOPPED)
         except InputError as error:

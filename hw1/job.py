@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +13,18 @@ from optuna.study import StudyDirection
 import hw1
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, Loader, tabular
+from hw1.datasets.given import GIVEN, Given
 from hw1.definition import CONFIGURATIONS, StudyDefinition
-from hw1.definitions import load_definition
+from hw1.definitions import IN_PYTHON, find_definition, find_device, find_precision, load_definition
 from hw1.errors import InputError, choose
 from hw1.objective import Objective, shown_data
 from hw1.optuna_store.storage import Storage
+from hw1.places import data_folder, storage_url
 from hw1.samplers import PRUNERS, SAMPLERS
-from hw1.study import SHOWN_KEY, SPLITS_KEY, Settings, Study, counts
+from hw1.study import SHOWN_KEY, SPLITS_KEY, Settings, Study, check_name, counts
 from hw1.training.metrics import METRICS
 from hw1.training.precision import Precision, choose_precision
+from hw1.watching import Watcher
 from hw1.worker import Worker
 
 
@@ -53,31 +55,35 @@ class Job:
 
     Attributes:
         definition_name: what the study's settings call its definition.
-        definition_path: the study file.
+        source: the study file, or the definition itself.
         storage_url: where the study is, or will be.
         name: what it is called there.
         data_dir: the data folder.
         device: where to train.
         precision: of convolutions and matrix products; None for what the device is made for.
         trials_per_batch: see `hw1.worker.Worker`.
+        data: what is given in place of the definition's data.
     """
 
     definition_name: str
-    definition_path: Path
+    source: Path | StudyDefinition
     storage_url: str = dataclasses.field(repr=False)  # it may hold a password
     name: str
     data_dir: Path
     device: torch.device
     precision: Precision | None = None
     trials_per_batch: int | None = None
+    data: Given | None = dataclasses.field(default=None, repr=False)
 
     @cached_property
     def definition(self) -> StudyDefinition:
         """The study's definition."""
-        return load_definition(self.definition_path)
+        return load_definition(self.source) if isinstance(self.source, Path) else self.source
 
     def loader(self, settings: Options | Settings) -> Loader:
-        """The definition's loader, or that of the CSV files that replace its data."""
+        """The definition's loader, or that of the data or CSV files that replace its data."""
+        if self.data is not None:
+            return self.data
         if settings.train_csv is None:
             return self.definition.load
         return tabular.loader(
@@ -107,14 +113,18 @@ class Job:
         settings = study.settings
         dataset = self.load_data(settings, settings.seed)
         if dataset.fingerprint != settings.fingerprint:
+            lacks_data = self.data is None and settings.dataset in GIVEN
             raise InputError(
-                f"the training rows of {study.name!r} have changed since the study was made "
+                f"the study {study.name!r} was made of {settings.dataset} in Python: open it there "
+                "with the same data=..."
+                if lacks_data
+                else f"the training rows of {study.name!r} have changed since the study was made "
                 f"(fingerprint {settings.fingerprint}, now {dataset.fingerprint}): undo that, or "
                 "give the new study another --name"
             )
         return dataset
 
-    def objective(self, study: Study, dataset: Dataset, on_step: Callable[[], None]) -> Objective:
+    def objective(self, study: Study, dataset: Dataset) -> Objective:
         """The objective of the study over its folds of ``dataset``."""
 
         return Objective(
@@ -125,15 +135,60 @@ class Job:
             epochs=study.settings.epochs,
             device=self.device,
             precision=self.precision or choose_precision(self.device),
-            on_step=on_step,
         )
 
-    def work(
-        self, study: Study, dataset: Dataset, on_step: Callable[[], None], deadline: float
-    ) -> None:
+    def work(self, study: Study, dataset: Dataset, watcher: Watcher, deadline: float) -> None:
         """Run trials of the study in this process; see `Worker.run`."""
-        objective = self.objective(study, dataset, on_step)
-        Worker(study, objective, trials_per_batch=self.trials_per_batch).run(deadline)
+        objective = self.objective(study, dataset)
+        worker = Worker(study, objective, trials_per_batch=self.trials_per_batch, watcher=watcher)
+        worker.run(deadline)
+
+
+def make_job(
+    definition: StudyDefinition | str | Path,
+    *,
+    name: str | None = None,
+    sampler: str | None = None,
+    storage: str | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    trials_per_batch: int | None = None,
+) -> Job:
+    """A study to be run, as the command line and `hw1.run` describe it.
+
+    Args:
+        definition: the study, or what `find_definition` finds it by.
+        name: of the study in storage; None for that of the definition and of the sampler.
+        sampler: None for the definition's.
+        storage: None for `hw1.places.storage_url`.
+        data_dir: None for `hw1.places.data_folder`.
+        device, precision: see `hw1.definitions`.
+        trials_per_batch: see `Job`.
+
+    Raises:
+        InputError: one of them is wrong, or a definition that has no name is not given one.
+    """
+    source: Path | StudyDefinition
+    if isinstance(definition, StudyDefinition):
+        label, source = IN_PYTHON, definition
+    else:
+        label, source = find_definition(str(definition))
+    if name is None:
+        if not isinstance(source, Path):
+            raise InputError("a StudyDefinition has no name: give the study one, as name=...")
+        chosen = sampler or load_definition(source).sampler
+        name = f"{source.stem}-{choose('sampler', chosen, SAMPLERS)}"
+    return Job(
+        definition_name=label,
+        source=source,
+        storage_url=storage_url(storage),
+        name=name,
+        data_dir=data_folder(data_dir),
+        device=find_device(device),
+        precision=find_precision(precision),
+        trials_per_batch=trials_per_batch,
+    )
 
 
 def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
@@ -146,10 +201,7 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
         InputError: an option is wrong or differs from the study's setting; the search space or
             the data have changed since it was made; the data cannot be loaded.
     """
-    if not job.name.isprintable() or job.name.startswith("-") or not 0 < len(job.name) <= 100:
-        raise InputError(
-            "a study's --name has 1 to 100 printable characters and does not begin with a dash"
-        )
+    check_name(job.name)
     storage = Storage(job.storage_url)
     if job.name not in storage.study_names():
         return _create(job, storage, options)
@@ -165,7 +217,8 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
 def _check(job: Job, study: Study, options: Options) -> Dataset:
     """Check that a run goes on with the study that is stored, and load its data."""
     settings, name = study.settings, study.name
-    if job.definition_name != settings.definition:
+    names = {job.definition_name, settings.definition}
+    if len(names - {IN_PYTHON}) > 1:
         raise InputError(
             f"the study {name!r} is one of {settings.definition}, not of {job.definition_name}: "
             "give another --name"
@@ -206,7 +259,7 @@ def _changes(stored: dict[str, str], now: dict[str, str]) -> list[str]:
 
 def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Dataset]:
     for flag, value in (("--test-csv", options.test_csv), ("--target", options.target)):
-        if value is not None and options.train_csv is None:
+        if value is not None and options.train_csv is None and job.data is None:
             raise InputError(f"{flag} needs a --train-csv beside it")
     definition = job.definition
     seed = options.seed if options.seed is not None else 0

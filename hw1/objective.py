@@ -1,7 +1,7 @@
 """The objective that turns a trial into a cross-validated score."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import torch
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 
 from hw1.cross_validation import CrossValidation, Splits, cross_validate
 from hw1.datasets import Dataset
@@ -20,6 +20,7 @@ from hw1.training import Configuration
 from hw1.training.lockstep import Footprint, footprint
 from hw1.training.metrics import METRICS
 from hw1.training.precision import Precision
+from hw1.watching import UNWATCHED, Watcher
 
 DETAILED = 3
 """How many trials of a study are the best, of which more is kept."""
@@ -77,7 +78,6 @@ class Objective:
         epochs: the epochs of a trial at most.
         device: where to train.
         precision: see `hw1.training.precision.choose_precision`.
-        on_step: called before every training step; what it raises ends the training.
     """
 
     def __init__(
@@ -90,7 +90,6 @@ class Objective:
         epochs: int,
         device: torch.device,
         precision: Precision = "float32",
-        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.definition = definition
         self.dataset = dataset.to(device)
@@ -98,7 +97,6 @@ class Objective:
         self.seed = seed
         self.epochs = epochs
         self.precision: Precision = precision
-        self.on_step = on_step
 
     def _is_among_best(self, trial: Trial, value: float) -> bool:
         """Whether fewer than `DETAILED` completed trials of its study are better."""
@@ -158,7 +156,9 @@ class Objective:
             ) from error
         return Candidate(trial, configuration, footprint(definition.model, configuration, dataset))
 
-    def train(self, candidates: Sequence[Candidate]) -> Iterator[Outcome]:
+    def train(
+        self, candidates: Sequence[Candidate], watcher: Watcher = UNWATCHED
+    ) -> Iterator[Outcome]:
         """Train these trials, whose footprints have one key, together.
 
         Yields:
@@ -193,7 +193,7 @@ class Objective:
             seed=self.seed,
             report=report,
             precision=self.precision,
-            on_step=self.on_step,
+            on_step=watcher.on_step,
         )
         for number, result in results:
             attributes: dict[str, Any] = {
@@ -254,8 +254,3 @@ def backend_of(kept: Mapping[str, Any]) -> str:
     """The backend of a stored trial; earlier versions kept it as ``way``, fused as "in turn"."""
     name = kept["backend"] if "backend" in kept else kept["way"]
     return "fused" if name == "in turn" else str(name)
-
-
-def is_refused(trial: FrozenTrial) -> bool:
-    """Whether the trial's network cannot exist, so that it was never trained."""
-    return trial.state == TrialState.PRUNED and "refused" in trial.user_attrs

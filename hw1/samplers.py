@@ -23,7 +23,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hw1.errors import choose
 from hw1.optuna_store.sampling import ReplayedCmaEs, carry_search_space
-from hw1.training.keys import seed as derive_seed
 
 SAMPLERS = ("tpe", "random", "grid", "gp", "cmaes", "qmc")
 PRUNERS = ("median", "percentile", "hyperband", "halving", "none")
@@ -49,6 +48,8 @@ def make_sampler(
 
 
 def _make_sampler(name: str, study_seed: int, number: int) -> BaseSampler:
+    from hw1.training.keys import seed as derive_seed  # with torch, which names do not need
+
     seed = derive_seed(study_seed, number) % 2**32
     random = RandomSampler(seed=seed)
     match choose("sampler", name, SAMPLERS):

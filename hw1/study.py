@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import optuna
 from optuna.pruners import NopPruner
@@ -15,12 +15,13 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
 import hw1
-from hw1.cross_validation import Splits
 from hw1.errors import ForeignStudyError, InputError, choose
-from hw1.objective import is_refused
 from hw1.optuna_store.storage import Storage
 from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.training.metrics import METRICS, Metric
+
+if TYPE_CHECKING:  # what only reads a study does without torch
+    from hw1.cross_validation import Splits
 
 OUT_OF_MEMORY = "out of memory"
 SPLITS_KEY, SHOWN_KEY = "hw1:splits", "hw1:shown"
@@ -206,12 +207,14 @@ class Study:
         """The number of trials that the study is to have."""
         return int(self.optuna_study.user_attrs["n_trials"])
 
-    def splits(self) -> Splits:
+    def splits(self) -> "Splits":
         """The folds that all trials share.
 
         Raises:
             InputError: they are damaged.
         """
+        from hw1.cross_validation import Splits
+
         study_id = self.storage.get_study_id_from_name(self.name)
         with self.storage.readable(f"the study {self.name!r}"):
             splits = Splits.decode(self.storage.get_study_system_attrs(study_id)[SPLITS_KEY])
@@ -308,6 +311,14 @@ class Study:
                 self.optuna_study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
+def check_name(name: str) -> None:
+    """Raise an `InputError` unless a study can have this name."""
+    if not name.isprintable() or name.startswith("-") or not 0 < len(name) <= 100:
+        raise InputError(
+            "a study's --name has 1 to 100 printable characters and does not begin with a dash"
+        )
+
+
 def require_study(storage: Storage, name: str) -> None:
     """Raise an `InputError` that names the nearest one if there is no study of that name."""
     names = storage.study_names()
@@ -343,6 +354,11 @@ def counts(trial: FrozenTrial) -> bool:
     if trial.state == TrialState.FAIL:
         return trial.user_attrs.get("failure") == OUT_OF_MEMORY
     return trial.state != TrialState.WAITING and not is_refused(trial)
+
+
+def is_refused(trial: FrozenTrial) -> bool:
+    """Whether the trial's network cannot exist, so that it was never trained."""
+    return trial.state == TrialState.PRUNED and "refused" in trial.user_attrs
 
 
 def this_process() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from hw1.optuna_store.storage import HEARTBEAT_SECONDS
 from hw1.optuna_store.working_copy import Conflict, WorkingCopy
 from hw1.samplers import ADAPTIVE_SAMPLERS, make_pruner, make_sampler
 from hw1.study import OUT_OF_MEMORY, Study, counts, next_cell, this_process
+from hw1.watching import UNWATCHED, Watcher
 
 REFUSED_IN_A_ROW = 100
 SAVE_SECONDS = 1.0
@@ -41,15 +42,20 @@ class Worker:
 
     Args:
         study: to work on.
-        objective: of that study; before each of its steps the worker now saves and says that it
-            lives, if it is time to.
+        objective: of that study.
         trials_per_batch: the trials that are asked for at a time; None to choose: as many as share
             a batch with profit, but not more than a tenth of the study's trials, in all processes
             together, where the sampler or the pruner learns from their results.
+        watcher: hears of each step, once the worker has saved and said that it lives.
     """
 
     def __init__(
-        self, study: Study, objective: Objective, *, trials_per_batch: int | None = None
+        self,
+        study: Study,
+        objective: Objective,
+        *,
+        trials_per_batch: int | None = None,
+        watcher: Watcher = UNWATCHED,
     ) -> None:
         self.study = study
         self.objective = objective
@@ -59,13 +65,7 @@ class Worker:
         self._running: set[int] = set()
         self._refused_unbuilt = self._refused_untrained = 0
         self._last_heartbeat = self._last_save = -math.inf
-        on_step = objective.on_step
-
-        def before_step() -> None:
-            self._tick()
-            on_step()
-
-        objective.on_step = before_step
+        self._watcher = watcher.after(self._tick)
 
     def _new_copy(self) -> WorkingCopy:
         copy = WorkingCopy(self.study.storage, self.study.optuna_study)
@@ -251,7 +251,7 @@ class Worker:
     def _train(self, batch: Sequence[Candidate]) -> None:
         remaining = {candidate.trial.number: candidate for candidate in batch}
         try:
-            for outcome in self.objective.train(batch):
+            for outcome in self.objective.train(batch, self._watcher):
                 del remaining[outcome.trial.number]
                 self._refused_untrained = 0
                 self._tell(outcome.trial, outcome.state, outcome.value)

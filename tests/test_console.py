@@ -13,23 +13,19 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from hw1.console import (
-    TRIAL_FIELDS,
-    ProgressLine,
-    TaskLine,
-    sparkline,
-    trial_as_dict,
-)
+from hw1.console import TRIAL_FIELDS, TaskLine, trial_as_dict
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
+from hw1.progress import ProgressLine, sparkline
 from hw1.study import OUT_OF_MEMORY, Study, state_name
 from hw1.training.kernels import compiled, hearing
+from hw1.watching import Watcher
 
 
 def run(job: Job, console: Console) -> Study:
     study, dataset = prepare(job, Options(n_trials=3))
     with ProgressLine(study, console) as line:
-        execute(job, study, dataset, on_tick=line.update)
+        execute(job, study, dataset, watcher=Watcher(on_step=line.update))
     return study
 
 

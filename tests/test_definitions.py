@@ -5,15 +5,15 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
-from conftest import TINY_REGRESSION
+from conftest import ROOT, TINY_REGRESSION
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hw1.definitions import (
-    definition_names,
     describe,
     find_definition,
     find_device,
+    known_studies,
     load_definition,
     naming,
     stored_definition,
@@ -21,20 +21,32 @@ from hw1.definitions import (
 from hw1.errors import InputError
 
 
-def test_definitions_are_found_by_name_and_by_path(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text('"""What it does.\n\nAnd more."""\nstudy = None\n')
-    assert definition_names(tmp_path) == ["mine"]
-    assert describe(tmp_path / "mine.py") == "What it does."
-    assert find_definition("mine", tmp_path) == ("mine", tmp_path / "mine.py")
-    assert find_definition(str(tmp_path / "mine.py"), tmp_path)[0] == "mine"
-    elsewhere = find_definition(str(tmp_path / "mine.py"), tmp_path / "studies")
-    assert elsewhere == (str(tmp_path / "mine.py"), tmp_path / "mine.py")
+def test_studies_are_found_by_name_and_by_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the working folder, and those that ship with hw1, of which it may have its own."""
+    monkeypatch.chdir(tmp_path)
+    shipped = ROOT / "studies"
+    assert find_definition("fashion_cnn") == ("fashion_cnn", shipped / "fashion_cnn.py")
+    assert find_definition(str(shipped / "fashion_cnn.py"))[0] == "fashion_cnn"
+    mine = tmp_path / "studies" / "mine.py"
+    mine.parent.mkdir()
+    mine.write_text('"""What it does.\n\nAnd more."""\nstudy = None\n')
+    (mine.parent / "fashion_cnn.py").touch()
+    Path("mine").touch()  # a file of its name
+    assert find_definition("fashion_cnn")[1] == mine.parent / "fashion_cnn.py"
+    assert sorted(known_studies()) == sorted(["mine", *(p.stem for p in shipped.glob("*.py"))])
+    assert describe(mine) == "What it does."
+    assert find_definition("mine") == find_definition("studies/mine.py") == ("mine", mine)
+    elsewhere = tmp_path / "mine.py"
+    elsewhere.touch()
+    assert find_definition(str(elsewhere)) == (str(elsewhere), elsewhere)
     with pytest.raises(InputError, match="did you mean 'mine'"):
-        find_definition("mien", tmp_path)
+        find_definition("mien")
     with pytest.raises(InputError, match="no study file"):
-        find_definition("nowhere/mine.py", tmp_path)
+        find_definition("nowhere/mine.py")
     with pytest.raises(InputError, match="defines no study"):
-        load_definition(tmp_path / "mine.py")
+        load_definition(mine)
 
 
 @pytest.mark.parametrize(
@@ -59,25 +71,15 @@ def test_what_is_no_study_file_is_refused(
     Path("data.parquet").touch()
     Path("circle.py").symlink_to("circle.py")
     with pytest.raises(InputError, match=words):
-        find_definition(name, tmp_path / "studies")
-
-
-def test_a_study_is_found_beside_a_file_of_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "mine.py").touch()
-    (tmp_path / "mine").touch()
-    assert find_definition("mine", tmp_path / "studies")[0] == "mine"
+        find_definition(name)
 
 
 # What a database or a model file asks for.
 
 
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """A folder of studies and a file elsewhere, with a link to it in that folder."""
-    studies, elsewhere = tmp_path / "studies", tmp_path / "elsewhere" / "other.py"
+def folders(here: Path) -> tuple[Path, Path]:
+    """Studies of the working folder, with a link that leads to a file elsewhere; and that file."""
+    studies, elsewhere = here / "studies", here / "elsewhere" / "other.py"
     studies.mkdir()
     elsewhere.parent.mkdir()
     elsewhere.touch()
@@ -86,10 +88,18 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return studies, elsewhere
 
 
-def test_a_stored_name_is_looked_up_in_the_folder(tmp_path: Path) -> None:
-    studies, elsewhere = folders(tmp_path)
-    assert stored_definition("mine", studies, origin="x") == ("mine", studies / "mine.py")
-    assert stored_definition("mine", studies, elsewhere, origin="x")[1] == studies / "mine.py"
+@pytest.fixture
+def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    monkeypatch.chdir(tmp_path)
+    return folders(tmp_path)
+
+
+def test_a_stored_name_is_looked_up_among_the_known_studies(found: tuple[Path, Path]) -> None:
+    studies, elsewhere = found
+    assert stored_definition("mine", origin="x") == ("mine", studies / "mine.py")
+    assert stored_definition("mine", elsewhere, origin="x")[1] == studies / "mine.py"
+    shipped = ROOT / "studies" / "regression_mlp.py"
+    assert stored_definition("regression_mlp", origin="x")[1] == shipped
 
 
 @pytest.mark.parametrize(
@@ -115,13 +125,13 @@ def test_a_stored_name_is_looked_up_in_the_folder(tmp_path: Path) -> None:
     ],
 )
 def test_anything_else_that_is_stored_must_be_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str
+    found: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, stored: str
 ) -> None:
-    studies, elsewhere = folders(tmp_path)
+    studies, elsewhere = found
     monkeypatch.chdir(elsewhere.parent)
     stored = stored.format(elsewhere=elsewhere, studies=studies)
     with pytest.raises(InputError, match="is run only if you name it") as caught:
-        stored_definition(stored, studies, origin="the study 'x'")
+        stored_definition(stored, origin="the study 'x'")
     assert str(caught.value).startswith("the study 'x' was made with the study file '")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 600
@@ -148,10 +158,11 @@ PARTS = [
 @example("mine")
 @example("link")
 def test_of_all_that_can_be_stored_names_of_the_folder_alone_are_found(stored: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
         studies, _ = folders(Path(folder).resolve())
         try:
-            found = stored_definition(stored, studies, origin="x")
+            found = stored_definition(stored, origin="x")
         except InputError as error:
             assert stored != "mine"
             assert str(error).isprintable()
@@ -159,24 +170,26 @@ def test_of_all_that_can_be_stored_names_of_the_folder_alone_are_found(stored: s
             assert found == ("mine", studies / "mine.py")
 
 
-def test_a_named_file_is_taken_where_it_is_the_stored_one_or_that_is_gone(tmp_path: Path) -> None:
-    studies, elsewhere = folders(tmp_path)
+def test_a_named_file_is_taken_where_it_is_the_stored_one_or_that_is_gone(
+    found: tuple[Path, Path],
+) -> None:
+    studies, elsewhere = found
     second = elsewhere.with_name("second.py")
     second.touch()
     both = [second, elsewhere]
-    assert stored_definition(str(elsewhere), studies, both, origin="x")[1] == elsewhere
-    assert stored_definition("link", studies, str(elsewhere), origin="x")[1] == elsewhere
-    assert stored_definition("link", studies, studies / "link.py", origin="x")[1] == elsewhere
+    assert stored_definition(str(elsewhere), both, origin="x")[1] == elsewhere
+    assert stored_definition("link", str(elsewhere), origin="x")[1] == elsewhere
+    assert stored_definition("link", studies / "link.py", origin="x")[1] == elsewhere
     # It has another name than the stored one, which is there.
     with pytest.raises(InputError, match="run only if you name it"):
-        stored_definition(str(elsewhere), studies, second, origin="x")
+        stored_definition(str(elsewhere), second, origin="x")
     for gone in ("/gone/other.py", "other.py", "was-in-studies"):
-        assert stored_definition(gone, studies, second, origin="x") == (gone, second)
-        assert stored_definition(gone, studies, "mine", origin="x")[1] == studies / "mine.py"
+        assert stored_definition(gone, second, origin="x") == (gone, second)
+        assert stored_definition(gone, "mine", origin="x")[1] == studies / "mine.py"
         with pytest.raises(InputError, match="run only if you name it"):
-            stored_definition(gone, studies, both, origin="x")
+            stored_definition(gone, both, origin="x")
     with pytest.raises(InputError, match="there is no study file"):
-        stored_definition("mine", studies, "none.py", origin="x")
+        stored_definition("mine", "none.py", origin="x")
 
 
 def test_commands_name_the_files_that_are_not_in_the_folder() -> None:

@@ -16,6 +16,7 @@ from hw1.execution import execute
 from hw1.job import Job, Options, _create, prepare
 from hw1.optuna_store.storage import Storage
 from hw1.study import Study
+from hw1.watching import Watcher
 
 CSV = "x,label\n" + "".join(f"{i},{i * i % 7}\n" for i in range(30))
 
@@ -159,7 +160,7 @@ def test_several_processes_make_exactly_the_missing_trials(
     job = make_job()
     study, dataset = prepare(job, Options(sampler=sampler, n_trials=5))
     ticks: list[int] = []
-    execute(job, study, dataset, jobs=3, on_tick=lambda: ticks.append(1))
+    execute(job, study, dataset, jobs=3, watcher=Watcher(on_step=lambda: ticks.append(1)))
     assert len(study.trials()) == 5
     assert all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in study.trials())
     assert len({tuple(sorted(t.params.items())) for t in study.trials()}) == 5

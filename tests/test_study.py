@@ -38,7 +38,7 @@ def run(job: Job, **options: object) -> Study:
 
 def ask(job: Job, study: Study, dataset: Dataset) -> FrozenTrial | None:
     """A trial as a worker asks for it; None if the study has all."""
-    objective = job.objective(study, dataset, lambda: None)
+    objective = job.objective(study, dataset)
     found = Worker(study, objective, trials_per_batch=1).ask()
     return study.trials()[found[0].trial.number] if found else None
 

@@ -17,6 +17,7 @@ from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.study import OUT_OF_MEMORY, Study
 from hw1.training.lockstep import Lockstep
+from hw1.watching import UNWATCHED, Watcher
 from hw1.worker import Worker
 
 LR = 'trial.suggest_float("lr", 1e-4, 1e-1, log=True, default=1e-2, grid=[1e-3, 1e-2, 1e-1])'
@@ -57,28 +58,25 @@ CNN_STUDY = TINY_STUDY.format(
 )
 
 
-def no_hook() -> None:
-    pass
-
-
 def work(
     job: Job,
     trials_per_batch: int | None,
     *,
-    make_hook: Callable[[Study], Callable[[], None]] = lambda study: no_hook,
+    make_hook: Callable[[Study], Callable[[], None]] = lambda study: UNWATCHED.on_step,
     deadline: float = math.inf,
     **options: object,
 ) -> Study:
     """Run a worker; ``make_hook`` makes what is called before every step."""
     study, dataset = prepare(job, Options(**options))  # type: ignore[arg-type]
-    objective = job.objective(study, dataset, make_hook(study))
-    Worker(study, objective, trials_per_batch=trials_per_batch).run(deadline)
+    watcher = Watcher(on_step=make_hook(study))
+    objective = job.objective(study, dataset)
+    Worker(study, objective, trials_per_batch=trials_per_batch, watcher=watcher).run(deadline)
     return study
 
 
 def make_worker(job: Job, trials_per_batch: int | None = None, **options: object) -> Worker:
     study, dataset = prepare(job, Options(**options))  # type: ignore[arg-type]
-    objective = job.objective(study, dataset, no_hook)
+    objective = job.objective(study, dataset)
     return Worker(study, objective, trials_per_batch=trials_per_batch)
 
 
@@ -574,9 +572,7 @@ def transactions(study: Study) -> Iterator[list[None]]:
 def count_transactions(job: Job, trials_per_batch: int, n_trials: int, epochs: int) -> int:
     options = Options(n_trials=n_trials, epochs=epochs, sampler="random", pruner="none")
     study, dataset = prepare(job, options)
-    worker = Worker(
-        study, job.objective(study, dataset, no_hook), trials_per_batch=trials_per_batch
-    )
+    worker = Worker(study, job.objective(study, dataset), trials_per_batch=trials_per_batch)
     with transactions(study) as begun:
         worker.run()
     assert states(study) == ["COMPLETE"] * n_trials

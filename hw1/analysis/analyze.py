@@ -18,8 +18,9 @@ from hw1.analysis.figures.training import (
     learning_curves,
     predictions_and_targets,
 )
-from hw1.analysis.results import PROJECT, StudyResults, require_writable
+from hw1.analysis.results import StudyResults, require_writable
 from hw1.analysis.training import cross_validate_again, fold_networks, retrain
+from hw1.places import home
 from hw1.watching import UNWATCHED, Watcher
 from hw1.words import number
 
@@ -29,7 +30,7 @@ COMPARED_TRIALS = 10
 
 def default_folder(results: StudyResults) -> Path:
     """Where the figures of a study are written to unless a folder is named."""
-    return PROJECT / "storage" / "figures" / results.file_stem
+    return home() / "storage" / "figures" / results.file_stem
 
 
 def analyze(

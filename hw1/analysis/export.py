@@ -9,8 +9,9 @@ from optuna.trial import FrozenTrial
 from hw1.analysis.description import ModelDescription, import_path
 from hw1.analysis.model_files import save
 from hw1.analysis.network import Network
-from hw1.analysis.results import PROJECT, StudyResults, configuration, require_writable
+from hw1.analysis.results import StudyResults, configuration, require_writable
 from hw1.analysis.training import Retrained, retrain
+from hw1.places import home
 from hw1.provenance import provenance
 from hw1.training import Configuration
 from hw1.watching import UNWATCHED, Watcher
@@ -63,7 +64,7 @@ def load_best(
 def default_path(results: StudyResults, trial: FrozenTrial) -> Path:
     """Where a network is exported to unless a file is named."""
     name = f"{results.file_stem}-trial{trial.number}.safetensors"
-    return PROJECT / "storage" / "models" / name
+    return home() / "storage" / "models" / name
 
 
 def export(
@@ -132,16 +133,14 @@ def usage(path: Path, results: StudyResults) -> list[str]:
             f'print(session.run(None, {{"inputs": numpy.zeros({shape}, "float32")}}))'
             "  # raw inputs, in batches of any size",
         ]
-    where, file = "studies=None", results.job.definition_path
-    if not import_path(results.definition.model).startswith("hw1."):  # a family of one's own
-        where = f"studies=Path({str(file.parent)!r})"
-        if results.settings.definition.endswith(".py"):
-            where += f", definition={str(file)!r}"
+    where, file = "", results.settings.definition
+    if file.endswith(".py") and not import_path(results.definition.model).startswith("hw1."):
+        where = f", definition={file!r}"
     return [
         "import torch",
         "from pathlib import Path",
         "from hw1.analysis.model_files import load  # the file holds weights, which need hw1",
-        f"model = load(Path({str(path)!r}), {where})",
+        f"model = load(Path({str(path)!r}){where})",
         f"print(model.predict(torch.zeros{shape}))  # raw inputs, in batches of any size",
     ]
 

@@ -110,15 +110,14 @@ def save(network: Network, description: ModelDescription, path: Path, inputs: Te
     return difference
 
 
-def load(path: Path, *, studies: Path | None, definition: Named = ()) -> LoadedModel:
+def load(path: Path, *, definition: Named = ()) -> LoadedModel:
     """Read a network from a file that `save` wrote.
 
     Args:
         path: the file; its suffix decides the format.
-        studies: the folder of the project's own studies, where the family of a ``.safetensors``
-            file may be defined if it is none of `hw1.models`.
-        definition: the study file that defines the family if it is in neither; the model file
-            alone never decides what is run.
+        definition: the study file that defines the family of a ``.safetensors`` file, if it is
+            neither one of `hw1.models` nor defined in a known study; the model file alone never
+            decides what is run.
 
     Raises:
         InputError: the file is missing, damaged, of another kind or not written by `save`; its
@@ -132,9 +131,7 @@ def load(path: Path, *, studies: Path | None, definition: Named = ()) -> LoadedM
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if suffix == ".safetensors":
-        return _from_safetensors(
-            content, path, lambda d: _find_family(d, studies, definition, path)
-        )
+        return _from_safetensors(content, path, lambda d: _find_family(d, definition, path))
     read = from_pt2 if suffix == ".pt2" else from_onnx
     return LoadedModel(*read(content, path))
 
@@ -210,19 +207,12 @@ def _public_families() -> dict[str, Family]:
     return {import_path(family): family for family in families}
 
 
-def _find_family(
-    description: ModelDescription, studies: Path | None, named: Named, path: Path
-) -> Family:
+def _find_family(description: ModelDescription, named: Named, path: Path) -> Family:
     """The family, which is never imported by the path that a file gives."""
     families = _public_families()
     if description.family in families:
         return families[description.family]
-    if studies is None:
-        raise InputError(
-            f"{path} needs {description.family}, which is no family of hw1: load it where its "
-            "study file is, or save it as .pt2 or .onnx"
-        )
-    _, file = stored_definition(description.definition, studies, named, origin=str(path))
+    _, file = stored_definition(description.definition, named, origin=str(path))
     family = load_definition(file).model
     if import_path(family) != description.family:
         raise InputError(

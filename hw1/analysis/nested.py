@@ -151,5 +151,5 @@ def _search_outside(
             )
             said = time.monotonic()
 
-    execute(job, study, dataset, on_tick=watcher.after(read).on_step)
+    execute(job, study, dataset, watcher=watcher.after(read))
     return part

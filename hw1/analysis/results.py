@@ -5,6 +5,7 @@ import errno
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -14,18 +15,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hw1.console import study_as_dict, trial_as_dict
 from hw1.datasets import Dataset
+from hw1.datasets.given import given
 from hw1.definition import StudyDefinition
 from hw1.definitions import Named, find_device, find_precision, stored_definition
 from hw1.errors import InputError
 from hw1.job import Job
 from hw1.objective import backend_of
 from hw1.optuna_store.storage import Storage
+from hw1.places import data_folder, storage_url
 from hw1.study import Settings, Study, state_name
 from hw1.training import Configuration
 from hw1.training.lockstep import Footprint, footprint
 from hw1.training.metrics import Metric
 
-PROJECT = Path(__file__).resolve().parents[2]
 MOST_THREADS = 1024
 _PROVENANCE = {"torch": str, "system": str, "processor": str, "threads": int}
 """What is read of a trial's provenance; the rest is shown as it is."""
@@ -91,7 +93,10 @@ class StudyResults:
 
     def test_rows(self) -> Dataset | None:
         """The test rows; None if the study's data have none."""
+        given_rows = self.job.data
         if self.settings.train_csv is not None and self.settings.test_csv is None:
+            return None
+        if given_rows is not None and given_rows.test is None:
             return None
         return self.job.loader(self.settings)("test", self.job.data_dir)
 
@@ -318,7 +323,7 @@ def list_studies(storage: str | None = None) -> pd.DataFrame:
     Raises:
         InputError: there is no such storage.
     """
-    opened = Storage(_url(storage), create=False)
+    opened = Storage(storage_url(storage), create=False)
     rows = []
     for name in opened.study_names():
         with contextlib.suppress(InputError):  # not made by this hw1, or unreadable
@@ -326,18 +331,15 @@ def list_studies(storage: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("name") if rows else pd.DataFrame()
 
 
-def _url(storage: str | None) -> str:
-    default = f"sqlite:///{PROJECT / 'storage' / 'studies.db'}"
-    return storage or os.environ.get("OPTUNA_STORAGE") or default
-
-
 def open_study(
     name: str,
     *,
     storage: str | None = None,
     data_dir: str | Path | None = None,
-    studies: str | Path | None = None,
-    definition: Named = (),
+    definition: Named | StudyDefinition = (),
+    data: Any = None,
+    test_data: Any = None,
+    target: str | None = None,
     device: str = "auto",
     precision: str = "auto",
 ) -> StudyResults:
@@ -352,31 +354,61 @@ def open_study(
         >>> results.best_params  # doctest: +SKIP
 
     Args:
-        name: as ``python run_study.py list`` shows it.
-        storage: any SQLAlchemy URL; None for ``OPTUNA_STORAGE``, or else the project's
-            ``storage/studies.db``.
-        data_dir: where data sets are; None for ``HW1_DATA``, or else the project's ``data``.
-        studies: the folder of study files; None for the project's own.
-        definition: the study file of a study whose file is not in that folder, as ``run`` takes
-            it; or several, among which the stored path chooses.
+        name: as ``hw1 list`` shows it.
+        storage: any SQLAlchemy URL; None for ``OPTUNA_STORAGE``, else ``storage/studies.db`` in the
+            working folder, or within a checkout of hw1 in that.
+        data_dir: where data sets are; None for ``HW1_DATA``, else ``data`` in the same folder.
+        definition: the study file of a study that is not called by name, as ``run`` takes it; or
+            several, among which the stored path chooses; or a `StudyDefinition`.
+        data, test_data, target: what `hw1.run` was given.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         precision: in which networks are trained: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
 
     Raises:
         InputError: there is no such study or storage.
     """
-    url = _url(storage)
-    study = Study(Storage(url, create=False), name)
+    study = Study(Storage(storage_url(storage), create=False), name)
+    return results_of(
+        study,
+        data_dir=data_dir,
+        definition=definition,
+        data=data,
+        test_data=test_data,
+        target=target,
+        device=device,
+        precision=precision,
+    )
+
+
+def results_of(
+    study: Study,
+    *,
+    data_dir: str | Path | None = None,
+    definition: Named | StudyDefinition = (),
+    data: Any = None,
+    test_data: Any = None,
+    target: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> StudyResults:
+    """A study that is open, with its definition and data; the arguments are those of `open_study`.
+
+    Raises:
+        InputError: an argument is wrong.
+    """
     found = find_device(device), find_precision(precision)
 
     def find_job() -> Job:
-        label, path = stored_definition(
-            str(study.settings.definition),
-            Path(studies or PROJECT / "studies"),
-            definition,
-            origin=f"the study {name!r}",
-        )
-        folder = Path(data_dir or os.environ.get("HW1_DATA") or PROJECT / "data")
-        return Job(label, path, url, name, folder, *found)
+        source: Path | StudyDefinition
+        label = study.settings.definition
+        if isinstance(definition, StudyDefinition):
+            source = definition
+        else:
+            label, source = stored_definition(label, definition, origin=f"the study {study.name!r}")
+        job = Job(label, source, study.storage.url, study.name, data_folder(data_dir), *found)
+        if data is None:
+            return job
+        task, column = job.definition.task, target or study.settings.target
+        return replace(job, data=given(data, test_data, task=task, target=column))
 
     return StudyResults(study, find_job)

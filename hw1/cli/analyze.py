@@ -18,12 +18,13 @@ from hw1.cli.app import (
     echo,
     example,
     open_results,
+    open_study,
     print_json,
-    relative,
     storage_option,
     watched,
 )
 from hw1.errors import InputError
+from hw1.places import shortest
 
 
 @app.command(**example("evaluate regression_mlp-tpe --repeats 10"))
@@ -67,10 +68,11 @@ def evaluate(
     It is cross-validated on fresh folds, then trained on all rows from several seeds and scored
     on the test rows. Results are stored with the study; the same command again shows them.
     """
+    folds_of_nested = parse_nested(nested)
+    results = open_results(storage, name, definition, data_dir, device, precision)
     from hw1.analysis.evaluation import evaluate as evaluate_study
     from hw1.analysis.text import evaluation_lines
 
-    results = open_results(storage, name, definition, data_dir, device, precision)
     with watched("what is finished is stored; the same command goes on from there.") as watcher:
         found = evaluate_study(
             results,
@@ -79,7 +81,7 @@ def evaluate(
             n_splits=folds,
             n_seeds=seeds,
             seed=seed,
-            nested=parse_nested(nested),
+            nested=folds_of_nested,
             test=test,
             again=again,
             watcher=watcher,
@@ -147,13 +149,15 @@ def compare(
     intervals cover other seeds, with these training rows; studies with --train-size draw other
     rows for each seed, and so cannot be compared like that.
     """
+    for name in names:
+        open_study(storage, name)
+    studies = [
+        open_results(storage, name, definition, data_dir, device, precision) for name in names
+    ]
     from hw1.analysis.comparison import compare as compare_studies
     from hw1.analysis.searches import compare_searches
     from hw1.analysis.text import comparison_lines, search_comparison_lines
 
-    studies = [
-        open_results(storage, name, definition, data_dir, device, precision) for name in names
-    ]
     options: dict[str, Any] = {"n_repeats": repeats, "n_splits": folds, "seed": seed}
     with watched("what is finished is stored; the same command goes on from there.") as watcher:
         if searches:
@@ -183,10 +187,10 @@ def replay(
     On the same machine and versions they are the same, bit for bit; what differs in machine,
     versions or code is named.
     """
+    results = open_results(storage, name, definition, data_dir, device, "auto")
     from hw1.analysis.replay import replay as replay_trial
     from hw1.analysis.text import replay_lines
 
-    results = open_results(storage, name, definition, data_dir, device, "auto")
     with watched("nothing is stored.") as watcher:
         found = replay_trial(results, trial, watcher=watcher)
     if as_json:
@@ -219,9 +223,9 @@ def analyze(
     """
     if trial is not None and top is not None:
         raise InputError("give one of --trial and --top, not both")
+    results = open_results(storage, name, definition, data_dir, device, precision)
     from hw1.analysis.analyze import analyze as analyze_study
 
-    results = open_results(storage, name, definition, data_dir, device, precision)
     trials = [results.trial(trial)] if top is None else results.top(top)
     with watched("nothing is written.") as watcher:
         page = analyze_study(results, trials, output, watcher=watcher)
@@ -229,7 +233,7 @@ def analyze(
         files = sorted(str(path) for path in page.parent.glob("*") if path.is_file())
         print_json({"study": name, "trials": [t.number for t in trials], "files": files})
     else:
-        echo(f"The figures are in {relative(page.parent)}: open {relative(page)}")
+        echo(f"The figures are in {shortest(page.parent)}: open {shortest(page)}")
 
 
 @app.command(**example("report regression_mlp-tpe regression_mlp-random --author 'A. Student'"))
@@ -258,6 +262,8 @@ def report(
     from storage: what `evaluate`, `compare` and `analyze` have not filled yet is named, with the
     command that does.
     """
+    for name in names:
+        open_study(storage, name)
     from hw1.analysis.report.write import check_output, write_report
 
     if output is not None:
@@ -268,4 +274,4 @@ def report(
     if as_json:
         print_json({"studies": names, "files": [str(path) for path in paths]})
     else:
-        echo(f"Wrote {relative(paths[0])} and {relative(paths[1])}.")
+        echo(f"Wrote {shortest(paths[0])} and {shortest(paths[1])}.")

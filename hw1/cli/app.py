@@ -5,14 +5,18 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from hw1.errors import InputError, printable
+import hw1
+from hw1.definitions import DEVICES, PRECISIONS, find_definition
+from hw1.errors import InputError, choose, printable
 from hw1.passwords import hide, secrets, without
+from hw1.places import program, storage_url
 
 # Before torch is imported: threads that wait for work are to sleep, not to spin. Where another
 # program wants the processor too, spinning costs many times the little it saves elsewhere.
@@ -20,14 +24,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Everything that takes long to import is imported inside the commands, so that --help is quick.
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from hw1.analysis.results import StudyResults
     from hw1.study import Study
     from hw1.watching import Watcher
 
-ROOT = Path(__file__).resolve().parents[2]
-STUDIES = ROOT / "studies"
 UsageError: Any = typer.BadParameter.__base__  # which typer does not export
 
 
@@ -56,12 +56,48 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=program() == ["hw1"],  # no shell completes what Python is to run
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Search for the best network for your data by cross-validated trials, and query them.",
 )
+
+
+def show_version(value: bool) -> None:
+    if value:
+        echo(f"hw1 {hw1.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=show_version, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Search for the best network for your data by cross-validated trials, and query them."""
+
+
+def one_of(kind: str, names: Callable[[], Iterable[str]]) -> Callable[[str | None], str | None]:
+    """Checks an option before anything that takes long is imported."""
+
+    def check(name: str | None) -> str | None:
+        return None if name is None else choose(kind, name, names())
+
+    return check
+
+
+def stored_names(ctx: typer.Context) -> Iterable[str]:
+    """The studies in storage, for a shell that completes a name."""
+    from hw1.optuna_store.storage import Storage
+
+    with contextlib.suppress(InputError):
+        return Storage(storage_url(ctx.params.get("storage")), create=False).study_names()
+    return ()
+
 
 StorageOption = Annotated[
     str | None,
@@ -72,7 +108,10 @@ StorageOption = Annotated[
         help="Any SQLAlchemy URL that Optuna takes. [default: storage/studies.db]",
     ),
 ]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A study that `list` shows.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="A study that `list` shows.", autocompletion=stored_names),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDirOption = Annotated[
     Path | None,
@@ -91,13 +130,24 @@ DefinitionOption = Annotated[
         help="The study file, if it is not in studies/; can be given several times.",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="auto, cpu or cuda.",
+        callback=one_of("device", lambda: DEVICES),
+        autocompletion=lambda: DEVICES,
+    ),
+]
 PrecisionOption = Annotated[
     str,
     typer.Option(
         "--precision",
         metavar="NAME",
         help="Of convolutions and large products: float32, bfloat16 or auto.",
+        callback=one_of("precision", lambda: PRECISIONS),
+        autocompletion=lambda: PRECISIONS,
     ),
 ]
 TrialOption = Annotated[
@@ -112,15 +162,7 @@ def echo(text: str, *, err: bool = False) -> None:
 
 def example(text: str) -> dict[str, Any]:
     """The last lines of a command's help."""
-    return {"epilog": f"Example: python run_study.py {text}"}
-
-
-def storage_url(url: str | None) -> str:
-    if url:
-        return url
-    default = ROOT / "storage" / "studies.db"
-    here = Path.cwd()
-    return f"sqlite:///{default.relative_to(here) if default.is_relative_to(here) else default}"
+    return {"epilog": f"Example: {' '.join(program())} {text}"}
 
 
 def storage_option(url: str | None) -> list[str]:
@@ -154,17 +196,14 @@ def open_results(
     device: str,
     precision: str,
 ) -> "StudyResults":
-    from hw1.analysis.results import open_study
+    """A study for analyses; that it and its files are there is known before torch is imported."""
+    study, named = open_study(url, name), definition or ()
+    for file in named:
+        find_definition(str(file))
+    from hw1.analysis.results import results_of
 
-    quiet_optuna()
-    return open_study(
-        name,
-        storage=storage_url(url),
-        data_dir=data_dir or ROOT / "data",
-        studies=STUDIES,
-        definition=definition or (),
-        device=device,
-        precision=precision,
+    return results_of(
+        study, data_dir=data_dir, definition=named, device=device, precision=precision
     )
 
 
@@ -196,7 +235,7 @@ def print_json(value: Any) -> None:
     typer.echo(text.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves
 
 
-def print_csv(rows: "Iterable[Iterable[Any]]") -> None:
+def print_csv(rows: Iterable[Iterable[Any]]) -> None:
     """Print rows as they are, but for what a terminal would obey if this is one."""
     import csv
 
@@ -208,9 +247,3 @@ def print_csv(rows: "Iterable[Iterable[Any]]") -> None:
         writer.writerow(
             printable(cell) if terminal and isinstance(cell, str) else cell for cell in row
         )
-
-
-def relative(path: Path) -> Path:
-    """A path as it is shortest from here."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

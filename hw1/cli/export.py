@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from hw1.cli.app import (
-    STUDIES,
     DataDirOption,
     DefinitionOption,
     DeviceOption,
@@ -22,10 +21,10 @@ from hw1.cli.app import (
     open_results,
     print_csv,
     print_json,
-    relative,
     watched,
 )
 from hw1.errors import InputError, printable
+from hw1.places import program, shortest
 
 
 @app.command(**example("export regression_mlp-tpe --output network.onnx"))
@@ -66,13 +65,13 @@ def export(
         print_json({"study": name, "file": str(path), "largest_difference": difference})
         return
     same = "exactly" if difference == 0 else f"to within {difference:.1g}"
-    echo(f"Wrote {relative(path)}, which predicts the same {same}.")
+    echo(f"Wrote {shortest(path)}, which predicts the same {same}.")
     # A program needs no study file; weights do, for networks that are not of hw1.
     named = naming(results.settings.definition) if path.suffix == ".safetensors" else []
-    command = ["python", "run_study.py", "predict", str(relative(path)), "INPUT", *named]
+    command = [*program(), "predict", str(shortest(path)), "INPUT", *named]
     echo("  " + shlex.join(command))
     echo("In Python:")
-    for line in usage(relative(path), results):
+    for line in usage(shortest(path), results):
         echo(f"  {line}")
 
 
@@ -100,7 +99,7 @@ def predict(
 
     if as_json and as_csv:
         raise InputError("give one of --json and --csv, not both")
-    loaded = load(model, studies=STUDIES, definition=definition or ())
+    loaded = load(model, definition=definition or ())
     inputs = read_inputs(input, loaded.description)
     found = predict_rows(loaded, inputs)
     if inputs.skipped:

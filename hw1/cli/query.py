@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from hw1.cli.app import (
-    STUDIES,
     JsonOption,
     NameArgument,
     StorageOption,
@@ -17,10 +16,10 @@ from hw1.cli.app import (
     print_csv,
     print_json,
     quiet_optuna,
-    storage_url,
 )
 from hw1.errors import ForeignStudyError, InputError, NoStorageError, printable
 from hw1.passwords import secrets, without
+from hw1.places import program, storage_url
 
 
 @app.command("list", **example("list"))
@@ -29,13 +28,13 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
     from rich.table import Table
 
     from hw1.console import Terminal, study_as_dict
-    from hw1.definitions import definition_names, describe
+    from hw1.definitions import describe, known_studies
     from hw1.optuna_store.storage import Storage, shown
     from hw1.study import Study
     from hw1.words import number
 
     quiet_optuna()
-    definitions = {name: describe(STUDIES / f"{name}.py") for name in definition_names(STUDIES)}
+    definitions = {name: describe(path) for name, path in known_studies().items()}
     stored: list[dict[str, Any]] = []
     foreign: list[str] = []
     unreadable: dict[str, str] = {}
@@ -83,7 +82,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
             )
         console.print(table)
     else:
-        echo(f"No study is stored in {shown(url)} yet: python run_study.py run regression_mlp")
+        echo(f"No study is stored in {shown(url)} yet: {' '.join(program())} run regression_mlp")
     if parts:
         echo(f"And {len(parts)} searches within nested cross-validations, NAME-outer...")
     if foreign:

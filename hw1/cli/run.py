@@ -2,14 +2,14 @@
 
 import shlex
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hw1.cli.app import (
-    ROOT,
-    STUDIES,
     DataDirOption,
     DeviceOption,
     PrecisionOption,
@@ -17,15 +17,29 @@ from hw1.cli.app import (
     app,
     echo,
     example,
+    one_of,
     quiet_optuna,
     storage_option,
-    storage_url,
 )
-from hw1.errors import InputError
+from hw1.definitions import find_definition, known_studies
+from hw1.errors import InputError, require_file
 from hw1.passwords import hide
+from hw1.places import program, storage_url
 
 UNFINISHED = 3
 """The exit status of a run that ends before the study is complete."""
+
+
+def samplers() -> Iterable[str]:
+    from hw1.samplers import SAMPLERS
+
+    return SAMPLERS
+
+
+def pruners() -> Iterable[str]:
+    from hw1.samplers import PRUNERS
+
+    return PRUNERS
 
 
 @app.command(**example("run fashion_cnn --sampler random --trials 20 --train-size 6000"))
@@ -33,7 +47,9 @@ def run(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="STUDY", help="A name in studies/, or the path of a study file of your own."
+            metavar="STUDY",
+            help="A name that `list` shows, or the path of a study file of your own.",
+            autocompletion=lambda: list(known_studies()),
         ),
     ],
     name: Annotated[
@@ -45,11 +61,22 @@ def run(
         ),
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(metavar="NAME", help="tpe, random, grid, gp, cmaes or qmc.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="tpe, random, grid, gp, cmaes or qmc.",
+            callback=one_of("sampler", samplers),
+            autocompletion=samplers,
+        ),
     ] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="median, percentile, hyperband, halving or none."),
+        typer.Option(
+            metavar="NAME",
+            help="median, percentile, hyperband, halving or none.",
+            callback=one_of("pruner", pruners),
+            autocompletion=pruners,
+        ),
     ] = None,
     trials: Annotated[
         int | None,
@@ -108,34 +135,40 @@ def run(
     Exit status: 0 when the study is complete, 2 for bad input, 3 when it ended before (--timeout,
     or trials that other processes still train), 130, 143 and 129 on Ctrl-C, SIGTERM and SIGHUP.
     """
-    import time
+    # What is wrong with the words is said before torch is imported.
+    deadline = time.time() + parse_seconds(timeout)
+    per_batch = parse_batch(trials_per_batch)
+    find_definition(study)
+    for file in (train_csv, test_csv):
+        if file is not None:
+            require_file(file)
+    url = storage_url(storage)
+    from hw1.optuna_store.storage import shown
+    from hw1.study import check_name
 
-    from hw1.console import ProgressLine, Terminal
+    shown(url)
+    if name is not None:
+        check_name(name)
+
+    from hw1.console import Terminal
     from hw1.dashboard.publish import publish, write_note
-    from hw1.definitions import find_definition, find_device, find_precision, load_definition
-    from hw1.errors import choose
     from hw1.execution import execute
     from hw1.interruption import exit_status
-    from hw1.job import Job, Options, prepare
-    from hw1.samplers import SAMPLERS
+    from hw1.job import Options, make_job, prepare
+    from hw1.progress import ProgressLine
+    from hw1.watching import Watcher
     from hw1.words import number
 
     quiet_optuna()
-    deadline = float("inf") if timeout is None else time.time() + parse_seconds(timeout)
-    label, path = find_definition(study, STUDIES)
-    if name is None:
-        name = (
-            f"{path.stem}-{choose('sampler', sampler or load_definition(path).sampler, SAMPLERS)}"
-        )
-    job = Job(
-        definition_name=label,
-        definition_path=path,
-        storage_url=storage_url(storage),
+    job = make_job(
+        study,
         name=name,
-        data_dir=data_dir or ROOT / "data",
-        device=find_device(device),
-        precision=find_precision(precision),
-        trials_per_batch=parse_batch(trials_per_batch),
+        sampler=sampler,
+        storage=url,
+        data_dir=data_dir,
+        device=device,
+        precision=precision,
+        trials_per_batch=per_batch,
     )
     options = Options(
         sampler=sampler,
@@ -151,56 +184,56 @@ def run(
     )
     stored, dataset = prepare(job, options)
     write_note(stored)
-    settings, before, shown = stored.settings, stored.progress(), stored.storage.shown
+    settings, before = stored.settings, stored.progress()
     # What is printed can be pasted: quoted, with the storage that was given, without its password.
     given = storage_option(storage)
-    again = shlex.join(["python", *map(hide, sys.argv)])
-    console = Terminal()
-    say = echo
+    again = shlex.join([*program(), *map(hide, sys.argv[1:])])
     if before.complete:
-        say(f"{stored.name} is complete: {before.done} of {before.n_trials} trials are done.")
+        echo(f"{stored.name} is complete: {before.done} of {before.n_trials} trials are done.")
     else:
         began = "continuing" if stored.trials() else "new"
-        say(f"{stored.name}: {began}, {before.n_trials - before.done} trials to do")
-        say(f"  data     {settings.dataset}: {settings.n_rows} rows, {settings.n_splits} folds")
-        say(
+        echo(f"{stored.name}: {began}, {before.n_trials - before.done} trials to do")
+        echo(f"  data     {settings.dataset}: {settings.n_rows} rows, {settings.n_splits} folds")
+        echo(
             f"  search   {settings.sampler}, pruner {settings.pruner}, seed {settings.seed}, "
             f"up to {settings.epochs} epochs"
         )
-        say(f"  storage  {shown}")
-        say(f"  device   {job.device}" + (f", {jobs} processes" if jobs > 1 else ""))
+        echo(f"  storage  {stored.storage.shown}")
+        echo(f"  device   {job.device}" + (f", {jobs} processes" if jobs > 1 else ""))
         try:
-            with ProgressLine(stored, console) as line:
+            with ProgressLine(stored, Terminal()) as line:
                 execute(
                     job,
                     stored,
                     dataset,
                     jobs=jobs,
                     deadline=deadline,
-                    on_tick=line.update,
+                    watcher=Watcher(on_step=line.update),
                     on_interrupt=line.interrupted,
                 )
         except KeyboardInterrupt as interrupt:
             publish(stored, dataset, job.storage_url)
-            say(f"Interrupted; nothing finished is lost. To continue: {again}", err=True)
+            echo(f"Interrupted; nothing finished is lost. To continue: {again}", err=True)
             raise typer.Exit(exit_status(interrupt)) from None
         after = stored.progress()
         if not after.complete:
             elsewhere = f"; {after.running} run in other processes" if after.running else ""
-            say(f"Stopped with {after.done} of {after.n_trials} trials{elsewhere}.")
-            say(f"To continue: {again}")
+            echo(f"Stopped with {after.done} of {after.n_trials} trials{elsewhere}.")
+            echo(f"To continue: {again}")
     publish(stored, dataset, job.storage_url)
     best = stored.progress().best
     if best is not None:
-        say(f"Best {settings.metric}: {number(best.value)} in trial {best.number}")
-        say("  " + shlex.join(["python", "run_study.py", "best", name, *given]))
-        say("  " + shlex.join(["python", "run_study.py", "dashboard", *given]))
+        echo(f"Best {settings.metric}: {number(best.value)} in trial {best.number}")
+        echo("  " + shlex.join([*program(), "best", stored.name, *given]))
+        echo("  " + shlex.join([*program(), "dashboard", *given]))
     if not stored.progress().complete:
         raise typer.Exit(UNFINISHED)
 
 
-def parse_seconds(text: str) -> float:
-    """Seconds from "90", "90s", "10m" or "1.5h"."""
+def parse_seconds(text: str | None) -> float:
+    """Seconds from "90", "90s", "10m" or "1.5h"; no end for None."""
+    if text is None:
+        return float("inf")
     units = {"s": 1, "m": 60, "h": 3600}
     number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
     try:

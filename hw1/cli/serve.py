@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from hw1.cli.app import StorageOption, app, echo, example, quiet_optuna, storage_url
+from hw1.cli.app import StorageOption, app, echo, example, quiet_optuna
+from hw1.places import storage_url
 
 
 @app.command(**example("dashboard --port 8081"))

@@ -32,6 +32,7 @@ from hw1.definition import CONFIGURATIONS
 from hw1.definitions import naming
 from hw1.objective import shown_rows
 from hw1.optuna_store.storage import Change, Storage, artifact_folder
+from hw1.places import program
 from hw1.study import Study
 
 PICTURED = 3
@@ -135,7 +136,7 @@ def note(study: Study) -> str:
         "",
         "```sh",
         *(
-            shlex.join(["python", "run_study.py", *command])
+            shlex.join([*program(), *command])
             for command in (again, ["evaluate", *named], ["analyze", *named])
         ),
         "```",

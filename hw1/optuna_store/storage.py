@@ -42,8 +42,8 @@ from hw1.optuna_store.tables import (
     write_contents,
 )
 from hw1.passwords import hide, secrets, without
+from hw1.places import home
 
-PROJECT_STORAGE = Path(__file__).resolve().parents[2] / "storage"
 HEARTBEAT_SECONDS = 60
 """How often a process that trains says that it lives."""
 GRACE_SECONDS = 300
@@ -359,4 +359,4 @@ def shown(url: str) -> str:
 def artifact_folder(url: str) -> Path:
     """Where the files that belong to a storage's studies are: beside a SQLite file, else here."""
     path = sqlite_file(make_url(url))
-    return (PROJECT_STORAGE if path is None else path.parent) / "artifacts"
+    return (home() / "storage" if path is None else path.parent) / "artifacts"

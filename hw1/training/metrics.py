@@ -1,16 +1,18 @@
 """What a network is scored by, and the loss it is trained on, for many models at once."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
-from hw1.datasets import Task
 from hw1.words import in_words
+
+if TYPE_CHECKING:  # the metrics are known to what reads a study without torch
+    from torch import Tensor
+
+    from hw1.datasets import Task
 
 Thing = TypeVar("Thing")
 
@@ -35,7 +37,7 @@ class Metric:
     @property
     def worst(self) -> float:
         """The score that any other beats."""
-        return -torch.inf if self.maximize else torch.inf
+        return -math.inf if self.maximize else math.inf
 
     @property
     def words(self) -> str:
@@ -84,7 +86,7 @@ def scores(task: Task, outputs: Tensor, targets: Tensor, counted: Tensor) -> Ten
         # A network that has diverged says nothing; argmax would give it the first class.
         finite = outputs.isfinite().all(2)
         per_row = (outputs.argmax(2) == targets).double()
-        per_row = torch.where(finite, per_row, torch.nan)
+        per_row = per_row.where(finite, math.nan)
     else:
         per_row = (outputs.double() - targets).square_().mean(2)
     # Rows that do not count may hold anything, infinity too, which a factor would not silence.
@@ -108,6 +110,6 @@ def loss_gradients(task: Task, outputs: Tensor, targets: Tensor, label_smoothing
         return (outputs - targets).mul_(2 / (batch * n_outputs))
     # Softmax minus the target's distribution: what smoothing leaves on it, the rest on all.
     smoothing = label_smoothing[:, None, None]
-    gradients = functional.softmax(outputs, 2).sub_(smoothing / n_outputs)
+    gradients = outputs.softmax(2).sub_(smoothing / n_outputs)
     of_target = (smoothing - 1).expand(-1, batch, 1)
     return gradients.scatter_add_(2, targets[:, :, None], of_target).div_(batch)

@@ -193,9 +193,10 @@ def test_the_lines_that_are_printed_use_the_file(
 
 @pytest.mark.parametrize("folder", ["elsewhere", "studies"])
 def test_the_lines_that_are_printed_find_a_family_of_ones_own(
-    folder: str, url: str, tmp_path: Path
+    folder: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A study file that is named, or is in the folder of studies."""
+    monkeypatch.chdir(tmp_path)
     source = TINY_REGRESSION.replace("model=MLP", "model=Own").replace(
         "study =", "class Own(MLP):\n    pass\n\nstudy ="
     )
@@ -206,7 +207,7 @@ def test_the_lines_that_are_printed_find_a_family_of_ones_own(
     job = Job(named, path, url, "own", tmp_path / "data", torch.device("cpu"))
     study, dataset = prepare(job, Options(sampler="random", n_trials=1, epochs=1))
     execute(job, study, dataset)
-    results = open_study("own", storage=url, studies=path.parent, definition=path)
+    results = open_study("own", storage=url, definition=path)
     model, _ = export(results, output=tmp_path / "own.safetensors")
     code = "\n".join(usage(model, results))
     network = retrain(results, results.trial()).networks[0]

@@ -69,7 +69,7 @@ def test_a_real_difference_is_found_and_chance_is_called_chance(
         job = make_job(BAD.replace("LOW", str(low)).replace("HIGH", str(high)), name=name)
         study, dataset = prepare(job, Options())
         execute(job, study, dataset)
-        studies.append(open_study(name, storage=job.storage_url, definition=job.definition_path))
+        studies.append(open_study(name, storage=job.storage_url, definition=job.source))
     found = compare(studies)
     assert list(found.studies)[2] == "bad"
     assert len(found.pairs) == 3

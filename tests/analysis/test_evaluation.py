@@ -176,11 +176,11 @@ study = StudyDefinition(
         if "repeat 2" in what:
             raise KeyboardInterrupt
 
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     with pytest.raises(KeyboardInterrupt):
         evaluate(results, n_repeats=3, test=False, watcher=Watcher(stop_in_the_second))
     words: list[str] = []
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     found = evaluate(results, n_repeats=3, test=False, watcher=said_by(words))
     assert np.shape(found.cross_validation.scores) == (3, 2)
     assert not any("repeat 1" in word for word in words)
@@ -246,7 +246,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(make_job: Callable[..
     job = make_job(TRAINED)
     study, dataset = prepare(job, Options(n_splits=2))
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     trial = results.trial()
     rng = np.random.default_rng(0)
 
@@ -298,7 +298,7 @@ def test_a_study_and_its_cross_validation_never_load_the_test_rows(
     job = make_job(POISONED)
     study, dataset = prepare(job, Options())
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     evaluate(results, n_repeats=1, nested=(2, 2), test=False)
     with pytest.raises(InputError, match="has loaded the test rows"):
         evaluate(results, n_repeats=1)
@@ -321,7 +321,7 @@ def test_a_poisoned_test_set_changes_nothing_in_a_study(
         study, dataset = prepare(job, Options(train_csv=train, test_csv=test))
         execute(job, study, dataset)
         part = evaluate(
-            open_study(name, storage=job.storage_url, definition=job.definition_path), n_repeats=1
+            open_study(name, storage=job.storage_url, definition=job.source), n_repeats=1
         )
         values.append(
             ([t.values for t in study.trials()], study.splits().hash, part.cross_validation.scores)

@@ -116,9 +116,9 @@ def find(saved: dict[str, float], name: str) -> Path:
     return path
 
 
-def refused(path: Path, message: str, studies: Path | None = None) -> None:
+def refused(path: Path, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        load(path, studies=studies)
+        load(path)
     assert type(caught.value) is InputError
     assert path.name in str(caught.value)
 
@@ -134,7 +134,7 @@ def state(case: Case) -> dict[str, Tensor]:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_predicts_as_its_network(saved: dict[str, float], name: str, suffix: str) -> None:
     case = CASES[name]()
-    model = load(find(saved, name + suffix), studies=None)
+    model = load(find(saved, name + suffix))
     assert model.description == case.description
     for n_rows in (1, 2, 5, CHUNK + 3):
         inputs = case.draw(n_rows)
@@ -155,7 +155,7 @@ def test_weights_come_back_bit_for_bit(saved: dict[str, float], name: str) -> No
     assert all(torch.equal(again[key], value) for key, value in state(case).items())
     inputs = case.draw(9)
     with torch.no_grad():
-        assert torch.equal(load(path, studies=None).predict(inputs), case.network(inputs))
+        assert torch.equal(load(path).predict(inputs), case.network(inputs))
     assert saved[str(path)] == 0
 
 
@@ -163,7 +163,7 @@ def test_weights_come_back_bit_for_bit(saved: dict[str, float], name: str) -> No
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 def test_the_largest_difference_is_told(saved: dict[str, float], name: str, suffix: str) -> None:
     case, path = CASES[name](), find(saved, name + suffix)
-    model, inputs = load(path, studies=None), case.draw(7)
+    model, inputs = load(path), case.draw(7)
     with torch.no_grad():
         together = (model.predict(inputs) - case.network(inputs)).abs().max()
         first = (model.predict(inputs[:1]) - case.network(inputs[:1])).abs().max()
@@ -176,7 +176,7 @@ def test_images_in_another_memory_layout_predict_the_same(saved: dict[str, float
     turned = inputs.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     assert not turned.is_contiguous()
     for suffix in SUFFIXES:
-        model = load(find(saved, f"resnet{suffix}"), studies=None)
+        model = load(find(saved, f"resnet{suffix}"))
         torch.testing.assert_close(model.predict(turned), model.predict(inputs))
 
 
@@ -213,7 +213,7 @@ def test_exporters_are_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str])
     case = mlp()
     for suffix in SUFFIXES:
         save(case.network, case.description, tmp_path / f"a{suffix}", case.draw(2))
-        load(tmp_path / f"a{suffix}", studies=None)
+        load(tmp_path / f"a{suffix}")
     assert capfd.readouterr() == ("", "")
 
 
@@ -225,7 +225,7 @@ def test_a_network_in_training_mode_is_saved_for_evaluation_and_left_alone(tmp_p
         expected = case.network(inputs)
     case.network.train()
     save(case.network, case.description, path, inputs)
-    torch.testing.assert_close(load(path, studies=None).predict(inputs), expected)
+    torch.testing.assert_close(load(path).predict(inputs), expected)
     assert case.network.network.training
     assert all(torch.equal(before[name], value) for name, value in state(case).items())
 
@@ -249,7 +249,7 @@ def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"\.safetensors, \.pt2, \.onnx"):
         save(case.network, case.description, tmp_path / name, case.draw(3))
     with pytest.raises(InputError, match=r"\.safetensors, \.pt2, \.onnx"):
-        load(tmp_path / name, studies=None)
+        load(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
@@ -258,7 +258,7 @@ def test_folders_are_made_and_files_replaced(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("old")
     save(case.network, case.description, path, case.draw(3))
-    assert load(path, studies=None).description == case.description
+    assert load(path).description == case.description
     path = tmp_path / "c" / "d" / "model.safetensors"
     save(case.network, case.description, path, case.draw(3))
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
@@ -319,7 +319,7 @@ def test_onnx_says_which_packages_it_needs(
             save(case.network, case.description, tmp_path / "model.onnx", case.draw(3))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match="pip install onnx onnxscript onnxruntime"):
-        load(find(saved, "mlp.onnx"), studies=None)
+        load(find(saved, "mlp.onnx"))
 
 
 # The family of a .safetensors file.
@@ -349,8 +349,10 @@ def scaled(tmp_path: Path) -> tuple[Case, Path]:
     """A network of a study file, saved."""
     from hw1.definitions import load_definition
 
-    (tmp_path / "tiny.py").write_text(STUDY.format(name="Scaled"))
-    family = load_definition(tmp_path / "tiny.py").model
+    study = tmp_path / "studies" / "tiny.py"
+    study.parent.mkdir()
+    study.write_text(STUDY.format(name="Scaled"))
+    family = load_definition(study).model
     assert import_path(family) == "hw1_study_tiny.Scaled"
     case = make(family, import_path(family), (2,), 1, scale=3)
     path = tmp_path / "model.safetensors"
@@ -358,30 +360,36 @@ def scaled(tmp_path: Path) -> tuple[Case, Path]:
     return case, path
 
 
-def test_the_family_of_a_study_file_is_found_there(tmp_path: Path) -> None:
+def test_the_family_of_a_study_file_is_found_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     case, path = scaled(tmp_path)
     inputs = case.draw(5)
     with torch.no_grad():
         expected = case.network(inputs)
-    assert torch.equal(load(path, studies=tmp_path).predict(inputs), expected)
-    elsewhere = replace(case.description, definition=str(tmp_path / "tiny.py"))
+    monkeypatch.chdir(tmp_path)
+    assert torch.equal(load(path).predict(inputs), expected)
+    monkeypatch.chdir("/")
+    study = tmp_path / "studies" / "tiny.py"
+    elsewhere = replace(case.description, definition=str(study))
     save(case.network, elsewhere, path, inputs)
-    found = load(path, studies=tmp_path / "none", definition=tmp_path / "tiny.py")
-    assert torch.equal(found.predict(inputs), expected)
+    assert torch.equal(load(path, definition=study).predict(inputs), expected)
     # The file may have been moved since.
     gone = replace(case.description, definition="/gone/tiny.py")
     save(case.network, gone, path, inputs)
-    found = load(path, studies=tmp_path / "none", definition=[tmp_path / "tiny.py"])
-    assert torch.equal(found.predict(inputs), expected)
+    assert torch.equal(load(path, definition=[study]).predict(inputs), expected)
 
 
-def test_the_family_of_a_study_file_needs_that_file_as_it_was(tmp_path: Path) -> None:
+def test_the_family_of_a_study_file_needs_that_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, path = scaled(tmp_path)
-    refused(path, "needs hw1_study_tiny.Scaled, which is no family of hw1: load it where")
-    (tmp_path / "tiny.py").write_text(STUDY.format(name="Renamed"))
-    refused(path, "the family of .*tiny.py is hw1_study_tiny.Renamed", tmp_path)
-    (tmp_path / "tiny.py").unlink()
-    refused(path, "made with the study file 'tiny', which is not one of", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    study = tmp_path / "studies" / "tiny.py"
+    study.write_text(STUDY.format(name="Renamed"))
+    refused(path, "the family of .*tiny.py is hw1_study_tiny.Renamed")
+    study.unlink()
+    refused(path, "made with the study file 'tiny', which is not one of")
 
 
 @pytest.mark.parametrize(
@@ -390,9 +398,9 @@ def test_the_family_of_a_study_file_needs_that_file_as_it_was(tmp_path: Path) ->
 def test_a_file_never_decides_which_study_file_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    marker, here, studies = tmp_path / "run", tmp_path / "here", tmp_path / "studies"
-    here.mkdir()
-    studies.mkdir()
+    marker, here = tmp_path / "run", tmp_path / "here"
+    studies = here / "studies"
+    studies.mkdir(parents=True)
     harmful = here / ("\x1b[31mtiny.py" if where == "escape" else "tiny.py")
     harmful.write_text(f"open({str(marker)!r}, 'w')\n" + STUDY.format(name="Scaled"))
     (studies / "link.py").symlink_to(harmful)
@@ -411,10 +419,9 @@ def test_a_file_never_decides_which_study_file_is_run(
     description = replace(case.description, family="hw1_study_tiny.Scaled", definition=stored)
     save(case.network, description, path, case.draw(3))
     with pytest.raises(InputError, match=r"run only if you name it: .*--definition FILE") as caught:
-        load(path, studies=studies)
+        load(path)
     assert str(caught.value).isprintable()
     assert repr(stored) in str(caught.value)
-    refused(path, "no family of hw1", None)
     assert not marker.exists()
 
 
@@ -583,7 +590,7 @@ def test_a_damaged_weights_file_is_a_model_or_an_input_error(
         path = Path(folder) / "damaged.safetensors"
         path.write_bytes(content)
         try:
-            model = load(path, studies=None)
+            model = load(path)
         except InputError as error:
             assert type(error) is InputError
             return

@@ -29,7 +29,7 @@ def test_a_trial_of_a_batch_comes_out_alone(make_job: Callable[..., Job]) -> Non
     job = replace(make_job(), trials_per_batch=4)
     study, dataset = prepare(job, Options(pruner="none"))
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     found = replay(results, 2)
     assert found.batch == [0, 1, 2, 3]
     assert found.alone
@@ -44,7 +44,7 @@ def test_where_trials_share_operations_the_whole_batch_is_trained_again(
     job = replace(make_job(), trials_per_batch=4)
     study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     trials = study.trials()
     assert {len(trial.user_attrs["batch"]) for trial in trials} != {1}
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
@@ -59,7 +59,7 @@ def test_pruned_trials_come_out_too(make_job: Callable[..., Job]) -> None:
     job = replace(make_job(), trials_per_batch=1)
     study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
     execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     pruned = [t.number for t in study.trials() if t.state == TrialState.PRUNED]
     assert pruned
     for number in pruned:

@@ -75,12 +75,12 @@ def test_rows_that_have_changed_are_not_analysed(
     data.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
     job = make_job()
     prepare(job, Options(train_csv=str(data)))
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     assert results.test_rows() is None
     assert len(results.dataset) == 30
     data.write_text("x,y\n" + "".join(f"{i},{i}\n" for i in range(30)))
     with pytest.raises(InputError, match=r"training rows of 'tiny' have changed"):
-        _ = open_study("tiny", storage=job.storage_url, definition=job.definition_path).dataset
+        _ = open_study("tiny", storage=job.storage_url, definition=job.source).dataset
 
 
 def test_a_study_file_whose_csv_has_no_test_rows_says_what_to_do(
@@ -91,7 +91,7 @@ def test_a_study_file_whose_csv_has_no_test_rows_says_what_to_do(
     source = TINY_REGRESSION.replace("import function", "import tabular")
     job = make_job(source.replace("function.load", f"tabular.loader({str(data)!r})"))
     prepare(job, Options())
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     assert len(results.dataset) == 30
     with pytest.raises(InputError, match=r"no test file .*: evaluate with --no-test, or name one"):
         results.test_rows()
@@ -121,7 +121,7 @@ def test_a_study_without_completed_trials_says_so(
 ) -> None:
     job = make_job()
     prepare(job, Options())
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):
         results.trial()
     with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):
@@ -195,7 +195,7 @@ def test_damaged_details_of_trials_are_named(
     bad.user_attrs[name] = value
     study.optuna_study.add_trial(bad)
 
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     for work in (
         lambda: results.trial(1),
         lambda: results.trained_trial(1),
@@ -220,7 +220,7 @@ def test_a_parameter_of_two_kinds_is_named(make_job: Callable[..., Job]) -> None
                 "UPDATE trial_params SET param_name = ? WHERE param_name = ? AND trial_id = 2",
                 (new, old),
             )
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     for work in (lambda: search_figures(results), lambda: collect([results], lambda r: Path("x"))):
         with pytest.raises(InputError, match=r"trial 1 of 'tiny' in .* is damaged"):
             work()
@@ -235,7 +235,7 @@ def test_a_damaged_network_is_named(make_job: Callable[..., Job], model: dict[st
     bad.user_attrs["batch"] = [1]
     bad.user_attrs["configuration"]["model"] = model
     study.optuna_study.add_trial(bad)
-    results = open_study("tiny", storage=job.storage_url, definition=job.definition_path)
+    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     trial = results.trial(1)
     for work in (
         lambda: evaluate(results, 1, n_repeats=1),

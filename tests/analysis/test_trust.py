@@ -42,17 +42,15 @@ STORED = {
 @pytest.fixture
 def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that appears when a harmful study file is run; it lies in the current folder."""
-    folder, studies = tmp_path / "theirs", tmp_path / "studies"
-    folder.mkdir()
-    studies.mkdir()
+    folder = tmp_path / "theirs"
+    studies = folder / "studies"
+    studies.mkdir(parents=True)
     for name in ("harmful", "\x1b[2Jharmful"):
         harm = f"from pathlib import Path\nPath({str(tmp_path / 'marker')!r}).touch()\n"
         (folder / f"{name}.py").write_text(harm + TINY_REGRESSION)
     (studies / "link.py").symlink_to(folder / "harmful.py")
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    for module in ("app", "export", "run"):
-        monkeypatch.setattr(f"hw1.cli.{module}.STUDIES", studies)
     return tmp_path / "marker"
 
 
@@ -193,11 +191,11 @@ def test_a_network_of_a_study_file_predicts_with_the_file_that_is_named(
     own = "class Own(MLP):\n    pass\n\nstudy ="
     source = TINY_REGRESSION.replace("study =", own).replace("model=MLP", "model=Own")
     job = make_job(source)
-    assert call(url, "run", str(job.definition_path), "--trials", "1").exit_code == 0
-    named = ["--definition", str(job.definition_path)]
+    assert call(url, "run", str(job.source), "--trials", "1").exit_code == 0
+    named = ["--definition", str(job.source)]
     made = call(url, "export", "tiny-tpe", "--output", "own.safetensors", *named)
     assert made.exit_code == 0, made.output
-    assert f"INPUT --definition {job.definition_path}" in made.stdout
+    assert f"INPUT --definition {job.source}" in made.stdout
     Path("rows.csv").write_text("x\n1\n")
     assert call(url, "predict", "own.safetensors", "rows.csv").exit_code == 2
     found = call(url, "predict", "own.safetensors", "rows.csv", *named)

@@ -148,17 +148,8 @@ def serve(folder: Path) -> None:
     import faulthandler
 
     faulthandler.enable()
-    import hw1.analysis.results
-    import hw1.cli.app
-    import hw1.cli.run
-    import hw1.optuna_store.storage
-
-    # Where the program writes unless it is told where.
-    hw1.analysis.results.PROJECT = folder
-    hw1.optuna_store.storage.PROJECT_STORAGE = folder / "storage"
     from hw1.cli.main import app
 
-    hw1.cli.app.ROOT = hw1.cli.run.ROOT = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pages = Path("/proc/self/statm")
     if pages.exists():  # on Linux

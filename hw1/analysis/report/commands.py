@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from hw1.analysis.evaluation import REPEATS
 from hw1.analysis.report.content import Content, Problem, StudyContent
 from hw1.definitions import naming
-
-PROGRAM = ("python", "run_study.py")
+from hw1.places import program
 
 
 class Commander:
@@ -21,7 +20,7 @@ class Commander:
         self.options = options
 
     def _line(self, command: str, *arguments: object) -> str:
-        return shlex.join([*PROGRAM, command, *map(str, arguments), *self.options])
+        return shlex.join([*program(), command, *map(str, arguments), *self.options])
 
     def run(self, study: StudyContent) -> str:
         """Runs the study, or continues it."""

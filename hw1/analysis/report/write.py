@@ -9,8 +9,9 @@ from hw1.analysis.report.content import Folder, collect
 from hw1.analysis.report.drawings import Drawings
 from hw1.analysis.report.page import to_page
 from hw1.analysis.report.pdf import Typesetter
-from hw1.analysis.results import PROJECT, StudyResults
+from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
+from hw1.places import home
 
 SUFFIXES = (".pdf", ".html")
 
@@ -18,7 +19,7 @@ SUFFIXES = (".pdf", ".html")
 def default_output(studies: Sequence[StudyResults]) -> Path:
     """Where a report is written to unless a file is named."""
     stem = studies[0].file_stem if len(studies) == 1 else "report"
-    return PROJECT / "storage" / "reports" / f"{stem}.pdf"
+    return home() / "storage" / "reports" / f"{stem}.pdf"
 
 
 def check_output(output: Path) -> None:

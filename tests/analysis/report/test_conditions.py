@@ -5,7 +5,7 @@ import pytest
 
 from hw1.analysis.report.conditions import UNEXPLAINED, conditions
 from hw1.definition import StudyDefinition, Trial
-from hw1.definitions import definition_names, load_definition
+from hw1.definitions import load_definition
 from hw1.models import MLP
 from hw1.training import Configuration
 
@@ -80,8 +80,8 @@ def test_a_choice_of_many_needs_more_configurations() -> None:
     assert found(space) == {"x": "with kind k7"}
 
 
-@pytest.mark.parametrize("name", definition_names(STUDIES))
-def test_every_condition_of_the_projects_own_studies_is_explained(name: str) -> None:
-    found = conditions(load_definition(STUDIES / f"{name}.py"))
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_condition_of_the_projects_own_studies_is_explained(path: Path) -> None:
+    found = conditions(load_definition(path))
     assert UNEXPLAINED not in found.values()
     assert found.get("momentum", "with optimizer sgd") == "with optimizer sgd"
