@@ -12,8 +12,9 @@ from hw1.datasets import Dataset, Part, function
 from hw1.definition import CONFIGURATIONS, MISSING, Parameter, StudyDefinition, Trial
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP
-from hw1.objective import Objective, is_refused
+from hw1.objective import Objective
 from hw1.provenance import provenance
+from hw1.study import is_refused
 from hw1.training import Configuration
 from hw1.training.lockstep import Family
 
