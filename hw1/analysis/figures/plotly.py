@@ -151,7 +151,7 @@ def _axis(axis: Axis) -> Properties:
     if axis.label:
         settings["title"] = {"text": _escaped(axis.label)}
     if axis.ticks is not None or axis.log:
-        ticks = ticks_of(axis, axis.n_ticks or LOG_TICKS)
+        ticks = ticks_of(axis, LOG_TICKS)
         settings["tickvals"] = [place for place, _ in ticks]
         settings["ticktext"] = [_escaped(text) for _, text in ticks]
     elif axis.whole and abs(axis.range[1] - axis.range[0]) < FEW:

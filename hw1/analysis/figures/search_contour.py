@@ -2,30 +2,31 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
 
-from hw1.analysis.figures.search_parameters import mark_best, most_important, small_plots
+from hw1.analysis.figures.layout import grid
+from hw1.analysis.figures.marks import ColorScale, Contour, Figure, HeatMap, Mark, Panel, Points
+from hw1.analysis.figures.search_parameters import most_important
 from hw1.analysis.figures.search_trials import (
     POINT_OUTLINE,
     Parameter,
     Values,
+    best_mark,
     best_of,
     completed,
     metric_name,
     name_trial,
 )
-from hw1.analysis.figures.style import SEQUENTIAL, Figure
 from hw1.study import Study
 
 N_PAIRED = 3
 """The most important parameters whose pairs have a contour."""
 GRID = 41
 """Points along each axis at which the smoothed value is worked out."""
-N_LEVELS = 8
+N_BANDS = 8
 FAINT = 0.05
 """The kernel weight of all trials together below which a place is left white."""
 
@@ -39,40 +40,36 @@ def contour(study: Study) -> Figure | None:
     chosen = most_important(study, trials, N_PAIRED)
     if len(chosen) < 2 or len(trials) < 4:
         return None
-    values = Values.of((trial.values[0] for trial in trials), study.metric.maximize, colours=True)
+    values = Values.of((trial.values[0] for trial in trials), study.metric.maximize, colors=True)
+    scale = values.scale(metric_name(study))
     pairs = list(itertools.combinations(chosen, 2))
-    plot = small_plots(1, len(pairs), 360, horizontal_spacing=0.11)
     best = best_of(study, trials)
-    for i, (x, y) in enumerate(pairs):
-        place = {"row": 1, "col": i + 1}
+    panels = []
+    for (x, y), place in zip(pairs, grid(1, len(pairs), (0.11, 0.0)), strict=True):
         those = [trial for trial in trials if x.name in trial.params and y.name in trial.params]
+        marks: list[Mark] = []
         if those:
-            plot.add_trace(_surface(x, y, those, values, metric_name(study), i == 0), **place)
-            plot.add_scatter(
-                x=x.spread(those),
-                y=y.spread(those, upwards=True),
-                mode="markers",
-                marker={"color": "white", "size": 4.5, "line": POINT_OUTLINE},
-                hovertext=[name_trial(trial) for trial in those],
-                hoverinfo="text",
-                **place,
-            )
+            marks.append(_surface(x, y, those, values, scale))
+            across, up = x.spread(those), y.spread(those, upwards=True)
+            hover = [name_trial(trial) for trial in those]
+            marks.append(Points(across, up, "#FFFFFF", size=4.5, hover=hover, **POINT_OUTLINE))
         if best in those:
-            mark_best(plot, x.spread([best]), y.spread([best], upwards=True), place)
-        plot.update_xaxes(title_text=x.label, **x.axis(3), showgrid=False, **place)
-        plot.update_yaxes(title_text=y.label, **y.axis(4), showgrid=False, **place)
+            marks.append(best_mark(x.spread([best]), y.spread([best], upwards=True)))
+        axes = replace(x.axis(3), grid=False), replace(y.axis(4), grid=False)
+        panels.append(Panel(marks, *axes, place))
     caption = (
-        f"The {metric_name(study)} over each pair of the {len(chosen)} most important parameters, "
-        f"smoothed over the {len(trials)} completed trials (the points) by a Gaussian kernel and "
-        "averaged over all other parameters; darker is better, and white is where no trial is "
-        f"near. The diamond is the best (trial {best.number})."
+        f"The {metric_name(study)} over each pair of the {len(chosen)} most important "
+        f"hyperparameters, smoothed over the {len(trials)} completed trials (the points) by a "
+        "Gaussian kernel and averaged over all others; darker is better, and white is where no "
+        f"trial is near. The diamond is the best (trial {best.number})."
     )
-    return Figure("search_contour", "Value over pairs of parameters", caption, plot)
+    title = "Objective value over pairs of hyperparameters"
+    return Figure("search_contour", title, caption, panels, height=360)
 
 
 def _surface(
-    x: Parameter, y: Parameter, trials: Sequence[FrozenTrial], values: Values, title: str, bar: bool
-) -> go.Contour | go.Heatmap:
+    x: Parameter, y: Parameter, trials: Sequence[FrozenTrial], values: Values, scale: ColorScale
+) -> Contour | HeatMap:
     """The smoothed value: contours between numbers, stripes or cells where there are categories."""
     at_x, at_y = _grid(x), _grid(y)
     shades = values.shades([trial.values[0] for trial in trials])
@@ -81,25 +78,9 @@ def _surface(
     total = weights_y @ weights_x.T
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(total >= FAINT, (weights_y * shades) @ weights_x.T / total, np.nan)
-    low, high = values.ends
-    common: dict[str, Any] = {
-        "x": at_x,
-        "y": at_y,
-        "z": z,
-        "reversescale": not values.maximize,
-        "colorscale": SEQUENTIAL,
-        "showscale": bar,
-        "colorbar": values.colour_bar(title),
-        "hoverinfo": "skip",
-    }
     if x.choices or y.choices:
-        return go.Heatmap(**common, zmin=low, zmax=high)
-    size = (high - low) / N_LEVELS
-    return go.Contour(
-        **common,
-        contours={"start": low + size, "end": high - size, "size": size},
-        line={"width": 0.5, "color": "white"},
-    )
+        return HeatMap(z, scale, _edges(x), _edges(y))
+    return Contour(at_x, at_y, z, scale, N_BANDS)
 
 
 def _grid(parameter: Parameter) -> np.ndarray:
@@ -107,6 +88,12 @@ def _grid(parameter: Parameter) -> np.ndarray:
     if parameter.choices:
         return np.arange(len(parameter.choices), dtype=float)
     return parameter.at(np.linspace(0, 1, GRID))
+
+
+def _edges(parameter: Parameter) -> np.ndarray | None:
+    """Of cells around these places; None for categories."""
+    half = 0.5 / (GRID - 1)
+    return None if parameter.choices else parameter.at(np.linspace(-half, 1 + half, GRID + 1))
 
 
 def _weights(parameter: Parameter, at: np.ndarray, trials: Sequence[FrozenTrial]) -> np.ndarray:

@@ -2,19 +2,28 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import plotly.graph_objects as go
 from optuna.trial import FrozenTrial
-from plotly.subplots import make_subplots
 
+from hw1.analysis.figures.layout import grid
+from hw1.analysis.figures.marks import (
+    Axis,
+    Bars,
+    ColorScale,
+    Figure,
+    Panel,
+    Parallel,
+    Points,
+    Ticks,
+)
 from hw1.analysis.figures.search_trials import (
-    BEST_MARK,
     N_SHOWN,
     POINT_OUTLINE,
     Parameter,
     Values,
+    best_mark,
     best_of,
     completed,
     importances_of,
@@ -22,11 +31,11 @@ from hw1.analysis.figures.search_trials import (
     metric_name,
     name_trial,
     parameters,
-    whole,
 )
-from hw1.analysis.figures.style import BLUE, SEQUENTIAL, TEMPLATE, VERMILLION, Figure
+from hw1.analysis.figures.style import BLUE, SEQUENTIAL
+from hw1.analysis.figures.ticks import ticks_of
 from hw1.study import Study
-from hw1.words import number, value_text
+from hw1.words import value_text
 
 FEW_TRIALS = 20
 """Completed trials below which importances are no more than a hint."""
@@ -41,28 +50,23 @@ def importances(study: Study) -> Figure | None:
     if len(shares) < 2:
         return None
     labels = [name.replace("_", " ") for name in shares]
-    plot = go.Figure(layout={"template": TEMPLATE, "height": 110 + 27 * len(shares), "bargap": 0.3})
-    plot.add_bar(
-        x=list(shares.values()),
-        y=labels,
-        orientation="h",
-        marker={"color": BLUE},
-        text=["<0.01" if share < 0.005 else f"{share:.2f}" for share in shares.values()],
-        textposition="outside",
-        cliponaxis=False,
-        hoverinfo="skip",
-    )
-    plot.update_xaxes(title_text="importance (share)", range=[0, 1.1 * max(shares.values())])
-    plot.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    rows = range(len(shares))
+    text = ["<0.01" if share < 0.005 else f"{share:.2f}" for share in shares.values()]
+    bars = Bars(list(rows), list(shares.values()), BLUE, text=text)
+    x = Axis("importance (share)", (0.0, 1.1 * max(shares.values())))
+    names = tuple((float(i), label) for i, label in enumerate(labels))
+    y = Axis("", (len(labels) - 0.5, -0.5), ticks=names, grid=False)
     first, second = labels[:2]
     caption = (
-        "How strongly each parameter decides whether a trial is among the best tenth, by PED-ANOVA "
-        f"over {len(trials)} completed trials; the shares add up to 1. {first} matters most "
-        f"({next(iter(shares.values())):.2f}), then {second} ({list(shares.values())[1]:.2f})."
+        "How strongly each hyperparameter decides whether a trial is among the best tenth, by "
+        f"PED-ANOVA over {len(trials)} completed trials; the shares add up to 1. {first} matters "
+        f"most ({next(iter(shares.values())):.2f}), then {second} ({list(shares.values())[1]:.2f})."
     )
     if len(trials) < FEW_TRIALS:
         caption += " So few trials give no more than a hint."
-    return Figure("search_importances", "Importance of the parameters", caption, plot)
+    height = 110 + 27 * len(shares)
+    title = "Importance of the hyperparameters"
+    return Figure("search_importances", title, caption, (Panel((bars,), x, y),), height=height)
 
 
 def point_size(trials: Sequence[FrozenTrial]) -> float:
@@ -82,14 +86,8 @@ def _shown(chosen: Sequence[Parameter], trials: Sequence[FrozenTrial]) -> str:
     return (
         ""
         if n <= len(chosen)
-        else f" Shown are the {len(chosen)} most important of {n} parameters."
+        else f" Shown are the {len(chosen)} most important of {n} hyperparameters."
     )
-
-
-def small_plots(n_rows: int, n_columns: int, height: int, **options: Any) -> go.Figure:
-    """Small plots in rows and columns, with room for a parameter's name below each."""
-    plot = make_subplots(n_rows, n_columns, **options)
-    return plot.update_layout(template=TEMPLATE, height=height, width=None, showlegend=False)
 
 
 def slices(study: Study) -> Figure | None:
@@ -101,79 +99,38 @@ def slices(study: Study) -> Figure | None:
     values = Values.of((trial.values[0] for trial in trials), study.metric.maximize)
     n_columns = min(3, len(chosen))
     n_rows = -(-len(chosen) // n_columns)
-    plot = small_plots(
-        n_rows,
-        n_columns,
-        90 + 240 * n_rows,
-        shared_yaxes=True,
-        horizontal_spacing=0.03,
-        vertical_spacing=0.2 if n_rows > 1 else 0,
-    )
     best = best_of(study, trials)
-    for i, parameter in enumerate(chosen):
-        place = {"row": i // n_columns + 1, "col": i % n_columns + 1}
+    scale = ColorScale(SEQUENTIAL, 0, max(trials[-1].number, 1), "trial")
+    # One above the other there is no room for more than the name.
+    label = metric_label(study) if n_rows == 1 else metric_name(study)
+    panels = []
+    places = grid(n_rows, n_columns, (0.03, 0.2))
+    for i, (parameter, place) in enumerate(zip(chosen, places, strict=False)):
         those = [trial for trial in trials if parameter.name in trial.params]
-        plot.add_scatter(
-            x=parameter.spread(those),
-            y=values.within([trial.values[0] for trial in those]),
-            mode="markers",
-            marker={
-                "color": [trial.number for trial in those],
-                "cmin": 0,
-                "cmax": max(trials[-1].number, 1),
-                "colorscale": SEQUENTIAL,
-                "showscale": i == 0,
-                "colorbar": {"title": {"text": "trial"}, **whole(trials[-1].number)},
-                "size": point_size(trials),
-                "line": POINT_OUTLINE,
-            },
-            hovertext=[name_trial(trial) for trial in those],
-            hoverinfo="text",
-            **place,
-        )
+        marks = [
+            Points(
+                parameter.spread(those),
+                values.within([trial.values[0] for trial in those]),
+                [trial.number for trial in those],
+                scale=scale,
+                size=point_size(trials),
+                hover=[name_trial(trial) for trial in those],
+                **POINT_OUTLINE,
+            )
+        ]
         if parameter.name in best.params:
-            mark_best(plot, parameter.spread([best]), values.within([best.values[0]]), place)
-        plot.update_xaxes(title_text=parameter.label, **parameter.axis(), **place)
-    plot.update_yaxes(**values.axis())
-    _name_rows(plot, metric_label(study), n_rows)
+            marks.append(best_mark(parameter.spread([best]), values.within([best.values[0]])))
+        first = i % n_columns == 0
+        y = replace(values.axis(label if first else "", shared="value"), labeled=first)
+        panels.append(Panel(marks, parameter.axis(), y, place))
     caption = (
-        f"The {metric_name(study)} of {len(trials)} completed trials over each parameter by itself;"
-        f" later trials are darker, the diamond is the best (trial {best.number})."
+        f"The {metric_name(study)} of {len(trials)} completed trials over each hyperparameter by "
+        f"itself; later trials are darker, the diamond is the best (trial {best.number})."
         + _shown(chosen, trials)
     )
-    return Figure("search_slices", "Value over each parameter", caption, plot)
-
-
-def mark_best(plot: go.Figure, x: Any, y: Any, place: dict[str, int]) -> None:
-    """Put the best trial's mark there."""
-    plot.add_scatter(
-        x=x,
-        y=y,
-        mode="markers",
-        marker={"color": VERMILLION, **BEST_MARK},
-        hoverinfo="skip",
-        **place,
-    )
-
-
-def _name_rows(plot: go.Figure, label: str, n_rows: int) -> None:
-    """One title for the vertical axes of all rows."""
-    if n_rows == 1:
-        plot.update_yaxes(title_text=label, row=1, col=1)
-        return
-    plot.add_annotation(
-        text=label,
-        textangle=-90,
-        xref="paper",
-        yref="paper",
-        x=0,
-        y=0.5,
-        xshift=-58,
-        xanchor="center",
-        yanchor="middle",
-        showarrow=False,
-    )
-    plot.update_layout(margin={"l": 80})
+    height = 90 + 240 * n_rows
+    title = "Objective value over each hyperparameter"
+    return Figure("search_slices", title, caption, panels, height=height)
 
 
 def parallel_coordinates(study: Study) -> Figure | None:
@@ -190,35 +147,19 @@ def parallel_coordinates(study: Study) -> Figure | None:
     chosen = everywhere[:N_SHOWN]
     if not chosen:
         return None
-    values = Values.of((trial.values[0] for trial in trials), study.metric.maximize, colours=True)
+    values = Values.of((trial.values[0] for trial in trials), study.metric.maximize, colors=True)
     # The best last, on top of the others.
     trials = sorted(trials, key=lambda trial: trial.values[0], reverse=not study.metric.maximize)
     shades = values.shades([trial.values[0] for trial in trials])
-    bar = values.colour_bar(metric_label(study))
-    low, high = values.ends
-    dimensions = [_dimension(parameter, trials) for parameter in chosen]
-    dimensions.append(
-        {
-            "label": metric_name(study),
-            "values": shades,
-            "range": [low, high],
-            "tickvals": bar["tickvals"],
-            "ticktext": bar["ticktext"],
-        }
+    last = values.scale("", _from_faint())
+    within = (shades - last.low) / (last.high - last.low)
+    lines = Parallel(
+        np.stack([*(p.unit(p.positions(trials)) for p in chosen), within], axis=1),
+        [*(parameter.label for parameter in chosen), metric_name(study)],
+        [*map(_ticks, chosen), _rescaled(values.ticks(), last.low, last.high)],
+        shades,
+        last,
     )
-    plot = go.Figure(layout={"template": TEMPLATE, "height": 460})
-    plot.add_parcoords(
-        dimensions=dimensions,
-        line={
-            "color": shades,
-            "colorscale": _from_faint(),
-            "cmin": low,
-            "cmax": high,
-            "reversescale": not study.metric.maximize,
-            "showscale": False,
-        },
-    )
-    plot.update_layout(margin={"l": 90, "r": 90, "t": 56, "b": 24})
     best = trials[-1]
     caption = (
         f"Each line is one of {len(trials)} completed trials; the darker, the better its "
@@ -227,31 +168,27 @@ def parallel_coordinates(study: Study) -> Figure | None:
     )
     if values.beyond([trial.values[0] for trial in trials]).any():
         caption += " What is far worse than most ends at the end of the last axis."
-    return Figure("search_parallel", "Parallel coordinates", caption, plot)
+    nothing = Axis("", (0.0, 1.0), visible=False)
+    margins = 90, 90, 56, 24
+    panel = Panel((lines,), nothing, nothing)
+    return Figure(
+        "search_parallel", "Parallel coordinates", caption, (panel,), height=460, margins=margins
+    )
 
 
-def _from_faint() -> list[tuple[float, str]]:
-    """The colour scale from its first shade that a thin line still shows."""
-    return [(i / (len(SEQUENTIAL) - 2), shade) for i, (_, shade) in enumerate(SEQUENTIAL[1:])]
+def _from_faint() -> tuple[tuple[float, str], ...]:
+    """The color scale from its first shade that a thin line still shows."""
+    return tuple((i / (len(SEQUENTIAL) - 2), shade) for i, (_, shade) in enumerate(SEQUENTIAL[1:]))
 
 
-def _dimension(parameter: Parameter, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
-    """One of the parallel axes; all run from 0 to 1, for plotly has no logarithmic ones."""
-    ticks, texts = parameter.ticks(5) or _plain_ticks(parameter)
-    return {
-        "label": parameter.label,
-        "values": parameter.unit(parameter.positions(trials)),
-        "range": [0, 1],
-        "tickvals": parameter.unit(ticks),
-        "ticktext": texts,
-    }
+def _ticks(parameter: Parameter) -> Ticks:
+    """Those of a parallel axis, which runs from 0 to 1."""
+    axis = replace(parameter.axis(5), range=(parameter.low, parameter.high))
+    return tuple((float(parameter.unit(place)), text) for place, text in ticks_of(axis, 5))
 
 
-def _plain_ticks(parameter: Parameter) -> tuple[list[float], list[str]]:
-    ticks = np.linspace(parameter.low, parameter.high, 5)
-    if parameter.integer:
-        ticks = np.unique(ticks.round())
-    return ticks.tolist(), [number(float(tick)) for tick in ticks]
+def _rescaled(ticks: Ticks, low: float, high: float) -> Ticks:
+    return tuple(((place - low) / (high - low), text) for place, text in ticks)
 
 
 def rank(study: Study) -> Figure | None:
@@ -264,54 +201,38 @@ def rank(study: Study) -> Figure | None:
     if len(chosen) < 2:
         return None
     n = len(chosen) - 1
-    plot = small_plots(
-        n,
-        n,
-        100 + 190 * n,
-        shared_xaxes=True,
-        shared_yaxes=True,
-        horizontal_spacing=0.03,
-        vertical_spacing=0.04,
-    )
     values = np.array([trial.values[0] for trial in trials])
     # The worst first: the best are drawn last, on top.
     order = np.argsort(values if study.metric.maximize else -values, kind="stable")
     drawn = [trials[i] for i in order]
-    marker = {
-        "color": np.linspace(1, 0, len(trials)),
-        "cmin": 0,
-        "cmax": 1,
-        "colorscale": SEQUENTIAL,
-        "reversescale": True,
-        "colorbar": {
-            "title": {"text": "rank of the trial"},
-            "tickvals": [0, 0.25, 0.5, 0.75, 1],
-            "ticktext": ["best", "25 %", "median", "75 %", "worst"],
-        },
-        "size": point_size(trials),
-        "line": POINT_OUTLINE,
-    }
-    for row, column in itertools.product(range(n), range(n)):
-        place = {"row": row + 1, "col": column + 1}
+    ticks = ((0.0, "best"), (0.25, "25 %"), (0.5, "median"), (0.75, "75 %"), (1.0, "worst"))
+    scale = ColorScale(SEQUENTIAL, 0, 1, "rank of the trial", ticks, reversed=True)
+    panels = []
+    places = grid(n, n, (0.03, 0.04))
+    for (row, column), place in zip(itertools.product(range(n), range(n)), places, strict=True):
         if column > row:
-            plot.update_xaxes(visible=False, **place)
-            plot.update_yaxes(visible=False, **place)
             continue
         x, y = chosen[column], chosen[row + 1]
-        plot.add_scatter(
-            x=x.spread(drawn),
-            y=y.spread(drawn, upwards=True),
-            mode="markers",
-            marker={**marker, "showscale": row == column == 0},
-            hovertext=[name_trial(trial) for trial in drawn],
-            hoverinfo="text",
-            **place,
+        points = Points(
+            x.spread(drawn),
+            y.spread(drawn, upwards=True),
+            np.linspace(1, 0, len(trials)),
+            scale=scale,
+            size=point_size(trials),
+            hover=[name_trial(trial) for trial in drawn],
+            **POINT_OUTLINE,
         )
-        plot.update_xaxes(title_text=x.label if row == n - 1 else None, **x.axis(3), **place)
-        plot.update_yaxes(title_text=y.label if column == 0 else None, **y.axis(4), **place)
+        across, up = x.axis(3, shared=f"x {column}"), y.axis(4, shared=f"y {row}")
+        if row < n - 1:
+            across = replace(across, label="", labeled=False)
+        if column > 0:
+            up = replace(up, label="", labeled=False)
+        panels.append(Panel((points,), across, up, place))
     caption = (
         f"Where the good ones among {len(trials)} completed trials lie, for each pair of "
-        f"parameters: the darker, the better the trial's rank by {metric_name(study)}."
+        f"hyperparameters: the darker, the better the trial's rank by {metric_name(study)}."
         + _shown(chosen, trials)
     )
-    return Figure("search_rank", "Rank over pairs of parameters", caption, plot)
+    height = 100 + 190 * n
+    title = "Rank over pairs of hyperparameters"
+    return Figure("search_rank", title, caption, panels, height=height)

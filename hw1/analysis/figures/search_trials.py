@@ -12,10 +12,13 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from hw1.analysis.figures.style import INK
-from hw1.analysis.figures.ticks import linear_ticks, log_axis, log_ticks
+from hw1.analysis.figures.marks import Axis, ColorScale, Points, Ticks
+from hw1.analysis.figures.style import INK, SEQUENTIAL, VERMILLION
+from hw1.analysis.figures.ticks import around, linear_ticks, log_ticks
 from hw1.study import Study
 from hw1.words import number, tick_label
+
+Stops = tuple[tuple[float, str], ...]
 
 N_SHOWN = 6
 """The parameters that figures show at most: the most important ones."""
@@ -23,7 +26,7 @@ FAR_OUT = 3.0
 """Values so many interquartile ranges worse than the worst quartile are drawn at the edge; on a
 logarithmic axis only if that is a factor of a hundred, too."""
 OUT = 1.5
-"""The same for colours, of which the best trials are to have most."""
+"""The same for colors, of which the best trials are to have most."""
 
 
 def completed(study: Study) -> list[FrozenTrial]:
@@ -42,7 +45,7 @@ def best_of(study: Study, trials: Sequence[FrozenTrial]) -> FrozenTrial:
 
 def metric_label(study: Study) -> str:
     """What a trial's value is and which way is better."""
-    return f"{metric_name(study)} (fold mean, {study.metric.preference})"
+    return f"{metric_name(study)} ({study.metric.preference})"
 
 
 def metric_name(study: Study) -> str:
@@ -53,10 +56,10 @@ def metric_name(study: Study) -> str:
 def name_trial(trial: FrozenTrial) -> str:
     """A trial's number and its score, for the pointer that rests on it."""
     if trial.state != TrialState.COMPLETE:
-        return f"<b>trial {trial.number}</b>"
+        return f"trial {trial.number}"
     spread = trial.user_attrs.get("std")
     more = f" ± {number(spread)}" if isinstance(spread, float) else ""
-    return f"<b>trial {trial.number}</b><br>{number(trial.values[0])}{more}"
+    return f"trial {trial.number}\n{number(trial.values[0])}{more}"
 
 
 def describe_trial(trial: FrozenTrial) -> str:
@@ -64,12 +67,12 @@ def describe_trial(trial: FrozenTrial) -> str:
     lines = [name_trial(trial)]
     for name, value in trial.params.items():
         lines.append(f"{name} = {number(value) if isinstance(value, float) else value}")
-    return "<br>".join(lines)
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
 class Values:
-    """The axis, or the colours, on which values of a metric are shown.
+    """The axis, or the colors, on which values of a metric are shown.
 
     Attributes:
         log: whether it is logarithmic: for errors that differ by more than a factor of ten.
@@ -83,16 +86,16 @@ class Values:
     maximize: bool
 
     @classmethod
-    def of(cls, values: Iterable[float], maximize: bool, *, colours: bool = False) -> "Values":
-        """An axis or colours for these values; those that are not finite count for nothing."""
+    def of(cls, values: Iterable[float], maximize: bool, *, colors: bool = False) -> "Values":
+        """An axis or colors for these values; those that are not finite count for nothing."""
         array = np.array([value for value in values if math.isfinite(value)])
         if not array.size:
             return cls(False, 0.0, 1.0, maximize)
         low, high = float(array.min()), float(array.max())
         log = bool(not maximize and low > 0 and high > 10 * low)
         first, third = np.percentile(np.log10(array) if log else array, [25, 75])
-        reach = (OUT if colours else FAR_OUT) * float(third - first)
-        if log and not colours:
+        reach = (OUT if colors else FAR_OUT) * float(third - first)
+        if log and not colors:
             reach = max(reach, 2.0)
         if maximize and reach > 0:
             low = max(low, first - reach)
@@ -110,34 +113,34 @@ class Values:
         array = np.asarray(values, dtype=float)
         return (array < self.low) | (array > self.high)
 
-    def axis(self, n_ticks: int = 6) -> dict[str, Any]:
-        """Plotly's properties of the axis."""
-        if self.log:
-            return log_axis(self.low, self.high, n_ticks)
-        space = 0.05 * (self.high - self.low) or 0.05 * abs(self.high) or 0.5
-        return {"range": [self.low - space, self.high + space]}
+    def axis(self, label: str, shared: str = "") -> Axis:
+        """The axis, with some space beside its ends."""
+        ends = around([self.low, self.high], log=self.log)
+        return Axis(label, ends, log=self.log, shared=shared)
 
     def shades(self, values: Any) -> np.ndarray:
-        """Values as numbers for a colour scale that ends at the two `ends`."""
+        """Values as numbers for a color scale that ends at the two `ends`."""
         inside = self.within(values)
         return np.log10(inside) if self.log else inside
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The two ends of the colours."""
+        """The two ends of the colors."""
         low, high = self.shades([self.low, self.high]).tolist()
         beside = 0.05 * abs(low) or 0.5
         return (low, high) if high > low else (low - beside, high + beside)
 
-    def colour_bar(self, title: str) -> dict[str, Any]:
-        """Plotly's properties of a bar for these colours."""
+    def ticks(self) -> Ticks:
+        """Where there are numbers beside the colors, in `shades`."""
         ticks = (log_ticks if self.log else linear_ticks)(self.low, self.high, 6)
         step = None if self.log or len(ticks) < 2 else ticks[1] - ticks[0]
-        return {
-            "title": {"text": title},
-            "tickvals": np.log10(ticks) if self.log else ticks,
-            "ticktext": [tick_label(tick, step) for tick in ticks],
-        }
+        places = np.log10(ticks).tolist() if self.log else ticks
+        texts = (tick_label(tick, step) for tick in ticks)
+        return tuple(zip(places, texts, strict=True))
+
+    def scale(self, title: str, stops: Stops = SEQUENTIAL) -> ColorScale:
+        """Colors for `shades`, the better the darker."""
+        return ColorScale(stops, *self.ends, title, self.ticks(), reversed=not self.maximize)
 
 
 @dataclass(frozen=True)
@@ -224,30 +227,23 @@ class Parameter:
             return np.exp(logarithms)
         return np.asarray(self.low + numbers * (self.high - self.low))
 
-    def ticks(self, n_ticks: int = 4) -> tuple[list[float], list[str]] | None:
-        """Positions and labels of ticks; None where plotly is to choose them."""
-        if self.choices:
-            return [float(i) for i in range(len(self.choices))], list(self.choices)
+    def axis(self, n_ticks: int = 4, shared: str = "") -> Axis:
+        """The axis, its whole range with some space beside."""
         if self.log:
-            ticks = log_ticks(self.low, self.high, n_ticks)
-            return ticks, [tick_label(tick) for tick in ticks]
-        if self.integer and self.high - self.low <= n_ticks:
-            whole = list(range(int(self.low), int(self.high) + 1))
-            return [float(i) for i in whole], [str(i) for i in whole]
-        return None
-
-    def axis(self, n_ticks: int = 4) -> dict[str, Any]:
-        """Plotly's properties of the axis, its whole range with some space beside."""
-        properties: dict[str, Any] = {"nticks": n_ticks}
-        if self.log:
-            properties |= log_axis(self.low, self.high, n_ticks)
+            ends = around([self.low, self.high], space=0.04, log=True)
         else:
             space = 0.5 if self.coarse else 0.06 * (self.high - self.low) or 0.5
-            properties["range"] = [self.low - space, self.high + space]
-        ticks = self.ticks(n_ticks)
-        if ticks is not None:
-            properties |= {"tickvals": ticks[0], "ticktext": ticks[1]}
-        return properties
+            ends = self.low - space, self.high + space
+        names = tuple((float(i), choice) for i, choice in enumerate(self.choices)) or None
+        return Axis(
+            self.label,
+            ends,
+            log=self.log,
+            ticks=names,
+            n_ticks=n_ticks,
+            whole=self.integer and not self.log,
+            shared=shared,
+        )
 
 
 def parameters(trials: Sequence[FrozenTrial]) -> dict[str, Parameter]:
@@ -276,16 +272,10 @@ def importances_of(study: Study, trials: Sequence[FrozenTrial]) -> dict[str, flo
     return dict(sorted(((n, s / total) for n, s in shares.items()), key=lambda item: -item[1]))
 
 
-def whole(last: int) -> dict[str, Any]:
-    """Plotly's properties of an axis of numbers, such as epochs, up to ``last``: no fractions."""
-    return {"dtick": 1} if last < 10 else {}
+def best_mark(x: Any, y: Any) -> Points:
+    """How the best trial stands out."""
+    return Points(x, y, VERMILLION, size=11, symbol="diamond", outline_width=1.2)
 
 
-BEST_MARK: dict[str, Any] = {
-    "symbol": "diamond",
-    "size": 11,
-    "line": {"color": "white", "width": 1.2},
-}
-"""How the best trial stands out, in vermillion."""
-POINT_OUTLINE = {"color": INK, "width": 0.5}
-"""Of points whose colour may be as light as the paper."""
+POINT_OUTLINE: dict[str, Any] = {"outline": INK, "outline_width": 0.5}
+"""Of points whose color may be as light as the paper."""

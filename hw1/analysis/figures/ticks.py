@@ -62,18 +62,19 @@ def around(numbers: Numbers, *, space: float = 0.05, log: bool = False) -> Pair:
     array = array[np.isfinite(array)]
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
     if log:
-        beside = max(space * (math.log10(high) - math.log10(low)), 0.02)
-        return low * 10**-beside, high * 10**beside
+        first, last = math.log10(low), math.log10(high)
+        beside = max(space * (last - first), 0.02)
+        return 10.0 ** max(first - beside, -300), 10.0 ** min(last + beside, 300)
     beside = space * (high - low) or 0.05 * abs(high) or 0.5
     return low - beside, high + beside
 
 
 def ticks_of(axis: Axis, wanted: int) -> Ticks:
-    """The ticks of an axis and what they say; unless it has its own, about as many as wanted."""
+    """The ticks of an axis and what they say; unless it has its own, as many as wanted at most."""
     low, high = sorted(axis.range)
     if axis.ticks is not None:
         return tuple(tick for tick in axis.ticks if low <= tick[0] <= high)
-    wanted = max(min(axis.n_ticks or wanted, wanted), 2)
+    wanted = max(axis.n_ticks or wanted, 2)
     if axis.log:
         return tuple((tick, tick_label(tick)) for tick in log_ticks(low, high, wanted))
     if axis.whole:

@@ -3,26 +3,36 @@
 from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 import torch
-from plotly.subplots import make_subplots
 from torch import Tensor
 
+from hw1.analysis.figures.layout import DRAWING_WIDTH, drawing, fitted, grid
+from hw1.analysis.figures.marks import (
+    Axis,
+    Band,
+    ColorScale,
+    Figure,
+    HeatMap,
+    Image,
+    Line,
+    Mark,
+    Panel,
+    Points,
+    Text,
+)
+from hw1.analysis.figures.matplotlib import shortened
 from hw1.analysis.figures.search_trials import Values
 from hw1.analysis.figures.style import (
     BLUE,
     GREY,
-    GREYS,
+    GRID,
     INK,
     MUTED,
     SEQUENTIAL,
-    SMALL_SIZE,
-    TEMPLATE,
     VERMILLION,
     WIDTH,
-    Figure,
-    translucent,
 )
+from hw1.analysis.figures.ticks import around
 from hw1.analysis.network import Network, predict
 from hw1.datasets import Dataset
 from hw1.training.metrics import Metric
@@ -30,7 +40,7 @@ from hw1.words import number
 
 GRID_POINTS = 400
 """Of a fitted function."""
-MISTAKES = 15
+MISTAKES, MISTAKES_IN_ROW = 15, 5
 MOST_CLASSES = 30
 """With so many, the numbers in a confusion matrix can be read."""
 
@@ -46,36 +56,24 @@ def learning_curves(curves: np.ndarray, best_epoch: int, metric: Metric) -> Figu
     epochs = list(range(1, len(curves) + 1))
     mean = curves.mean(1)
     scale = Values.of(curves.ravel(), metric.maximize)
-    plot = go.Figure(layout={"template": TEMPLATE})
-    for fold, curve in enumerate(curves.T):
-        plot.add_scatter(
-            x=epochs,
-            y=scale.within(curve),
-            mode="lines",
-            line={"color": GREY, "width": 1},
-            name="each fold",
-            legendgroup="folds",
-            showlegend=fold == 0,
-            hovertemplate=f"fold {fold + 1}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+    folds = [
+        Line(
+            epochs,
+            scale.within(curve),
+            GREY,
+            "each fold",
+            width=1,
+            hover=f"fold {fold}, epoch {{x}}: {{y:.4g}}",
         )
-    plot.add_scatter(
-        x=epochs,
-        y=scale.within(mean),
-        mode="lines",
-        line={"color": BLUE, "width": 3},
-        name="mean over the folds",
-        hovertemplate="epoch %{x}: %{y:.4g}<extra></extra>",
-    )
-    plot.add_scatter(
-        x=[best_epoch],
-        y=[mean[best_epoch - 1]],
-        mode="markers",
-        marker={"color": VERMILLION, "size": 12},
-        name="best epoch",
-        hovertemplate="best: epoch %{x}, %{y:.4g}<extra></extra>",
-    )
-    plot.update_xaxes(title="epoch", range=[0.5, len(curves) + 0.5])
-    plot.update_yaxes(title=metric.words, **scale.axis())
+        for fold, curve in enumerate(curves.T, 1)
+    ]
+    middle = scale.within(mean)
+    hover = "epoch {x}: {y:.4g}"
+    of_all = Line(epochs, middle, BLUE, "mean over the folds", width=3, hover=hover)
+    best = [best_epoch], [mean[best_epoch - 1]]
+    at_best = Points(*best, VERMILLION, "best epoch", size=12, hover=f"best: {hover}")
+    x = Axis("epoch", (0.5, len(curves) + 0.5), whole=True)
+    panel = Panel((*folds, of_all, at_best), x, scale.axis(metric.words))
     spread = curves[best_epoch - 1].std(ddof=1)
     return Figure(
         "learning_curves",
@@ -83,8 +81,8 @@ def learning_curves(curves: np.ndarray, best_epoch: int, metric: Metric) -> Figu
         f"The mean over {curves.shape[1]} folds is best after epoch {best_epoch} of {len(curves)}: "
         f"{number(mean[best_epoch - 1])}, with a standard deviation of "
         f"{number(spread)} between the folds. To this epoch the network is trained on all "
-        "rows.",
-        plot,
+        "training data.",
+        (panel,),
     )
 
 
@@ -98,178 +96,148 @@ def fold_scores(trials: Sequence[tuple[int, Sequence[float]]], metric: Metric) -
     every = np.array([folds for _, folds in trials])
     scale = Values.of(every.ravel(), metric.maximize)
     near = ~scale.beyond(every.mean(1))
-    scores, labels = (
-        every[near],
-        [str(n) for (n, _), kept in zip(trials, near, strict=True) if kept],
-    )
+    scores = every[near]
+    names = [str(n) for (n, _), kept in zip(trials, near, strict=True) if kept]
     means = scores.mean(1)
-    plot = go.Figure(layout={"template": TEMPLATE, "height": 380})
-    for label, folds in zip(labels, scores, strict=True):
-        plot.add_scatter(
-            x=[label, label],
-            y=scale.within([folds.min(), folds.max()]),
-            mode="lines",
-            line={"color": GREY, "width": 1},
-            showlegend=False,
-            hoverinfo="skip",
+    marks: list[Mark] = []
+    for place, folds in enumerate(scores):
+        ends = scale.within([folds.min(), folds.max()])
+        marks.append(Line([place, place], ends, GREY, width=1))
+    places = list(range(len(names)))
+    for fold, column in enumerate(scores.T, 1):
+        hover = f"fold {fold}: {{y:.4g}}"
+        within = scale.within(column)
+        marks.append(Points(places, within, BLUE, "each fold", opacity=0.55, hover=hover))
+    marks.append(
+        Points(
+            places,
+            means,
+            VERMILLION,
+            "mean over the folds",
+            size=11,
+            symbol="diamond",
+            hover="mean: {y:.4g}",
         )
-    for fold in range(scores.shape[1]):
-        plot.add_scatter(
-            x=labels,
-            y=scale.within(scores[:, fold]),
-            mode="markers",
-            marker={"color": translucent(BLUE, 0.55), "size": 8},
-            name="each fold",
-            legendgroup="folds",
-            showlegend=fold == 0,
-            hovertemplate=f"trial %{{x}}, fold {fold + 1}: %{{y:.4g}}<extra></extra>",
-        )
-    plot.add_scatter(
-        x=labels,
-        y=means,
-        mode="markers",
-        marker={"color": VERMILLION, "size": 11, "symbol": "diamond"},
-        name="mean over the folds",
-        hovertemplate="trial %{x}: %{y:.4g}<extra></extra>",
     )
-    plot.update_xaxes(title="trial, the best first", type="category")
-    plot.update_yaxes(title=metric.words, **scale.axis())
-    within = scores.std(axis=1, ddof=1).mean()
-    many = f"{len(labels)} of the best trials" if len(labels) > 1 else "the trial"
+    ticks = tuple((float(place), name) for place, name in enumerate(names))
+    x = Axis("trial, the best first", (-0.5, len(names) - 0.5), ticks=ticks)
+    panel = Panel(marks, x, scale.axis(metric.words))
+    spread = scores.std(axis=1, ddof=1).mean()
+    many = f"{len(names)} of the best trials" if len(names) > 1 else "the trial"
     caption = (
-        f"Scores in each fold of {many}: a fold differs from another by {number(within)} "
+        f"Scores in each fold of {many}: a fold differs from another by {number(spread)} "
         "(mean standard deviation within a trial)"
     )
-    if len(labels) > 1:
+    if len(names) > 1:
         caption += (
             f", the means of the best and the last of these trials by "
-            f"{number(abs(means[0] - means[-1]))}. Where the second is smaller, their order "
-            "is chance to a good part"
+            f"{number(abs(means[0] - means[-1]))}. Where the second is smaller, the ranking is "
+            "largely due to chance"
         )
-    return Figure("fold_scores", "Scores by fold", caption + ".", plot)
+    return Figure("fold_scores", "Scores by fold", caption + ".", (panel,), height=380)
 
 
 def fitted_function(networks: Sequence[Network], dataset: Dataset, test: Dataset | None) -> Figure:
-    """What the networks of the folds make of a single feature, over training and test rows.
+    """What the networks of the folds make of a single feature, over training and test data.
 
     Args:
         networks: of each fold.
-        dataset: the training rows, with one feature and one target.
-        test: the test rows, which are only shown.
+        dataset: the training data, with one feature and one target.
+        test: the test data, which are only shown.
     """
     x = dataset.inputs[:, 0].cpu()
-    low, high = float(x.min()), float(x.max())
+    y = dataset.targets[:, 0].cpu()
+    every = x if test is None else torch.cat([x, test.inputs[:, 0]])
+    grid_ = torch.linspace(float(every.min()), float(every.max()), GRID_POINTS)
+    fitted_ = torch.stack([predict(n, grid_[:, None])[:, 0] for n in networks]).numpy()
+    mean, least, most = fitted_.mean(0), fitted_.min(0), fitted_.max(0)
+    at = grid_.numpy()
+    marks: list[Mark] = [Band(at, least, most, BLUE, f"range of {len(networks)} folds")]
     if test is not None:
-        low = min(low, float(test.inputs.min()))
-        high = max(high, float(test.inputs.max()))
-    grid = torch.linspace(low, high, GRID_POINTS)
-    fitted = torch.stack([predict(n, grid[:, None])[:, 0] for n in networks]).numpy()
-    mean, least, most = fitted.mean(0), fitted.min(0), fitted.max(0)
-    plot = go.Figure(layout={"template": TEMPLATE})
-    line = {"color": translucent(BLUE, 0.0), "width": 0}
-    plot.add_scatter(
-        x=grid.numpy(), y=most, mode="lines", line=line, showlegend=False, hoverinfo="skip"
-    )
-    plot.add_scatter(
-        x=grid.numpy(),
-        y=least,
-        mode="lines",
-        line=line,
-        fill="tonexty",
-        fillcolor=translucent(BLUE, 0.18),
-        name=f"range of {len(networks)} folds",
-        hoverinfo="skip",
-    )
-    if test is not None:
-        plot.add_scatter(
-            x=test.inputs[:, 0].numpy(),
-            y=test.targets[:, 0].numpy(),
-            mode="markers",
-            marker={
-                "color": VERMILLION,
-                "size": 6,
-                "symbol": "x-thin",
-                "line": {"width": 1.5, "color": VERMILLION},
-            },
-            name="test rows",
-            hovertemplate="test: %{x:.3g}, %{y:.3g}<extra></extra>",
+        marks.append(
+            Points(
+                test.inputs[:, 0].numpy(),
+                test.targets[:, 0].numpy(),
+                VERMILLION,
+                "test data",
+                size=6,
+                symbol="x-thin",
+                outline=VERMILLION,
+                outline_width=1.5,
+                hover="test: {x:.3g}, {y:.3g}",
+            )
         )
-    plot.add_scatter(
-        x=x.numpy(),
-        y=dataset.targets[:, 0].cpu().numpy(),
-        mode="markers",
-        marker={"color": INK, "size": 6},
-        name="training rows",
-        hovertemplate="training: %{x:.3g}, %{y:.3g}<extra></extra>",
+    hover = "training: {x:.3g}, {y:.3g}"
+    marks.append(Points(x.numpy(), y.numpy(), INK, "training data", size=6, hover=hover))
+    hover = "{x:.3g}: {y:.3g}"
+    marks.append(Line(at, mean, BLUE, "mean of the folds", width=3, hover=hover))
+    shown = [y, torch.from_numpy(least), torch.from_numpy(most)]
+    shown += [] if test is None else [test.targets[:, 0]]
+    panel = Panel(
+        marks,
+        Axis(dataset.feature_names[0] if dataset.feature_names else "input", around(at)),
+        Axis(dataset.target_name, around(torch.cat(shown).numpy())),
     )
-    plot.add_scatter(
-        x=grid.numpy(),
-        y=mean,
-        mode="lines",
-        line={"color": BLUE, "width": 3},
-        name="mean of the folds",
-        hovertemplate="%{x:.3g}: %{y:.3g}<extra></extra>",
-    )
-    plot.update_xaxes(title=dataset.feature_names[0] if dataset.feature_names else "input")
-    plot.update_yaxes(title=dataset.target_name)
     width = most - least
     widest = int(width.argmax())
-    gap = float((x - grid[widest]).abs().min())
+    gap = float((x - grid_[widest]).abs().min())
     return Figure(
         "fitted_function",
         "The fitted function",
         f"The networks of the folds agree to within {number(float(np.median(width)))} for "
         f"half of the inputs; they differ most, by {number(float(width.max()))}, at "
-        f"{number(float(grid[widest]))}, where the next training row is "
-        f"{number(gap)} away. The test rows are shown, not used.",
-        plot,
+        f"{number(float(grid_[widest]))}, where the next training example is "
+        f"{number(gap)} away. The test data are shown, not used.",
+        (panel,),
     )
 
 
 def predictions_and_targets(outputs: Tensor, dataset: Dataset) -> Figure:
-    """Predictions of rows by networks that have not seen them, beside the truth.
+    """Predictions for held-out examples, beside the truth.
 
     Args:
-        outputs: ``(n_rows, n_outputs)``; the first output is shown.
-        dataset: the training rows.
+        outputs: ``(n_rows, n_outputs)``, each by a network that was not trained on the example;
+            the first output is shown.
+        dataset: the training data.
     """
     truth = dataset.targets[:, 0].cpu().double().numpy()
     found = outputs[:, 0].double().numpy()
-    ends = [float(min(truth.min(), found.min())), float(max(truth.max(), found.max()))]
-    plot = make_subplots(cols=2, horizontal_spacing=0.13)
-    plot.update_layout(template=TEMPLATE, height=400, showlegend=False)
-    dots = {"color": translucent(BLUE, 0.5), "size": 6}
-    plot.add_scatter(x=truth, y=found, mode="markers", marker=dots, row=1, col=1)
-    plot.add_scatter(
-        x=ends, y=ends, mode="lines", line={"color": VERMILLION, "dash": "dash"}, row=1, col=1
-    )
-    plot.add_scatter(x=found, y=truth - found, mode="markers", marker=dots, row=1, col=2)
-    plot.add_scatter(
-        x=ends, y=[0, 0], mode="lines", line={"color": VERMILLION, "dash": "dash"}, row=1, col=2
-    )
-    name = dataset.target_name
-    plot.update_xaxes(title=f"{name}, true", row=1, col=1)
-    plot.update_yaxes(title=f"{name}, predicted", row=1, col=1)
-    plot.update_xaxes(title=f"{name}, predicted", row=1, col=2)
-    plot.update_yaxes(title="residual (true − predicted)", row=1, col=2)
     residuals = truth - found
+    name = dataset.target_name
+    both = np.array([min(truth.min(), found.min()), max(truth.max(), found.max())])
+    reach = around(both)
+    predicted = f"{name}, predicted"
+    left, right = grid(1, 2, (0.13, 0.0))
+
+    def scattered(x: np.ndarray, y: np.ndarray, expected: np.ndarray) -> tuple[Mark, ...]:
+        dots = Points(x, y, BLUE, size=6, opacity=0.5, hover="{x:.4g}, {y:.4g}")
+        return dots, Line(both, expected, VERMILLION, dash="dash")
+
+    across = Axis(predicted, reach)
+    beside = Axis("residual (actual − predicted)", around(residuals))
+    panels = (
+        Panel(scattered(truth, found, both), Axis(f"{name}, actual", reach), across, left),
+        Panel(scattered(found, residuals, np.zeros(2)), across, beside, right),
+    )
     explained = 1 - residuals.var() / truth.var() if truth.var() > 0 else 0.0
     return Figure(
         "predictions",
-        "Predictions and truth",
-        f"Each training row as predicted by the fold that has not seen it: {explained:.0%} of the "
-        f"variance is explained, the mean residual is {number(float(residuals.mean()))}. "
-        "A curve or a funnel at the right would be something that the network has missed.",
-        plot,
+        "Predicted vs. actual",
+        "Each training example as predicted by the fold that was not trained on it: "
+        f"{explained:.0%} of the variance is explained, the mean residual is "
+        f"{number(float(residuals.mean()))}. A curve or a funnel at the right would be something "
+        "that the network has missed.",
+        panels,
+        height=400,
     )
 
 
 def confusion_matrix(outputs: Tensor, dataset: Dataset) -> Figure:
-    """How often rows of each class are taken for each class by networks that have not seen them.
+    """How often held-out examples of each class are taken for each class.
 
     Args:
-        outputs: ``(n_rows, n_classes)``.
-        dataset: the training rows.
+        outputs: ``(n_rows, n_classes)``, each by a network that was not trained on the example.
+        dataset: the training data.
     """
     names = list(dataset.class_names)
     n = len(names)
@@ -277,44 +245,48 @@ def confusion_matrix(outputs: Tensor, dataset: Dataset) -> Figure:
     counts = np.zeros((n, n), dtype=int)
     np.add.at(counts, (truth, outputs.argmax(1).numpy()), 1)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    # Colour follows the mistakes: the diagonal would drown them.
-    wrong = share.copy()
-    np.fill_diagonal(wrong, np.nan)
+    diagonal = np.eye(n, dtype=bool)
+    # Colors follow the mistakes: the diagonal, in gray, would drown them.
+    wrong = np.where(diagonal, np.nan, 100 * share)
+    right = np.where(diagonal, 100 * share, np.nan)
+    most = max(float(np.nanmax(wrong, initial=0.0)), 1.0)
+    hover = [
+        [f"{a} taken for {b}: {counts[i, j]} examples" for j, b in enumerate(names)]
+        for i, a in enumerate(names)
+    ]
     text = [[f"{100 * s:.0f}" if s >= 0.005 else "" for s in row] for row in share]
-    plot = go.Figure(layout={"template": TEMPLATE, "width": WIDTH})
-    plot.add_heatmap(
-        z=100 * wrong,
-        x=names,
-        y=names,
-        text=text if n <= MOST_CLASSES else None,
-        texttemplate="%{text}" if n <= MOST_CLASSES else None,
-        colorscale=[list(step) for step in SEQUENTIAL],
-        zmin=0,
-        colorbar={"title": "% of the true class"},
-        customdata=counts,
-        hovertemplate="%{y} taken for %{x}: %{customdata} rows<extra></extra>",
-        xgap=1,
-        ygap=1,
+
+    def cells(values: np.ndarray, scale: ColorScale, *, bold: bool) -> HeatMap:
+        """Those that are numbers, with the text of them."""
+        here = [
+            [t if np.isfinite(v) else "" for t, v in zip(*rows, strict=True)]
+            for rows in zip(text, values, strict=True)
+        ]
+        shown = here if n <= MOST_CLASSES else ()
+        return HeatMap(values, scale, gap=1, text=shown, bold=bold, hover=hover)
+
+    gray = ColorScale(((0.0, GRID), (1.0, GRID)), 0, 100)
+    scale = ColorScale(SEQUENTIAL, 0, most, "% of the true class")
+    ticks = tuple((float(i), name) for i, name in enumerate(names))
+    panel = Panel(
+        (cells(right, gray, bold=True), cells(wrong, scale, bold=False)),
+        Axis("predicted class", (-0.5, n - 0.5), ticks=ticks, grid=False, angle=40),
+        Axis("true class", (n - 0.5, -0.5), ticks=ticks, grid=False),
     )
-    for i in range(n if n <= MOST_CLASSES else 0):
-        plot.add_annotation(
-            x=names[i], y=names[i], text=f"<b>{100 * share[i, i]:.0f}</b>", showarrow=False
-        )
-    plot.update_xaxes(title="predicted class", type="category", showgrid=False, tickangle=-40)
-    plot.update_yaxes(title="true class", type="category", showgrid=False, autorange="reversed")
-    plot.update_layout(height=560 if n > 4 else 420)
     correct = float(np.diag(counts).sum() / counts.sum())
-    off = np.where(np.eye(n, dtype=bool), -1, share)
+    off = np.where(diagonal, -1, share)
     worst = np.unravel_index(int(off.argmax()), off.shape)
     return Figure(
         "confusion_matrix",
-        "Confusion of the classes",
-        f"Percent of each true class, each row predicted by the fold that has not seen it: "
-        f"{correct:.1%} are right. The most frequent confusion is "
+        "Confusion matrix",
+        "Percent of each true class, each example predicted by the fold that was not trained on "
+        f"it: {correct:.1%} are right. The most frequent confusion is "
         f"{names[worst[0]]} taken for {names[worst[1]]} ({off[worst]:.0%}); "
-        f"{names[int(np.diag(share).argmin())]} is recognised least "
+        f"{names[int(np.diag(share).argmin())]} is recognized least "
         f"({np.diag(share).min():.0%}).",
-        plot,
+        (panel,),
+        width=WIDTH,
+        height=560 if n > 4 else 420,
     )
 
 
@@ -322,11 +294,12 @@ def confident_mistakes(outputs: Tensor, dataset: Dataset) -> Figure | None:
     """The images whose wrong class is the most probable of all.
 
     Args:
-        outputs: ``(n_rows, n_classes)`` logits of networks that have not seen these rows.
-        dataset: the training rows, images of one or three channels.
+        outputs: ``(n_rows, n_classes)`` logits, each by a network that was not trained on the
+            example.
+        dataset: the training data, images of one or three channels.
 
     Returns:
-        None if the rows are no images, or none is mistaken.
+        None if the examples are no images, or none is mistaken.
     """
     if len(dataset.input_shape) != 3:
         return None
@@ -336,50 +309,35 @@ def confident_mistakes(outputs: Tensor, dataset: Dataset) -> Figure | None:
     if not len(wrong):
         return None
     chosen = wrong[probability[wrong].argsort(descending=True)[:MISTAKES]]
-    columns = 5
-    rows = -(-len(chosen) // columns)
-    titles = [
-        f"{dataset.class_names[predicted[i]]} {probability[i]:.0%}<br>"
-        f"<b>{dataset.class_names[truth[i]]}</b>"
-        for i in chosen.tolist()
-    ]
-    plot = make_subplots(
-        rows, columns, subplot_titles=titles, horizontal_spacing=0.02, vertical_spacing=0.28 / rows
-    )
+    gap, label = 20, 42
+    side = (DRAWING_WIDTH + gap) / MISTAKES_IN_ROW - gap
+    across, down = fitted(dataset.input_shape[1:], side)
+    marks: list[Mark] = []
     for place, i in enumerate(chosen.tolist()):
-        row, column = place // columns + 1, place % columns + 1
-        image = dataset.inputs[i].cpu().float().mean(0).numpy()
-        plot.add_heatmap(
-            z=image,
-            colorscale=[list(step) for step in GREYS],
-            showscale=False,
-            hoverinfo="skip",
-            row=row,
-            col=column,
-        )
-    _square_pixels(plot, len(chosen))
-    plot.update_annotations(font={"size": SMALL_SIZE, "color": MUTED})
-    plot.update_layout(
-        template=TEMPLATE, height=60 + rows * 190, margin={"l": 8, "r": 8, "t": 48, "b": 8}
-    )
+        left = place % MISTAKES_IN_ROW * (side + gap)
+        top = place // MISTAKES_IN_ROW * (down + label + gap) + label
+        name = shortened(dataset.class_names[predicted[i]], side - 40)
+        marks += [
+            Text(f"{name} {probability[i]:.0%}", left, top - 30, "left", color=MUTED),
+            Text(shortened(dataset.class_names[truth[i]], side), left, top - 12, "left", bold=True),
+            Image(_gray(dataset.inputs[i].cpu()), (left, left + across), (top, top + down)),
+        ]
     half = float((probability[wrong] > 0.5).double().mean())
-    return Figure(
+    return drawing(
         "confident_mistakes",
         "The most confident mistakes",
-        f"Of {len(truth)} rows {len(wrong)} are taken for another class by the fold that has not "
-        f"seen them, {half:.0%} of these with a probability above one half. Above each image: "
-        "the predicted class with its probability, and the label in bold. Look for labels that "
-        "are wrong or could be either.",
-        plot,
+        f"Of {len(truth)} images {len(wrong)} are taken for another class by the fold that was "
+        f"not trained on them, {half:.0%} of these with a probability above one half. Above each "
+        "image: the predicted class with its probability, and the label in bold. Look for labels "
+        "that are wrong or could be either.",
+        marks,
+        -(-len(chosen) // MISTAKES_IN_ROW) * (down + label + gap) - gap,
     )
 
 
-def _square_pixels(plot: go.Figure, n_images: int) -> None:
-    for i in range(1, n_images + 1):
-        suffix = "" if i == 1 else str(i)
-        plot.layout[f"xaxis{suffix}"].update(visible=False, constrain="domain")
-        plot.layout[f"yaxis{suffix}"].update(
-            visible=False, autorange="reversed", scaleanchor=f"x{suffix}", constrain="domain"
-        )
-    for axis in [*plot.select_xaxes(), *plot.select_yaxes()]:
-        axis.visible = False
+def _gray(image: Tensor) -> np.ndarray:
+    """The mean over the channels, from its lowest value, black, to its highest."""
+    mean = image.float().mean(0)
+    low, high = float(mean.min()), float(mean.max())
+    scaled = (mean - low) / (high - low if high > low else 1.0) * 255
+    return scaled.round().to(torch.uint8).numpy()

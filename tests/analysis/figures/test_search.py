@@ -1,7 +1,7 @@
 """The figures' numbers are compared with the trials they are made from."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,9 @@ from optuna.distributions import (
 from optuna.trial import TrialState, create_trial
 
 from hw1.analysis.figures import search
+from hw1.analysis.figures.marks import Bars, Contour, Figure, HeatMap, Mark, Parallel, Points
+from hw1.analysis.figures.matplotlib import svg
+from hw1.analysis.figures.plotly import draw as to_plotly
 from hw1.analysis.figures.search import (
     contour,
     empirical_distribution,
@@ -33,8 +36,6 @@ from hw1.analysis.figures.search import (
     timeline,
 )
 from hw1.analysis.figures.search_trials import Parameter, Values
-from hw1.analysis.figures.style import Figure
-from hw1.analysis.figures.svg import to_svg
 from hw1.errors import InputError
 from hw1.optuna_store.storage import Storage
 from hw1.samplers import SAMPLERS, make_sampler
@@ -113,28 +114,35 @@ def mixed(make_study: MakeStudy) -> Study:
     return study
 
 
-def traces(figure: Figure | None) -> dict[str, Any]:
+def named(figure: Figure | None) -> dict[str, Any]:
+    """The marks of the only panel that have a name."""
     assert figure is not None
-    return {trace.name: trace for trace in figure.plot.data}
+    (panel,) = figure.panels
+    return {mark.name: mark for mark in panel.marks if getattr(mark, "name", "")}
+
+
+def diamonds(marks: Sequence[Mark]) -> list[Points]:
+    """The marks of the best trial."""
+    return [mark for mark in marks if isinstance(mark, Points) and mark.symbol == "diamond"]
 
 
 def test_the_history_has_the_values_by_state(mixed: Study) -> None:
     figure = history(mixed)
-    found = traces(figure)
+    found = named(figure)
     assert list(found["completed"].x) == [0, 2, 4]
     assert list(found["completed"].y) == [2.0, 3.0, 1.0]
     pruned = found["pruned, at its best epoch"]
     assert (list(pruned.x), list(pruned.y)) == ([1], [5.0])
     best = found["best so far"]
-    assert (best.line.shape, list(best.x), list(best.y)) == ("hv", [0, 2, 4, 6], [2, 2, 1, 1])
+    assert (best.steps, list(best.x), list(best.y)) == (True, [0, 2, 4, 6], [2, 2, 1, 1])
     assert [list(found[name].x) for name in ("out of memory", "interrupted", "refused")] == [
         [3],
         [5],
         [6],
     ]
     assert figure is not None
-    axis = figure.plot.layout.yaxis
-    assert axis.title.text == "mean squared error (fold mean, lower is better)"
+    assert figure.panels[0].x.whole
+    assert figure.panels[0].y.label == "mean squared error (lower is better)"
     assert "trial 4 with 1 ± 0.125" in figure.caption
     assert "3 completed, 1 pruned, 1 failed, 1 interrupted and 1 refused" in figure.caption
 
@@ -144,13 +152,13 @@ def test_higher_is_better_for_accuracy(make_study: MakeStudy) -> None:
     for value in (0.5, 0.9, 0.7):
         add(study, value, [value - 0.1, value], params={"lr": value / 10})
     add(study, None, [0.3, 0.4, 0.2], TrialState.PRUNED)
-    found = traces(history(study))
+    found = named(history(study))
     assert list(found["best so far"].y) == [0.5, 0.9, 0.9, 0.9]
     assert list(found["pruned, at its best epoch"].y) == [0.4]
     figure = history(study)
     assert figure is not None
-    assert figure.plot.layout.yaxis.title.text == "accuracy (fold mean, higher is better)"
-    assert "best (trial 1)" in traces(intermediate_values(study))
+    assert figure.panels[0].y.label == "accuracy (higher is better)"
+    assert "best (trial 1)" in named(intermediate_values(study))
 
 
 def test_what_is_far_out_is_drawn_at_the_edge(make_study: MakeStudy) -> None:
@@ -158,26 +166,27 @@ def test_what_is_far_out_is_drawn_at_the_edge(make_study: MakeStudy) -> None:
     for value in [1.0, 1.1, 1.2, 1.3, 1.4, 1e9]:
         add(study, value, [value])
     figure = history(study)
-    shown = traces(figure)["completed"]
+    shown = named(figure)["completed"]
     assert list(shown.y[:5]) == [1.0, 1.1, 1.2, 1.3, 1.4]
     assert 100 < shown.y[5] < 1e9
-    assert list(shown.marker.symbol) == ["circle"] * 5 + ["triangle-up"]
+    assert list(shown.symbol) == ["circle"] * 5 + ["triangle-up"]
     assert figure is not None
     assert "1 trial is far worse" in figure.caption
-    assert figure.plot.layout.yaxis.type == "log"
+    assert figure.panels[0].y.log
 
 
 def test_the_curves(mixed: Study) -> None:
     figure = intermediate_values(mixed)
-    found = traces(figure)
+    found = named(figure)
     np.testing.assert_array_equal(found["pruned"].x, [1, 2, 3, np.nan])
     np.testing.assert_array_equal(found["pruned"].y, [9, 5, 6, np.nan])
     np.testing.assert_array_equal(found["completed"].y, [4, 2, np.nan, 3.5, 3, 3.2, np.nan])
-    assert found["completed"].customdata.tolist() == [0, 0, 0, 2, 2, 2, 2]
+    assert found["completed"].data.tolist() == [0, 0, 0, 2, 2, 2, 2]
     np.testing.assert_array_equal(found["best (trial 4)"].y[:3], [2.5, 1, 1.5])
-    (diamond,) = [t for t in found.values() if t.mode == "markers"]
-    assert (list(diamond.x), list(diamond.y)) == ([2], [1.0])
     assert figure is not None
+    (diamond,) = diamonds(figure.panels[0].marks)
+    assert (list(diamond.x), list(diamond.y)) == ([2], [1.0])
+    assert figure.panels[0].x.whole
     assert "trial 4, reached 1 in epoch 2 of 3" in figure.caption
 
 
@@ -190,7 +199,7 @@ def test_of_very_many_curves_some_are_left_out_but_not_the_best(
         add(study, 1.0 + i, [9.0, 1.0 + i])
     add(study, 0.5, [9.0, 0.5])
     figure = intermediate_values(study)
-    found = traces(figure)
+    found = named(figure)
     assert len(found["completed"].x) == 3 * 6
     assert "best (trial 18)" in found
     assert figure is not None
@@ -202,18 +211,21 @@ def test_importances_are_optunas(make_study: MakeStudy) -> None:
     draw(study, 40, error)
     figure = importances(study)
     assert figure is not None
-    (bars,) = figure.plot.data
+    (panel,) = figure.panels
+    (bars,) = panel.marks
+    assert isinstance(bars, Bars) and panel.y.ticks is not None
     expected = optuna.importance.get_param_importances(study.optuna_study)
-    shares = dict(zip(bars.y, bars.x, strict=True))
+    names = [name for _, name in panel.y.ticks]
+    shares = dict(zip(names, bars.length, strict=True))
     assert set(shares) == {name.replace("_", " ") for name in SPACE}
     for name, share in expected.items():
         assert shares[name.replace("_", " ")] == pytest.approx(share)
-    assert list(bars.x) == sorted(bars.x, reverse=True)
-    assert sum(bars.x) == pytest.approx(1)
-    assert "lr" in bars.y[:2] and "optimizer" in bars.y[:3]
+    assert list(bars.length) == sorted(bars.length, reverse=True)
+    assert sum(bars.length) == pytest.approx(1)
+    assert "lr" in names[:2] and "optimizer" in names[:3]
     again = importances(study)
     assert again is not None
-    assert again.plot.to_json() == figure.plot.to_json()
+    assert svg(again) == svg(figure)
 
 
 def test_a_parameter_that_never_varies_is_left_out(make_study: MakeStudy) -> None:
@@ -223,7 +235,7 @@ def test_a_parameter_that_never_varies_is_left_out(make_study: MakeStudy) -> Non
         add(study, float(i), [1.0, 2.0], params=params)
     figure = importances(study)
     assert figure is not None
-    assert set(figure.plot.data[0].y) == {"lr", "dropout"}
+    assert {name for _, name in figure.panels[0].y.ticks or ()} == {"lr", "dropout"}
 
 
 def test_slices_have_the_parameters_of_the_trials(make_study: MakeStudy) -> None:
@@ -231,29 +243,27 @@ def test_slices_have_the_parameters_of_the_trials(make_study: MakeStudy) -> None
     draw(study, 30, error)
     figure = slices(study)
     assert figure is not None
-    plot = figure.plot
-    panels = {axis.title.text: axis for axis in plot.select_xaxes()}
-    assert len(panels) == 6  # of eight
-    names = {trace.xaxis: trace for trace in plot.data if trace.marker.symbol != "diamond"}
-    for label, axis in panels.items():
-        trace = names[axis.plotly_name.replace("axis", "")]
-        name = label.replace(" ", "_")
+    best = study.best_trial()
+    assert len(figure.panels) == 6  # of eight
+    for panel in figure.panels:
+        points, axis = panel.marks[0], panel.x
+        assert isinstance(points, Points)
+        name = axis.label.replace(" ", "_")
         having = [trial for trial in study.trials() if name in trial.params]
         values = [trial.params[name] for trial in having]
         distribution = SPACE[name]
         if isinstance(distribution, CategoricalDistribution):
             places = [distribution.choices.index(value) for value in values]
-            np.testing.assert_allclose(trace.x, places, atol=0.21)
-            assert list(axis.ticktext) == [str(choice) for choice in distribution.choices]
+            np.testing.assert_allclose(points.x, places, atol=0.21)
+            choices = [text for _, text in axis.ticks or ()]
+            assert choices == [str(choice) for choice in distribution.choices]
         else:
-            np.testing.assert_allclose(trace.x, values, atol=0.21 if name == "depth" else 0)
-            assert (axis.type == "log") == bool(distribution.log)  # type: ignore[attr-defined]
-        np.testing.assert_allclose(trace.y, [trial.values[0] for trial in having])
-        assert list(trace.marker.color) == [trial.number for trial in having]
-    best = study.best_trial()
-    diamonds = [trace for trace in plot.data if trace.marker.symbol == "diamond"]
-    assert {trace.y[0] for trace in diamonds} == {best.values[0]}
-    assert "6 most important of 8 parameters" in figure.caption
+            np.testing.assert_allclose(points.x, values, atol=0.21 if name == "depth" else 0)
+            assert axis.log == bool(distribution.log)  # type: ignore[attr-defined]
+        np.testing.assert_allclose(points.y, [trial.values[0] for trial in having])
+        assert list(points.color) == [trial.number for trial in having]
+        assert {mark.y[0] for mark in diamonds(panel.marks)} <= {best.values[0]}
+    assert "6 most important of 8 hyperparameters" in figure.caption
 
 
 def test_the_smoothed_value_of_categories_is_their_mean(make_study: MakeStudy) -> None:
@@ -270,14 +280,14 @@ def test_the_smoothed_value_of_categories_is_their_mean(make_study: MakeStudy) -
         add(study, value, [value], params=params)
     figure = contour(study)
     assert figure is not None
-    surface = figure.plot.data[0]
-    assert surface.type == "heatmap"
-    layout = figure.plot.layout
-    x, y = (axis.title.text.replace(" ", "_") for axis in (layout.xaxis, layout.yaxis))
+    panel = figure.panels[0]
+    surface = panel.marks[0]
+    assert isinstance(surface, HeatMap)
+    x, y = (axis.label.replace(" ", "_") for axis in (panel.x, panel.y))
     for i, first in enumerate(SPACE[x].choices):  # type: ignore[attr-defined]
         for j, second in enumerate(SPACE[y].choices):  # type: ignore[attr-defined]
             key = (first, second) if x == "optimizer" else (second, first)
-            assert surface.z[j][i] == pytest.approx(np.mean(values[key]), rel=0.05)
+            assert surface.values[j, i] == pytest.approx(np.mean(values[key]), rel=0.05)
 
 
 def test_the_smoothed_value_of_numbers_stays_among_those_nearby(make_study: MakeStudy) -> None:
@@ -288,10 +298,11 @@ def test_the_smoothed_value_of_numbers_stays_among_those_nearby(make_study: Make
         add(study, 1 + dropout, [1.0], params={"dropout": dropout, "lr": lr})
     figure = contour(study)
     assert figure is not None
-    surface = figure.plot.data[0]
-    assert surface.type == "contour"
-    z = np.array(surface.z)
-    across = figure.plot.layout.xaxis.title.text == "dropout"
+    panel = figure.panels[0]
+    surface = panel.marks[0]
+    assert isinstance(surface, Contour)
+    z = surface.values
+    across = panel.x.label == "dropout"
     z = z if across else z.T
     dropouts = surface.x if across else surface.y
     near, far = np.asarray(dropouts) <= 0.25, np.asarray(dropouts) > 0.4
@@ -308,10 +319,12 @@ def test_ranks(make_study: MakeStudy) -> None:
         add(study, value, [value], params={"lr": 10.0 ** (-1 - i / 2), "dropout": 0.1 * i})
     figure = rank(study)
     assert figure is not None
-    (points,) = figure.plot.data
-    by_dropout = points.x if figure.plot.layout.xaxis.title.text == "dropout" else points.y
+    (panel,) = figure.panels
+    (points,) = panel.marks
+    assert isinstance(points, Points)
+    by_dropout = points.x if panel.x.label == "dropout" else points.y
     trials = np.round(10 * np.asarray(by_dropout)).astype(int).tolist()
-    ranks = dict(zip(trials, points.marker.color, strict=True))
+    ranks = dict(zip(trials, points.color, strict=True))
     assert ranks == {1: 0.0, 3: 0.25, 2: 0.5, 4: 0.75, 0: 1.0}
 
 
@@ -320,14 +333,15 @@ def test_parallel_coordinates(make_study: MakeStudy) -> None:
     draw(study, 25, error)
     figure = parallel_coordinates(study)
     assert figure is not None
-    (trace,) = figure.plot.data
-    labels = [dimension.label for dimension in trace.dimensions]
+    (lines,) = figure.panels[0].marks
+    assert isinstance(lines, Parallel)
+    labels = list(lines.labels)
     assert labels[-1] == "mean squared error"
     assert len(labels) == 7
     assert "momentum" not in labels  # not all trials have it
     trials = sorted(study.trials(), key=lambda trial: -trial.values[0])
-    for dimension in trace.dimensions[:-1]:
-        name = dimension.label.replace(" ", "_")
+    for label, column in zip(labels[:-1], lines.values.T, strict=False):
+        name = label.replace(" ", "_")
         distribution = SPACE[name]
         values = [trial.params[name] for trial in trials]
         if isinstance(distribution, CategoricalDistribution):
@@ -338,7 +352,7 @@ def test_parallel_coordinates(make_study: MakeStudy) -> None:
             if distribution.log:  # type: ignore[attr-defined]
                 low, high, values = math.log(low), math.log(high), np.log(values).tolist()
             expected = [(value - low) / (high - low) for value in values]
-        np.testing.assert_allclose(dimension["values"], expected, atol=1e-9)
+        np.testing.assert_allclose(column, expected, atol=1e-9)
     assert f"trial {study.best_trial().number}, has" in figure.caption
 
 
@@ -349,10 +363,10 @@ def test_the_distribution_of_one_study_and_of_two(make_study: MakeStudy) -> None
     for value in (4.0, 5.0):
         add(second, value, [value])
     figure = empirical_distribution([first, second])
-    found = traces(figure)
+    found = named(figure)
     assert list(found) == ["tiny", "other"]
     line = found["tiny"]
-    assert line.line.shape == "hv"
+    assert line.steps
     for value, share in ((0.99, 0), (1.5, 0.25), (2.5, 0.75), (3.5, 1)):
         before = np.asarray(line.x) <= value
         assert (np.asarray(line.y)[before][-1] if before.any() else 0) == share
@@ -365,14 +379,14 @@ def test_the_distribution_of_one_study_and_of_two(make_study: MakeStudy) -> None
 
 def test_the_timeline(mixed: Study) -> None:
     figure = timeline(mixed)
-    found = traces(figure)
+    found = named(figure)
     completed = found["completed"]
     assert list(completed.y) == [0, 2, 4]
     assert completed.base.tolist() == pytest.approx([0, 2, 4])
-    assert completed.x.tolist() == pytest.approx([1.5, 1.5, 1.5])
+    assert completed.length.tolist() == pytest.approx([1.5, 1.5, 1.5])
     assert set(found) == {"completed", "pruned", "out of memory", "interrupted", "refused"}
     assert figure is not None
-    assert figure.plot.layout.xaxis.title.text == "minutes since the first trial began"
+    assert figure.panels[0].x.label == "minutes since the first trial began"
     assert "7.5 min" in figure.caption
 
 
@@ -450,7 +464,7 @@ def test_what_a_study_is_too_small_for_is_left_out(
     for figure in found:
         assert figure.caption.endswith(".")
         assert "nan" not in figure.caption
-        assert "<svg" in to_svg(figure.plot, figure.title)
+        assert "<svg" in svg(figure) and to_plotly(figure).data
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -484,13 +498,13 @@ def test_a_study_that_hw1_has_run(analysed_url: str) -> None:
     study = Study(Storage(analysed_url, create=False), "classification-tpe")
     figures = {figure.name: figure for figure in search_figures(study)}
     completed = [t for t in study.trials() if t.state == TrialState.COMPLETE]
-    drawn = traces(figures["search_history"])["completed"]
+    drawn = named(figures["search_history"])["completed"]
     assert list(drawn.y) == [trial.values[0] for trial in completed]
     best = study.best_trial()
     assert f"trial {best.number} with" in figures["search_history"].caption
     scores = np.array(best.user_attrs["fold_scores"])
     assert f"± {scores.std(ddof=1):.4g}" in figures["search_history"].caption
-    curve = traces(figures["search_curves"])[f"best (trial {best.number})"]
+    curve = named(figures["search_curves"])[f"best (trial {best.number})"]
     reports = [best.intermediate_values[epoch] for epoch in sorted(best.intermediate_values)]
     np.testing.assert_array_equal(curve.y[: len(reports)], reports)
 
@@ -502,8 +516,8 @@ VALUES = (
 
 
 @given(st.lists(VALUES, max_size=30), st.booleans(), st.booleans())
-def test_an_axis_for_any_values(values: list[float], maximize: bool, colours: bool) -> None:
-    scale = Values.of(values, maximize, colours=colours)
+def test_an_axis_for_any_values(values: list[float], maximize: bool, colors: bool) -> None:
+    scale = Values.of(values, maximize, colors=colors)
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return
@@ -512,9 +526,8 @@ def test_an_axis_for_any_values(values: list[float], maximize: bool, colours: bo
     # The best is always shown as it is.
     best = max(finite) if maximize else min(finite)
     assert best == (scale.high if maximize else scale.low)
-    low, high = scale.axis()["range"]
-    ends = np.log10([scale.low, scale.high]) if scale.log else [scale.low, scale.high]
-    assert low < ends[0] <= ends[1] < high
+    low, high = scale.axis("").range
+    assert low < scale.low <= scale.high < high
     assert scale.ends[0] < scale.ends[1]
 
 

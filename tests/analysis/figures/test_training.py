@@ -7,8 +7,8 @@ import torch
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from torch import nn
 
-from hw1.analysis.figures.style import Figure
-from hw1.analysis.figures.svg import to_svg
+from hw1.analysis.figures.marks import Figure, HeatMap, Image, Points, Text
+from hw1.analysis.figures.matplotlib import svg
 from hw1.analysis.figures.training import (
     confident_mistakes,
     confusion_matrix,
@@ -40,47 +40,48 @@ def affine(slope: float) -> Network:
     return Network(Affine(slope), zero, one, zero, one)
 
 
-def trace(figure: Figure, name: str) -> Any:
-    return next(t for t in figure.plot.data if t.name == name)
+def marks(figure: Figure, name: str) -> list[Any]:
+    """Those of the first panel that have this name."""
+    return [m for m in figure.panels[0].marks if getattr(m, "name", "") == name]
 
 
 def test_learning_curves_show_every_fold_their_mean_and_the_best_epoch() -> None:
     curves = np.array([[3.0, 5.0], [1.0, 2.0], [2.0, 2.5]])
     figure = learning_curves(curves, 2, MSE)
-    folds = [t for t in figure.plot.data if t.name == "each fold"]
-    assert [list(t.y) for t in folds] == curves.T.tolist()
-    assert list(trace(figure, "mean over the folds").y) == [4.0, 1.5, 2.25]
-    best = trace(figure, "best epoch")
+    assert [list(m.y) for m in marks(figure, "each fold")] == curves.T.tolist()
+    assert list(marks(figure, "mean over the folds")[0].y) == [4.0, 1.5, 2.25]
+    (best,) = marks(figure, "best epoch")
     assert (list(best.x), list(best.y)) == ([2], [1.5])
     assert "best after epoch 2 of 3: 1.5" in figure.caption
-    assert "mean squared error" in to_svg(figure.plot)
+    assert figure.panels[0].x.whole
+    assert "mean squared error" in svg(figure)
 
 
 def test_fold_scores_show_each_trial_with_its_mean() -> None:
     figure = fold_scores([(7, [0.9, 0.8]), (2, [0.7, 0.9])], ACCURACY)
-    means = trace(figure, "mean over the folds")
-    assert list(means.x) == ["7", "2"]
+    (means,) = marks(figure, "mean over the folds")
+    assert [text for _, text in figure.panels[0].x.ticks or ()] == ["7", "2"]
     assert list(means.y) == pytest.approx([0.85, 0.8])
     assert "by 0.05" in figure.caption
-    assert "order" not in fold_scores([(7, [0.9, 0.8])], ACCURACY).caption
+    assert "ranking" not in fold_scores([(7, [0.9, 0.8])], ACCURACY).caption
 
 
 def test_the_fitted_function_has_the_mean_and_the_band_of_the_folds() -> None:
     train, test = function.load("train", Path()), function.load("test", Path())
     figure = fitted_function([affine(1.0), affine(3.0)], train, test)
-    mean = trace(figure, "mean of the folds")
+    (mean,) = marks(figure, "mean of the folds")
     x = np.array(mean.x)
     assert x.min() == pytest.approx(-5)
     assert x.max() == pytest.approx(5)
     np.testing.assert_allclose(mean.y, 2 * x, rtol=1e-5)
-    low = np.array(trace(figure, "range of 2 folds").y)
-    np.testing.assert_allclose(low, np.minimum(x, 3 * x), rtol=1e-5)
-    assert list(trace(figure, "training rows").x) == train.inputs[:, 0].tolist()
-    assert list(trace(figure, "test rows").y) == test.targets[:, 0].tolist()
+    (band,) = marks(figure, "range of 2 folds")
+    np.testing.assert_allclose(band.low, np.minimum(x, 3 * x), rtol=1e-5)
+    np.testing.assert_allclose(band.high, np.maximum(x, 3 * x), rtol=1e-5)
+    assert list(marks(figure, "training data")[0].x) == train.inputs[:, 0].tolist()
+    assert list(marks(figure, "test data")[0].y) == test.targets[:, 0].tolist()
     assert "differ most, by 10, at" in figure.caption
-    assert "test rows" in to_svg(figure.plot)
-    names = [t.name for t in fitted_function([affine(1.0)], train, None).plot.data]
-    assert "test rows" not in names
+    assert "test data" in svg(figure)
+    assert not marks(fitted_function([affine(1.0)], train, None), "test data")
 
 
 def test_predictions_stand_beside_the_truth() -> None:
@@ -88,7 +89,10 @@ def test_predictions_stand_beside_the_truth() -> None:
     outputs = data.targets + 0.5
     figure = predictions_and_targets(outputs, data)
     assert "100% of the variance is explained, the mean residual is -0.5" in figure.caption
-    np.testing.assert_allclose(figure.plot.data[2].y, -0.5, atol=1e-6)
+    left, right = (panel.marks[0] for panel in figure.panels)
+    assert isinstance(left, Points) and isinstance(right, Points)
+    np.testing.assert_allclose(left.y, outputs[:, 0])
+    np.testing.assert_allclose(right.y, -0.5, atol=1e-6)
 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn() -> None:
@@ -98,15 +102,20 @@ def test_the_confusion_matrix_is_that_of_scikit_learn() -> None:
     outputs[range(len(data)), data.targets] += 1.0
     figure = confusion_matrix(outputs, data)
     expected = sklearn_confusion(data.targets.numpy(), outputs.argmax(1).numpy())
-    heatmap = figure.plot.data[0]
-    assert heatmap.customdata.tolist() == expected.tolist()
+    right, wrong = figure.panels[0].marks
+    assert isinstance(right, HeatMap) and isinstance(wrong, HeatMap)
+    assert wrong.hover[2][3] == f"2 taken for 3: {expected[2, 3]} examples"
     share = expected / expected.sum(1, keepdims=True)
     off = ~np.eye(10, dtype=bool)
-    np.testing.assert_allclose(np.array(heatmap.z)[off], 100 * share[off])
+    np.testing.assert_allclose(wrong.values[off], 100 * share[off])
+    # The diagonal is shown, in colors of its own.
+    np.testing.assert_allclose(np.diag(right.values), 100 * np.diag(share))
+    assert np.isnan(np.diag(wrong.values)).all() and np.isnan(right.values[off]).all()
+    assert [right.text[i][i] for i in range(10)] == [f"{100 * s:.0f}" for s in np.diag(share)]
     assert f"{np.diag(expected).sum() / expected.sum():.1%} are right" in figure.caption
     worst = np.unravel_index((share * off).argmax(), share.shape)
     assert f"{worst[0]} taken for {worst[1]} ({(share * off).max():.0%})" in figure.caption
-    assert "true class" in to_svg(figure.plot)
+    assert "true class" in svg(figure)
 
 
 def test_the_most_confident_mistakes_come_first() -> None:
@@ -117,14 +126,15 @@ def test_the_most_confident_mistakes_come_first() -> None:
         outputs[row, (data.targets[row] + 1) % 10] = logit
     figure = confident_mistakes(outputs, data)
     assert figure is not None
-    images = [t.z for t in figure.plot.data]
+    images = [m for m in figure.panels[0].marks if isinstance(m, Image)]
     assert len(images) == 2
     for shown, row in zip(images, (20, 10), strict=True):
-        np.testing.assert_allclose(shown, data.inputs[row, 0].numpy())
-    titles = [a.text for a in figure.plot.layout.annotations]
+        pixels = data.inputs[row, 0].numpy() / data.inputs[row].max().item()
+        np.testing.assert_allclose(shown.pixels, 255 * pixels, atol=0.5)
+    said, label = (m.text for m in figure.panels[0].marks[:2] if isinstance(m, Text))
     predicted, truth = int(data.targets[20] + 1) % 10, int(data.targets[20])
-    assert titles[0] == f"{predicted} 100%<br><b>{truth}</b>"
-    assert f"Of {len(data)} rows 2 are taken" in figure.caption
+    assert (said, label) == (f"{predicted} 100%", str(truth))
+    assert f"Of {len(data)} images 2 are taken" in figure.caption
 
 
 def test_without_mistakes_or_images_there_are_none_to_show() -> None:
