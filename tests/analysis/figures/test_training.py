@@ -88,7 +88,7 @@ def test_predictions_stand_beside_the_truth() -> None:
     data = function.load("train", Path())
     outputs = data.targets + 0.5
     figure = predictions_and_targets(outputs, data)
-    assert "100% of the variance is explained, the mean residual is -0.5" in figure.caption
+    assert "100% of the variance is explained, the mean residual is −0.5" in figure.caption
     left, right = (panel.marks[0] for panel in figure.panels)
     assert isinstance(left, Points) and isinstance(right, Points)
     np.testing.assert_allclose(left.y, outputs[:, 0])
