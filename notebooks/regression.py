@@ -187,7 +187,7 @@ pd.DataFrame({name: vars(part.estimate) for name, part in comparison.studies.ite
 # - **The fitted function**: where there are data, the networks of the folds should agree. Where
 #   they do not, as in gaps and at the ends, trust none of them. Where they do, they may still be
 #   wrong together, as they are all of one kind: are the test rows in the gaps within their range?
-# - **Predictions and truth**: residuals with a pattern are something that the network has missed.
+# - **Predicted vs. actual**: residuals with a pattern are something that the network has missed.
 
 # %%
 for figure in training_figures(results, results.trial()):

@@ -160,7 +160,7 @@ def test_regression(
     assert "with this study: **1**" in shown(outputs, "text/markdown")
     titles = shown(outputs, "text/html")
     for title in (
-        "Optimisation history",
+        "Optimization history",
         "Learning curves of the folds",
         "The fitted function",
         "Weights before and after training",
@@ -185,7 +185,7 @@ def test_fashion_mnist(
     assert optuna.load_study(study_name="convolutions", storage=url).best_value > 0
     titles = shown(outputs, "text/html")
     for title in (
-        "Confusion of the classes",
+        "Confusion matrix",
         "The most confident mistakes",
         "Weights before and after training",
         "Feature maps",

@@ -177,9 +177,9 @@ def shapes(studies: Sequence[StudyContent]) -> tuple[str, str]:
             case "fitted_function":
                 inputs, outputs = f"1 feature, {across}", str(up)
             case "predictions":
-                outputs = outputs or str(across).removesuffix(", true")
+                outputs = outputs or str(across).removesuffix(", actual")
             case "confusion_matrix" if heatmaps:
-                outputs = f"{len(heatmaps[0].x)} classes"
+                outputs = f"{len(heatmaps[0].z)} classes"
             case "confident_mistakes" if heatmaps:
                 pixels = np.shape(heatmaps[0].z)
                 inputs = f"{pixels[0]} × {pixels[1]} pixels"

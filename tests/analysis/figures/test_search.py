@@ -118,7 +118,7 @@ def named(figure: Figure | None) -> dict[str, Any]:
     """The marks of the only panel that have a name."""
     assert figure is not None
     (panel,) = figure.panels
-    return {mark.name: mark for mark in panel.marks if getattr(mark, "name", "")}
+    return {name: mark for mark in panel.marks if (name := getattr(mark, "name", ""))}
 
 
 def diamonds(marks: Sequence[Mark]) -> list[Points]:
