@@ -201,9 +201,12 @@ def predictions_and_targets(outputs: Tensor, dataset: Dataset) -> Figure:
         dataset: the training data.
     """
     truth = dataset.targets[:, 0].cpu().double().numpy()
-    found = outputs[:, 0].double().numpy()
+    return predictions(truth, outputs[:, 0].double().numpy(), dataset.target_name)
+
+
+def predictions(truth: np.ndarray, found: np.ndarray, name: str) -> Figure:
+    """The same of a target's true values and its predictions, ``(n_rows,)``; its name."""
     residuals = truth - found
-    name = dataset.target_name
     both = np.array([min(truth.min(), found.min()), max(truth.max(), found.max())])
     reach = around(both)
     predicted = f"{name}, predicted"
@@ -239,11 +242,15 @@ def confusion_matrix(outputs: Tensor, dataset: Dataset) -> Figure:
         outputs: ``(n_rows, n_classes)``, each by a network that was not trained on the example.
         dataset: the training data.
     """
-    names = list(dataset.class_names)
-    n = len(names)
-    truth = dataset.targets.cpu().numpy()
+    n = len(dataset.class_names)
     counts = np.zeros((n, n), dtype=int)
-    np.add.at(counts, (truth, outputs.argmax(1).numpy()), 1)
+    np.add.at(counts, (dataset.targets.cpu().numpy(), outputs.argmax(1).numpy()), 1)
+    return confusions(counts, dataset.class_names)
+
+
+def confusions(counts: np.ndarray, names: Sequence[str]) -> Figure:
+    """The same of numbers of examples, ``(true classes, predicted classes)``; their names."""
+    n = len(names)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     diagonal = np.eye(n, dtype=bool)
     # Colors follow the mistakes: the diagonal, in gray, would drown them.
