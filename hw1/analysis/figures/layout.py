@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hw1.analysis.figures.marks import Axis, Figure, Mark, Panel
+from hw1.analysis.figures.marks import Axis, Figure, Mark, Pair, Panel
 from hw1.analysis.figures.style import WIDTH
 
 MARGIN = 16
@@ -78,3 +78,8 @@ def fitted(shape: Sequence[int], side: float) -> tuple[float, float]:
     """Across and down, of an image ``(height, width)`` with square pixels within a square."""
     pixel = side / max(shape[0], shape[1])
     return pixel * shape[1], pixel * shape[0]
+
+
+def area(left: float, top: float, size: Pair) -> tuple[Pair, Pair]:
+    """The ``x`` and ``y`` of an image, a heat map or a box in a drawing."""
+    return (left, left + size[0]), (top, top + size[1])

@@ -1,7 +1,7 @@
-"""Figures that show what a network has learnt.
+"""Figures that show what a network has learned.
 
-Each is a function of its own, and returns None where it makes no sense for the network or the
-data; `inside_figures` makes all that do.
+Each is a function of a `Subject` in a module of its own; it returns None where the figure makes no
+sense for the network or its data. To add one, name its function in `FIGURES`.
 """
 
 from collections.abc import Callable
@@ -12,26 +12,27 @@ from hw1.analysis.figures.inside.maps import effective_receptive_fields, feature
 from hw1.analysis.figures.inside.maximization import maximized_outputs, maximized_units
 from hw1.analysis.figures.inside.profiles import unit_profiles
 from hw1.analysis.figures.inside.saliency import saliency
-from hw1.analysis.figures.inside.sample import take_sample
+from hw1.analysis.figures.inside.subject import Subject
 from hw1.analysis.figures.inside.unused import unused_units
 from hw1.analysis.figures.inside.weights import weight_histograms
-from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.marks import Figure
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
+from hw1.words import in_words
 
-__all__ = [
-    "effective_receptive_fields",
-    "feature_maps",
-    "first_layer_weights",
-    "inside_figures",
-    "maximized_outputs",
-    "maximized_units",
-    "saliency",
-    "unit_profiles",
-    "units_along_input",
-    "unused_units",
-    "weight_histograms",
-]
+FIGURES: tuple[Callable[[Subject], Figure | None], ...] = (
+    weight_histograms,
+    first_layer_weights,
+    units_along_input,
+    unit_profiles,
+    unused_units,
+    feature_maps,
+    effective_receptive_fields,
+    maximized_outputs,
+    maximized_units,
+    saliency,
+)
+"""In the order in which they are shown."""
 
 
 def inside_figures(
@@ -47,33 +48,15 @@ def inside_figures(
     Args:
         trained: the network.
         initial: the same before training.
-        dataset: the training rows, of which a sample is used.
+        dataset: the training data, of which a sample is used.
         seed: of the sample, and of what is searched for.
         say: hears of the progress.
     """
-    sample = take_sample(dataset, seed)
-    steps: list[tuple[str, Callable[[], Figure | None]]] = [
-        ("weights", lambda: weight_histograms(trained, initial, sample)),
-        ("first layer", lambda: first_layer_weights(trained, sample)),
-        # Along a single feature there is more to see than by bins of the target.
-        (
-            "hidden units",
-            lambda: (
-                units_along_input(trained, sample, seed=seed)
-                or unit_profiles(trained, sample, seed=seed)
-            ),
-        ),
-        ("dead units", lambda: unused_units(trained, sample, seed=seed)),
-        ("feature maps", lambda: feature_maps(trained, sample, seed=seed)),
-        ("receptive fields", lambda: effective_receptive_fields(trained, sample, seed=seed)),
-        ("images that maximise outputs", lambda: maximized_outputs(trained, sample, seed=seed)),
-        ("images that maximise units", lambda: maximized_units(trained, sample, seed=seed)),
-        ("saliency", lambda: saliency(trained, sample, seed=seed)),
-    ]
+    subject = Subject.of(trained, initial, dataset, seed)
     figures = []
-    for what, make in steps:
-        say(f"looking inside the network: {what}")
-        figure = make()
+    for make in FIGURES:
+        say(f"looking inside the network: {in_words(make.__name__)}")
+        figure = make(subject)
         if figure is not None:
             figures.append(figure)
     return figures

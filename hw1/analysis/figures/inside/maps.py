@@ -2,51 +2,42 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from hw1.analysis.figures.canvas import CANVAS_WIDTH, Canvas, fitted, shortened, text_width
-from hw1.analysis.figures.inside.sample import (
+from hw1.analysis.figures.inside.subject import (
     Layer,
-    as_pictures,
+    Subject,
+    arranged,
+    as_bytes,
     evenly,
-    find_layers,
-    is_image,
     most_varying,
-    pixel_range,
-    shown_classes,
     shown_of,
-    take_sample,
-    unit_activations,
 )
-from hw1.analysis.figures.style import (
-    GREY,
-    INK,
-    MUTED,
-    SEQUENTIAL,
-    VERMILLION,
+from hw1.analysis.figures.layout import DRAWING_WIDTH, area, drawing, fitted
+from hw1.analysis.figures.marks import (
+    Box,
+    ColorScale,
+    Dash,
     Figure,
+    HeatMap,
+    Image,
+    Line,
+    Mark,
+    Text,
 )
+from hw1.analysis.figures.matplotlib import shortened, text_width
+from hw1.analysis.figures.style import GREY, INK, MUTED, SEQUENTIAL, VERMILLION
 from hw1.analysis.layers import activations
-from hw1.analysis.network import Network
-from hw1.analysis.receptive_fields import (
-    EffectiveReceptiveField,
-    effective_receptive_field,
-    extent,
-    receptive_field,
-)
-from hw1.datasets import Dataset
+from hw1.analysis.receptive_fields import effective_receptive_field, extent, receptive_field
 from hw1.words import listed, number
-
-Pair = tuple[int, int]
 
 MOST_LAYERS = 4
 """Whose maps are shown."""
 MOST_FIELDS = 8
 """Layers whose receptive fields are shown."""
 N_IMAGES = 5
-FIELD_ROWS = 64
+FIELD_IMAGES = 64
 """Images over which gradients are averaged."""
 SHARE = 0.95
 IMAGE_SIDE, ROW = 92, 122
@@ -54,213 +45,159 @@ IMAGE_SIDE, ROW = 92, 122
 TILE, TILE_GAP, BLOCK_GAP = 44, 4, 18
 MOST_COLUMNS = 6
 """Of maps, for a layer."""
+FIELD_SIDE, FIELD_GAP = 190, 20
+Look = tuple[str, float, Dash]
+SEEN: Look = (VERMILLION, 2, "solid")
+SQUARE: Look = (INK, 2, "dot")
+"""How receptive fields, and the squares with most of the gradient, are drawn."""
 
 
-def feature_maps(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure | None:
-    """The most active channels of each layer for a few images.
+def _layers_with_maps(subject: Subject) -> list[Layer]:
+    return [layer for layer in subject.layers if layer.has_maps] if subject.has_images else []
 
-    Args:
-        network: any.
-        dataset: its data; the images are of different classes, or of different targets.
-        seed: of the choice.
 
-    Returns:
-        None where rows are no images, or no hidden layer has maps.
+def feature_maps(subject: Subject) -> Figure | None:
+    """The most active channels of each layer for images of different classes, or targets.
+
+    None where examples are no images, or no hidden layer has maps.
     """
-    if not is_image(dataset):
-        return None
-    sample = take_sample(dataset, seed)
-    all_layers = [layer for layer in find_layers(network, sample) if layer.has_maps]
+    all_layers = _layers_with_maps(subject)
     layers = evenly(all_layers, MOST_LAYERS)
     if not layers:
         return None
-    rows, labels = _examples(sample, N_IMAGES)
-    inputs = sample.inputs[rows]
+    examples, labels = _examples(subject)
     names = [layer.name for layer in layers]
-    found = activations(network.network, network.normalise(inputs), names)
-    canvas = Canvas()
-    pictures, picture_scale = canvas.pictures(as_pictures(inputs, *pixel_range(sample)))
-    map_scale = canvas.scale(SEQUENTIAL, 0, 255)
-    block = (CANVAS_WIDTH - IMAGE_SIDE - BLOCK_GAP * len(layers)) / len(layers)
+    found = activations(subject.trained.network, subject.normalized[examples], names)
+    pictures = subject.pictures(subject.sample.inputs[examples])
+    block = (DRAWING_WIDTH - IMAGE_SIDE - BLOCK_GAP * len(layers)) / len(layers)
     columns = min(int((block + TILE_GAP) / (TILE + TILE_GAP)), MOST_COLUMNS)
-    lefts = [
-        IMAGE_SIDE + BLOCK_GAP + i * (columns * (TILE + TILE_GAP) - TILE_GAP + BLOCK_GAP)
-        for i in range(len(layers))
-    ]
-    for layer, left in zip(layers, lefts, strict=True):
-        width = columns * (TILE + TILE_GAP) + BLOCK_GAP - TILE_GAP
-        canvas.text(
-            shortened(f"{layer.title}: {_size(layer.shape[1:])}", width), left, 8, anchor="left"
-        )
-    shown: dict[str, list[list[int]]] = {name: [] for name in names}
-    for i, label in enumerate(labels):
+    width = columns * (TILE + TILE_GAP) - TILE_GAP + BLOCK_GAP
+    marks: list[Mark] = []
+    for i, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
         top = 36 + i * ROW
-        canvas.text(
-            shortened(label, IMAGE_SIDE + BLOCK_GAP), 0, top - 9, anchor="left", colour=MUTED
-        )
-        canvas.image(pictures[i], 0, top, fitted(pictures[i].shape, IMAGE_SIDE), picture_scale)
-        for layer, left in zip(layers, lefts, strict=True):
-            maps = found[layer.name][i].double().nan_to_num()
-            shown[layer.name].append(_draw_maps(canvas, maps, left, top, columns, map_scale))
+        text = shortened(label, IMAGE_SIDE + BLOCK_GAP)
+        marks.append(Text(text, 0, top - 9, "left", color=MUTED))
+        marks.append(Image(picture, *area(0, top, fitted(picture.shape, IMAGE_SIDE))))
+    shown: list[list[int]] = [[] for _ in layers]
+    for layer, channels, n in zip(layers, shown, range(len(layers)), strict=True):
+        left = IMAGE_SIDE + BLOCK_GAP + n * width
+        heading = f"{layer.title}: {_size(layer.shape[1:])}"
+        marks.append(Text(shortened(heading, width), left, 8, "left"))
+        for i, maps in enumerate(found[layer.name]):
+            chosen, drawn = _most_active(maps.double().nan_to_num(), left, 36 + i * ROW, columns)
+            channels += chosen
+            marks += drawn
+    ends = list(zip(layers, shown, strict=True))[:: max(len(layers) - 1, 1)]
+    parts = [f"{len(c)} maps of {la.title} are of {len(set(c))}" for la, c in ends]
     caption = (
         f"For each image the channels of each layer ({2 * columns} at most) whose mean activation "
         "is highest, each on its own scale from light, little, to dark, much. "
+        f"The {listed(parts, last='and the')} different channels."
     )
-    caption += _maps_caption(layers, shown) + shown_of(len(layers), len(all_layers), "layers")
-    plot = canvas.figure(36 + ROW * len(rows) - (ROW - IMAGE_SIDE))
-    return Figure("inside_maps", "Feature maps", caption, plot)
+    return drawing(
+        "inside_maps",
+        "Feature maps",
+        caption + shown_of(len(layers), len(all_layers), "layers"),
+        marks,
+        36 + ROW * len(labels) - (ROW - IMAGE_SIDE),
+    )
 
 
-def _draw_maps(
-    canvas: Canvas, maps: Tensor, left: float, top: float, columns: int, scale: str
-) -> list[int]:
-    """Draw the most active of the maps ``(channels, height, width)`` in two rows; their numbers."""
+def _most_active(
+    maps: Tensor, left: float, top: float, columns: int
+) -> tuple[list[int], list[Mark]]:
+    """The most active of the maps ``(channels, height, width)``: numbers, and two rows of marks."""
     order = maps.mean((1, 2)).argsort(descending=True, stable=True)
     chosen: list[int] = order[: 2 * columns].tolist()
+    marks: list[Mark] = []
     for place, channel in enumerate(chosen):
-        x = left + place % columns * (TILE + TILE_GAP)
-        y = top + place // columns * (TILE + TILE_GAP)
-        values = _as_bytes(maps[channel])
-        size = fitted(values.shape, TILE)
-        canvas.image(values, x, y, size, scale, f"channel {channel}")
-        canvas.box(x, y, x + size[0], y + size[1], colour=GREY, width=0.5)
-    return chosen
-
-
-def _maps_caption(layers: Sequence[Layer], shown: dict[str, list[list[int]]]) -> str:
-    parts = []
-    for layer in (layers[0], *layers[1:][-1:]):
-        channels = [channel for row in shown[layer.name] for channel in row]
-        parts.append(f"the {len(channels)} maps of {layer.title} are of {len(set(channels))}")
-    return f"{listed(parts).capitalize()} different channels."
+        values = maps[channel]
+        row, column = divmod(place, columns)
+        corner = left + column * (TILE + TILE_GAP), top + row * (TILE + TILE_GAP)
+        x, y = area(*corner, fitted(values.shape, TILE))
+        pixels = as_bytes(values, min(float(values.min()), 0.0), float(values.max()))
+        scale = ColorScale(SEQUENTIAL, 0, 255)
+        marks += [HeatMap(pixels, scale, x, y, hover=f"channel {channel}"), Box(x, y, GREY, 0.5)]
+    return chosen, marks
 
 
 def _size(shape: Sequence[int]) -> str:
     return f"{shape[0]} × {shape[1]}"
 
 
-def _as_bytes(values: Tensor) -> np.ndarray:
-    """From the lowest to the highest value, 0 to 255; the lowest is zero if none is negative."""
-    low, high = min(float(values.min()), 0.0), float(values.max())
-    scaled = (values - low) / (high - low if high > low else 1.0) * 255
-    return scaled.round().to(torch.uint8).numpy()
-
-
-def _examples(sample: Dataset, n: int) -> tuple[list[int], list[str]]:
-    """Row numbers, each the first of its class or spread over the target, and their names."""
-    if sample.task == "classification":
-        classes = evenly(shown_classes(sample), n)
+def _examples(subject: Subject) -> tuple[list[int], list[str]]:
+    """Examples, each the first of its class or spread over the target, and what they are called."""
+    sample = subject.sample
+    if subject.has_classes:
+        classes = evenly(subject.classes, N_IMAGES)
         firsts = [int(torch.nonzero(sample.targets == c)[0]) for c in classes]
         return firsts, [sample.class_names[c] for c in classes]
-    order = sample.targets[:, 0].argsort(stable=True).tolist()
-    rows = evenly(order, n)
-    return rows, [f"{sample.target_name} {number(float(sample.targets[row, 0]))}" for row in rows]
+    target = sample.targets[:, 0]
+    chosen = evenly(target.argsort(stable=True).tolist(), N_IMAGES)
+    return chosen, [f"{sample.target_name} {number(float(target[i]))}" for i in chosen]
 
 
-def effective_receptive_fields(
-    network: Network, dataset: Dataset, *, seed: int = 0
-) -> Figure | None:
-    """How much a unit in the middle of each layer's maps answers to each pixel.
+def effective_receptive_fields(subject: Subject) -> Figure | None:
+    """How much the unit in the middle of each layer's maps depends on each pixel.
 
-    Args:
-        network: any.
-        dataset: its data; gradients are averaged over a sample.
-        seed: of the sample.
-
-    Returns:
-        None where rows are no images, or no layer has maps.
+    None where examples are no images, or no layer has maps.
     """
-    if not is_image(dataset):
-        return None
-    sample = take_sample(dataset, seed, FIELD_ROWS)
-    all_layers = [layer for layer in find_layers(network, sample) if layer.has_maps]
+    subject = subject.fewer(FIELD_IMAGES)
+    network, shape = subject.trained.network, subject.sample.input_shape
+    all_layers = _layers_with_maps(subject)
     layers = evenly(all_layers, MOST_FIELDS)
     if not layers:
         return None
-    inputs = network.normalise(sample.inputs)
-    found = unit_activations(network, sample.inputs, layers)
-    canvas = Canvas()
-    scale = canvas.scale(SEQUENTIAL, 0, 1)
-    columns = min(len(layers), 4)
-    side = min((CANVAS_WIDTH - 20 * (columns - 1)) / columns, 190.0)
-    size = fitted(dataset.input_shape[1:], side)
+    found = subject.activations(layers, subject.sample.inputs)
+    _, columns = arranged(len(layers))
+    side = min((DRAWING_WIDTH - FIELD_GAP * (columns - 1)) / columns, FIELD_SIDE)
+    size = fitted(shape[1:], side)
+    pixel = size[0] / shape[2]
+    marks: list[Mark] = []
     sizes = []
     for i, layer in enumerate(layers):
         channel = int(most_varying(found[layer.name], 1)[0])
-        field = effective_receptive_field(network.network, inputs, layer.name, channel, SHARE)
-        window = extent(receptive_field(network.network, dataset.input_shape, layer.name))
-        theory = window[0].stop - window[0].start, window[1].stop - window[1].start
-        sizes.append((layer.title, theory, field.side))
-        place = i % columns * (side + 20), 66 + i // columns * (size[1] + 58)
-        heading = f"{layer.title}, channel {channel}"
-        _draw_field(canvas, field, (heading, theory, window), place, size, scale)
-    _legend(canvas)
+        field = effective_receptive_field(network, subject.normalized, layer.name, channel, SHARE)
+        window = extent(receptive_field(network, shape, layer.name))
+        sizes.append((_size([s.stop - s.start for s in window]), _size([field.side] * 2)))
+        left, top = i % columns * (side + FIELD_GAP), 66 + i // columns * (size[1] + 58)
+        text = f"{sizes[-1][0]}; {SHARE:.0%} in {sizes[-1][1]}"
+        marks.append(Text(f"{layer.title}, channel {channel}", left, top - 27, "left"))
+        marks.append(Text(text, left, top - 10, "left", color=MUTED))
+        x, y = area(left, top, size)
+        values = (field.map / field.map.max().clamp(min=1e-300)).numpy()
+        hover = "{z:.0%} of the largest"
+        marks.append(HeatMap(values, ColorScale(SEQUENTIAL, 0, 1), x, y, hover=hover))
+        marks.append(Box(x, y, GREY, 0.7))
+        for (down, across), look in ((window, SEEN), (field.square, SQUARE)):
+            ends = left + across.start * pixel, left + across.stop * pixel
+            marks.append(Box(ends, (top + down.start * pixel, top + down.stop * pixel), *look))
     rows = -(-len(layers) // columns)
-    return Figure(
+    caption = (
+        "The mean absolute gradient of the unit in the middle of a channel with respect to each "
+        f"pixel, over {len(subject.sample)} images, relative to its largest: what a unit can see, "
+        f"and what it looks at. A unit of {layers[-1].title} can see {sizes[-1][0]} pixels (the "
+        f"image has {_size(shape[1:])}), and {SHARE:.0%} of its gradient lies in {sizes[-1][1]}"
+    )
+    if len(layers) > 1:
+        caption += f"; for {layers[0].title} these are {sizes[0][0]} and {sizes[0][1]}"
+    return drawing(
         "inside_receptive_fields",
         "Receptive fields",
-        _fields_caption(sizes, dataset.input_shape[1:], len(sample))
-        + shown_of(len(layers), len(all_layers), "layers"),
-        canvas.figure(66 + rows * (size[1] + 58) - 58),
+        f"{caption}.{shown_of(len(layers), len(all_layers), 'layers')}",
+        [*_legend(), *marks],
+        66 + rows * (size[1] + 58) - 58,
     )
 
 
-def _draw_field(
-    canvas: Canvas,
-    field: EffectiveReceptiveField,
-    said: tuple[str, Pair, tuple[slice, slice]],
-    place: tuple[float, float],
-    size: tuple[float, float],
-    scale: str,
-) -> None:
-    """A field below its heading, with both squares; ``said``: heading, theoretical size, window."""
-    (heading, theory, window), (left, top) = said, place
-    numbers = f"{_size(theory)}; {SHARE:.0%} in {_size((field.side, field.side))}"
-    canvas.text(heading, left, top - 27, anchor="left")
-    canvas.text(numbers, left, top - 10, anchor="left", colour=MUTED)
-    values = (field.map / field.map.max().clamp(min=1e-300)).numpy()
-    canvas.image(values, left, top, size, scale, "%{z:.0%} of the largest")
-    canvas.box(left, top, left + size[0], top + size[1], colour=GREY, width=0.7)
-    pixel = size[0] / values.shape[1]
-    for (down, across), colour, dash in (
-        (window, VERMILLION, "solid"),
-        (field.square, INK, "dot"),
-    ):
-        canvas.box(
-            left + across.start * pixel,
-            top + down.start * pixel,
-            left + across.stop * pixel,
-            top + down.stop * pixel,
-            colour=colour,
-            dash=dash,
-            width=2,
-        )
-
-
-def _legend(canvas: Canvas) -> None:
+def _legend() -> list[Mark]:
+    marks: list[Mark] = []
     x = 0.0
-    for text, colour, dash in (
-        ("can be seen", VERMILLION, "solid"),
-        (f"smallest square with {SHARE:.0%} of the gradient", INK, "dot"),
+    for text, (color, width, dash) in (
+        ("receptive field", SEEN),
+        (f"smallest square with {SHARE:.0%} of the gradient", SQUARE),
     ):
-        canvas.box(x, 8, x + 26, 8, colour=colour, dash=dash, width=2)
-        canvas.text(text, x + 34, 8, anchor="left")
+        marks.append(Line((x, x + 26), (8, 8), color, width=width, dash=dash))
+        marks.append(Text(text, x + 34, 8, "left"))
         x += 34 + text_width(text) + 32
-
-
-def _fields_caption(
-    sizes: Sequence[tuple[str, Pair, int]], image: Sequence[int], n_rows: int
-) -> str:
-    text = (
-        f"The mean absolute gradient of the unit in the middle of a channel by each pixel, over "
-        f"{n_rows} images, relative to its largest: what a unit can see, and what it looks at. "
-    )
-    title, theory, side = sizes[-1]
-    text += (
-        f"A unit of {title} can see {_size(theory)} pixels (the image has {_size(image)}), and "
-        f"{SHARE:.0%} of its gradient lies in {_size((side, side))}"
-    )
-    if len(sizes) > 1:
-        title, theory, side = sizes[0]
-        text += f"; for {title} these are {_size(theory)} and {_size((side, side))}"
-    return text + "."
+    return marks

@@ -7,199 +7,114 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hw1.analysis.figures.canvas import CANVAS_WIDTH, Canvas, fitted, shortened
-from hw1.analysis.figures.inside.sample import (
-    Layer,
-    as_pictures,
-    evenly,
-    find_layers,
-    is_image,
-    most_varying,
-    outputs_of,
-    pixel_range,
-    shown_of,
-    take_sample,
-    unit_activations,
-)
-from hw1.analysis.figures.style import MUTED, Figure
+from hw1.analysis.figures.inside.subject import Layer, Subject, evenly, most_varying, shown_of
+from hw1.analysis.figures.layout import DRAWING_WIDTH, area, drawing, fitted
+from hw1.analysis.figures.marks import Figure, Image, Mark, Text
+from hw1.analysis.figures.matplotlib import shortened
+from hw1.analysis.figures.style import MUTED
 from hw1.analysis.maximization import Maximized, maximize_activations
-from hw1.analysis.network import Network
-from hw1.datasets import Dataset
 from hw1.words import counted, number
 
 MOST_OUTPUTS = 10
 COLUMNS = 5
 N_UNITS, N_TRIED = 8, 12
 """Of a hidden layer, that are shown, and for which an image is searched."""
-UNIT_ROWS = 500
+UNIT_IMAGES = 500
 """With whose activations those for the images found are compared."""
 ARROW = " → "
-GAP = 16
+GAP, UNIT_GAP = 16, 12
+"""Pixels between images of outputs, and of units."""
 
 
-def maximized_outputs(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure | None:
+def maximized_outputs(subject: Subject) -> Figure | None:
     """For each class, or output, the image that it is largest for; see `maximize_activations`.
 
-    Args:
-        network: any.
-        dataset: its data.
-        seed: of the search.
-
-    Returns:
-        None where rows are no images.
+    None where examples are no images.
     """
-    if not is_image(dataset):
+    if not subject.has_images:
         return None
-    sample = take_sample(dataset, seed)
-    outputs = evenly(range(dataset.n_outputs), MOST_OUTPUTS)
-    is_class = dataset.task == "classification"
-    if is_class:
-        names = [dataset.class_names[output] for output in outputs]
-    else:
-        n = dataset.n_outputs
-        names = [f"{dataset.target_name}{f', output {i + 1}' * (n > 1)}" for i in outputs]
-    found = _maximize(network, sample, outputs, seed)
-    scale, shift = (t.detach()[outputs].double() for t in (network.target_std, network.target_mean))
-    scores = found.scores.double() * scale + shift
+    sample, network, is_class = subject.sample, subject.trained, subject.has_classes
+    n = sample.n_outputs
+    outputs = evenly(range(n), MOST_OUTPUTS)
+    names = [sample.class_names[output] for output in outputs if is_class] or [
+        f"{sample.target_name}{f', output {i + 1}' * (n > 1)}" for i in outputs
+    ]
+    found = _maximize(subject, outputs)
+    pictures = _pictures(subject, found.inputs)
     assert found.shifted_scores is not None
-    shifted = found.shifted_scores.double() * scale[:, None] + shift[:, None]
-    canvas = Canvas()
+    scores = torch.cat([found.scores[:, None], found.shifted_scores], 1).double()
+    std, mean = (
+        t.detach()[outputs, None].double() for t in (network.target_std, network.target_mean)
+    )
+    scores = scores * std + mean
     what = "logit" if is_class else "prediction"
-    canvas.text(
-        f"{what}{ARROW}after shifts by 1 pixel{ARROW}by 2 pixels", 0, 8, anchor="left", colour=MUTED
-    )
-    pictures, scale_name = canvas.pictures(_pictures(network, sample, found.inputs))
+    heading = f"{what}{ARROW}after shifts by 1 pixel{ARROW}by 2 pixels"
+    marks: list[Mark] = [Text(heading, 0, 8, "left", color=MUTED)]
     columns = COLUMNS if len(outputs) > 4 else 4
-    room = (CANVAS_WIDTH - GAP * (columns - 1)) / columns
-    size = fitted(dataset.input_shape[1:], room)
-    for i, name in enumerate(names):
+    room = (DRAWING_WIDTH - GAP * (columns - 1)) / columns
+    size = fitted(sample.input_shape[1:], room)
+    for i, (name, picture) in enumerate(zip(names, pictures, strict=True)):
         left, top = i % columns * (room + GAP), 68 + i // columns * (size[1] + 52)
-        numbers = ARROW.join(number(float(v), 3) for v in (scores[i], *shifted[i]))
-        canvas.text(shortened(name, room), left, top - 26, anchor="left")
-        canvas.text(shortened(numbers, room), left, top - 10, anchor="left", colour=MUTED)
-        canvas.image(pictures[i], left, top, size, scale_name)
+        numbers = ARROW.join(number(float(score), 3) for score in scores[i])
+        marks.append(Text(shortened(name, room), left, top - 26, "left"))
+        marks.append(Text(shortened(numbers, room), left, top - 10, "left", color=MUTED))
+        marks.append(Image(picture, *area(left, top, size)))
+    caption = _outputs_caption(subject, outputs, names, scores)
+    caption += shown_of(len(outputs), n, "classes" if is_class else "outputs")
     rows = -(-len(outputs) // columns)
-    caption = _outputs_caption(network, sample, outputs, names, scores, shifted)
-    caption += shown_of(len(outputs), dataset.n_outputs, "classes" if is_class else "outputs")
-    plot = canvas.figure(68 + rows * (size[1] + 52) - 52)
-    heading = f"Images that maximise {'the classes' if is_class else 'the prediction'}"
-    return Figure("inside_maximized_outputs", heading, caption, plot)
+    height = 68 + rows * (size[1] + 52) - 52
+    return drawing("inside_maximized_outputs", "Activation maximization", caption, marks, height)
 
 
-def _maximize(
-    network: Network, sample: Dataset, targets: Sequence[int], seed: int, layer: str | None = None
-) -> Maximized:
-    low, high = (torch.tensor(value) for value in pixel_range(sample))
+def _maximize(subject: Subject, targets: Sequence[int], layer: str | None = None) -> Maximized:
+    low, high = (subject.trained.normalise(torch.tensor(end)) for end in subject.pixel_range)
+    network, shape = subject.trained.network, subject.sample.input_shape
     return maximize_activations(
-        network.network,
-        sample.input_shape,
-        targets,
-        low=network.normalise(low),
-        high=network.normalise(high),
-        seed=seed,
-        layer=layer,
+        network, shape, targets, low=low, high=high, seed=subject.seed, layer=layer
     )
 
 
-def _pictures(network: Network, sample: Dataset, inputs: Tensor) -> np.ndarray:
-    """Normalised images for the eye."""
-    return as_pictures(inputs * network.input_std + network.input_mean, *pixel_range(sample))
+def _pictures(subject: Subject, inputs: Tensor) -> np.ndarray:
+    """Normalized images for the eye."""
+    return subject.pictures(inputs * subject.trained.input_std + subject.trained.input_mean)
 
 
 def _outputs_caption(
-    network: Network,
-    sample: Dataset,
-    outputs: Sequence[int],
-    names: Sequence[str],
-    scores: Tensor,
-    shifted: Tensor,
+    subject: Subject, outputs: Sequence[int], names: Sequence[str], scores: Tensor
 ) -> str:
+    """What shifts cost of the scores ``(outputs, 3)``, and what those of the examples are."""
+    sample = subject.sample
     text = (
-        "Images found by gradient ascent, with a penalty on differences of neighbouring pixels and "
+        "Images found by gradient ascent, with a penalty on differences of neighboring pixels and "
         "random shifts. "
     )
-    lost = (scores - shifted[:, 0]) / scores.abs().clamp(min=1e-12)
+    plain, shifted = scores[:, 0], scores[:, 1]
+    lost = (plain - shifted) / plain.abs().clamp(min=1e-12)
     worst = int(lost.nan_to_num().argmax())
-    what = "logit" if sample.task == "classification" else "prediction"
+    what = "logit" if subject.has_classes else "prediction"
     if lost[worst] > 0:
         text += (
             f"The {what} of {names[worst]} falls most when its image is shifted by a pixel: from "
-            f"{number(float(scores[worst]))} to {number(float(shifted[worst, 0]))}."
+            f"{number(float(plain[worst]))} to {number(float(shifted[worst]))}."
         )
     else:
         text += f"No {what} falls when its image is shifted by a pixel."
-    if sample.task == "regression":
-        most = float(sample.targets[:, outputs[0]].max())
-        return text + f" The highest {sample.target_name} of the training rows is {number(most)}."
-    rows = torch.arange(len(sample))
-    true = outputs_of(network, sample.inputs)[rows, sample.targets].double()
-    typical = [
-        float(true[sample.targets == output].mean())
-        for output in outputs
-        if (sample.targets == output).any()
-    ]
+    if not subject.has_classes:
+        most = number(float(sample.targets[:, outputs[0]].max()))
+        return text + f" The highest {sample.target_name} of the training examples is {most}."
+    true = subject.outputs(sample.inputs).gather(1, sample.targets[:, None])[:, 0].double()
+    those = [sample.targets == output for output in outputs]
+    typical = float(np.mean([float(true[t].mean()) for t in those if t.any()]))
     return text + (
-        f" The training rows' own classes have a mean logit of {number(float(np.mean(typical)))}, "
-        f"these images one of {number(float(scores.mean()))}."
-    )
-
-
-def maximized_units(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure | None:
-    """Images that the most varying units of two hidden layers are largest for.
-
-    Args:
-        network: any.
-        dataset: its data.
-        seed: of the sample and of the search.
-
-    Returns:
-        None where rows are no images, or without hidden layers.
-    """
-    if not is_image(dataset):
-        return None
-    sample = take_sample(dataset, seed, UNIT_ROWS)
-    # The one in the middle, and the last.
-    layers = evenly(find_layers(network, sample), 3)[-2:]
-    if not layers:
-        return None
-    activations = unit_activations(network, sample.inputs, layers)
-    found = {
-        layer: _maximized(network, sample, layer, activations[layer.name], seed) for layer in layers
-    }
-    images = [unit.image for units, _ in found.values() for unit in units]
-    if not images:
-        return None
-    canvas = Canvas()
-    pictures, scale = canvas.pictures(_pictures(network, sample, torch.stack(images)))
-    side = (CANVAS_WIDTH - 12 * (N_UNITS - 1)) / N_UNITS
-    size = fitted(dataset.input_shape[1:], side)
-    top, n = 0.0, 0
-    for layer, (units, _) in found.items():
-        if not units:
-            continue
-        many = len(units) if len(units) == layer.n_units else f"{len(units)} of {layer.n_units}"
-        title = f"{layer.title}: {many} {layer.unit}{'s' * (layer.n_units > 1)}"
-        canvas.text(title, 0, top + 8, anchor="left")
-        for place, unit in enumerate(units):
-            left = place * (side + 12)
-            text = shortened(f"{unit.number}: {number(unit.score)}", side)
-            canvas.text(text, left, top + 30, anchor="left", colour=MUTED)
-            said = f"{layer.unit} {unit.number}"
-            canvas.image(pictures[n], left, top + 40, size, scale, said)
-            n += 1
-        top += 40 + size[1] + 22
-    return Figure(
-        "inside_maximized_units",
-        "Images that maximise hidden units",
-        _units_caption(found, len(sample)),
-        canvas.figure(top - 22),
+        f" The training examples have a mean logit of {number(typical)} for their own class, these "
+        f"images one of {number(float(plain.mean()))}."
     )
 
 
 class _Unit(NamedTuple):
-    """A hidden unit and the image found for it, normalised.
+    """A hidden unit and the image found for it, normalized.
 
-    ``highest`` is its activation for the row of the sample that it is largest for.
+    ``highest`` is its activation for the example that it is largest for.
     """
 
     number: int
@@ -208,15 +123,51 @@ class _Unit(NamedTuple):
     highest: float
 
 
-def _maximized(
-    network: Network, sample: Dataset, layer: Layer, activations: np.ndarray, seed: int
-) -> tuple[list[_Unit], int]:
+def maximized_units(subject: Subject) -> Figure | None:
+    """Images that the most varying units of two hidden layers are largest for.
+
+    None where examples are no images, without hidden layers, and where no image is found.
+    """
+    # The layer in the middle, and the last.
+    layers = evenly(subject.layers, 3)[-2:] if subject.has_images else []
+    if not layers:
+        return None
+    sample = subject.fewer(UNIT_IMAGES).sample
+    activations = subject.activations(layers, sample.inputs)
+    found = {layer: _maximized(subject, layer, activations[layer.name]) for layer in layers}
+    side = (DRAWING_WIDTH - UNIT_GAP * (N_UNITS - 1)) / N_UNITS
+    size = fitted(sample.input_shape[1:], side)
+    marks: list[Mark] = []
+    top = 0.0
+    for layer, (units, _) in found.items():
+        if not units:
+            continue
+        marks.append(Text(layer.heading(len(units)), 0, top + 8, "left"))
+        pictures = _pictures(subject, torch.stack([unit.image for unit in units]))
+        for place, (unit, picture) in enumerate(zip(units, pictures, strict=True)):
+            left = place * (side + UNIT_GAP)
+            text = shortened(f"{unit.number}: {number(unit.score, 3)}", side)
+            marks.append(Text(text, left, top + 30, "left", color=MUTED))
+            marks.append(Image(picture, *area(left, top + 40, size)))
+        top += 40 + size[1] + 22
+    if not marks:
+        return None
+    return drawing(
+        "inside_maximized_units",
+        "Activation maximization of hidden units",
+        _units_caption(found, len(sample)),
+        marks,
+        top - 22,
+    )
+
+
+def _maximized(subject: Subject, layer: Layer, activations: np.ndarray) -> tuple[list[_Unit], int]:
     """Of the most varying units of a layer those for which an image was found, and how many not.
 
     The gradient of a unit that is zero for all images near the mean one leads nowhere.
     """
     tried = most_varying(activations, N_TRIED)
-    found = _maximize(network, sample, tried.tolist(), seed, layer.name)
+    found = _maximize(subject, tried.tolist(), layer.name)
     highest, mean = activations.max(0), activations.mean(0)
     units = [
         _Unit(int(unit), image, value, float(highest[unit]))
@@ -226,7 +177,7 @@ def _maximized(
     return units[:N_UNITS], len(tried) - len(units)
 
 
-def _units_caption(found: dict[Layer, tuple[list[_Unit], int]], n_rows: int) -> str:
+def _units_caption(found: dict[Layer, tuple[list[_Unit], int]], n_images: int) -> str:
     ratios = [
         (unit.score / unit.highest, f"{layer.unit} {unit.number} of {layer.title}")
         for layer, (units, _) in found.items()
@@ -236,13 +187,13 @@ def _units_caption(found: dict[Layer, tuple[list[_Unit], int]], n_rows: int) -> 
     text = (
         "Above each image the number of the unit and its activation"
         f"{' (of a channel the mean over its positions)' * any(la.has_maps for la in found)}. "
-        "The units are those that vary most over the training rows."
+        "The units are those that vary most over the training examples."
     )
     if ratios:
         (least, first), (most, last) = min(ratios), max(ratios)
         text += (
             f" The activations are {number(least)} times ({first}) to {number(most)} times "
-            f"({last}) the highest of {n_rows:,} training rows."
+            f"({last}) the highest of {n_images:,} training examples."
         )
     lost = sum(n for _, n in found.values())
     if lost:

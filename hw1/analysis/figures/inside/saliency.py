@@ -1,24 +1,17 @@
-"""A figure of which pixels predictions rest on."""
+"""A figure of which pixels predictions depend on."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hw1.analysis.attribution import integrated_gradients, smooth_grad
-from hw1.analysis.figures.canvas import CANVAS_WIDTH, Canvas, fitted, shortened, text_width
-from hw1.analysis.figures.inside.sample import (
-    as_pictures,
-    evenly,
-    is_image,
-    outputs_of,
-    pixel_range,
-    shown_classes,
-    shown_of,
-    take_sample,
-)
-from hw1.analysis.figures.style import DIVERGING, GREY, INK, MUTED, SEQUENTIAL, Figure
-from hw1.analysis.network import Network
-from hw1.datasets import Dataset
+from hw1.analysis.figures.inside.subject import Subject, as_bytes, evenly, shown_of
+from hw1.analysis.figures.layout import DRAWING_WIDTH, area, drawing, fitted
+from hw1.analysis.figures.marks import Box, ColorScale, Figure, HeatMap, Image, Mark, Text
+from hw1.analysis.figures.matplotlib import shortened, text_width
+from hw1.analysis.figures.style import DIVERGING, GREY, INK, MUTED, SEQUENTIAL
 from hw1.words import listed, number
 
 N_IMAGES = 6
@@ -28,80 +21,64 @@ GAP = 8
 LABEL_SIZE = 11
 """Ten names side by side leave room for no more."""
 SHARE = 0.995
-"""Of the pixels of a map that its colours tell apart; the rest are as dark as the darkest."""
+"""Of the pixels of a map that its colors tell apart; the rest are as dark as the darkest."""
 
 
-def saliency(network: Network, dataset: Dataset, *, seed: int = 0) -> Figure | None:
-    """Which pixels the prediction rests on, for an image of each class that is predicted well.
+def saliency(subject: Subject) -> Figure | None:
+    """Which pixels the prediction depends on, for an image of each class that is predicted well.
 
-    Args:
-        network: any.
-        dataset: its data.
-        seed: of the sample and of SmoothGrad's noise.
-
-    Returns:
-        None where rows are no images.
+    None where examples are no images.
     """
-    if not is_image(dataset):
+    if not subject.has_images:
         return None
-    sample = take_sample(dataset, seed)
-    outputs = outputs_of(network, sample.inputs)
-    rows = _well_predicted(sample, outputs)
-    inputs = network.normalise(sample.inputs[rows])
-    explained = outputs[rows].argmax(1)
-    if sample.task == "regression":
-        explained = torch.zeros_like(explained)
-    sensitivity = smooth_grad(network.network, inputs, explained, seed=seed).abs().sum(1)
-    attributed = integrated_gradients(network.network, inputs, explained).sum(1)
-    canvas = Canvas()
-    low, high = pixel_range(sample)
-    pictures, picture_scale = canvas.pictures(as_pictures(sample.inputs[rows], low, high))
-    sequential = canvas.scale(SEQUENTIAL, 0, 255)
-    diverging = canvas.scale(DIVERGING, 0, 255)
-    side = min((CANVAS_WIDTH + GAP) / len(rows) - GAP, LARGEST)
-    size = fitted(dataset.input_shape[1:], side)
+    network, all_outputs = subject.trained.network, subject.outputs(subject.sample.inputs)
+    rows = _well_predicted(subject, all_outputs)
+    inputs, outputs = subject.normalized[rows], all_outputs[rows]
+    explained = outputs.argmax(1) if subject.has_classes else torch.zeros(len(rows)).long()
+    sensitivity = smooth_grad(network, inputs, explained, seed=subject.seed).abs().sum(1)
+    attributed = integrated_gradients(network, inputs, explained).sum(1)
+    pictures = subject.pictures(subject.sample.inputs[rows])
+    side = min((DRAWING_WIDTH + GAP) / len(rows) - GAP, LARGEST)
+    size = fitted(subject.sample.input_shape[1:], side)
     tops = [36 + i * (size[1] + 30) for i in range(3)]
-    for top, text in zip(tops[1:], ("SmoothGrad", "integrated gradients"), strict=True):
-        canvas.text(text, 0, top - 10, anchor="left", size=LABEL_SIZE, colour=MUTED)
+    marks: list[Mark] = [
+        Text(text, 0, top - 10, "left", size=LABEL_SIZE, color=MUTED)
+        for text, top in zip(("SmoothGrad", "integrated gradients"), tops[1:], strict=True)
+    ]
+    gray, colors = ColorScale(SEQUENTIAL, 0, 255), ColorScale(DIVERGING, 0, 255)
     for i, row in enumerate(rows):
         left = i * (side + GAP)
-        lines = zip(_described(sample, outputs[row], row), (INK, MUTED), (8, 24), strict=True)
-        for text, colour, y in lines:
+        said = _described(subject, outputs[i], row)
+        for text, color, y in zip(said, (INK, MUTED), (8, 24), strict=True):
             text = shortened(text, side, LABEL_SIZE)
-            canvas.text(text, left, y, anchor="left", size=LABEL_SIZE, colour=colour)
-        for top, values, scale in zip(
-            tops,
-            (pictures[i], _as_bytes(sensitivity[i]), _as_bytes(attributed[i], signed=True)),
-            (picture_scale, sequential, diverging),
-            strict=True,
-        ):
-            canvas.image(values, left, top, size, scale)
-            canvas.box(left, top, left + size[0], top + size[1], colour=GREY, width=0.5)
-    return Figure(
-        "inside_saliency",
-        "What the predictions rest on",
-        _caption(sample, outputs[rows], rows, attributed),
-        canvas.figure(tops[2] + size[1]),
-    )
+            marks.append(Text(text, left, y, "left", size=LABEL_SIZE, color=color))
+        places = [area(left, top, size) for top in tops]
+        marks.append(Image(pictures[i], *places[0]))
+        marks.append(HeatMap(_scaled(sensitivity[i]), gray, *places[1]))
+        marks.append(HeatMap(_scaled(attributed[i], signed=True), colors, *places[2]))
+        marks += [Box(*place, GREY, 0.5) for place in places]
+    caption = _caption(subject, outputs, rows, attributed)
+    return drawing("inside_saliency", "Saliency", caption, marks, tops[2] + size[1])
 
 
-def _well_predicted(sample: Dataset, outputs: Tensor) -> list[int]:
-    """A row of each class, or of each part of the target's range, that is predicted well.
+def _well_predicted(subject: Subject, outputs: Tensor) -> list[int]:
+    """An example of each class, or of each part of the target's range, that is predicted well.
 
-    Of the rows whose class is recognised it is one of median probability, lest all are extreme;
-    if there are none, the one with the highest probability of its class.
+    Of the examples whose class is recognized it is one of median probability, lest all are
+    extreme; if there are none, the one with the highest probability of its class.
     """
-    if sample.task == "regression":
+    sample = subject.sample
+    if not subject.has_classes:
         order = sample.targets[:, 0].argsort(stable=True)
         wrong = (outputs[:, 0] - sample.targets[:, 0]).abs().nan_to_num(float("inf"))
         parts = np.array_split(order.numpy(), min(N_IMAGES, len(order)))
         return [int(part[int(wrong[part].argmin())]) for part in parts]
     probabilities, predicted = outputs.softmax(1).nan_to_num(), outputs.argmax(1)
-    rows = []
-    classes = shown_classes(sample)
-    room = (CANVAS_WIDTH + GAP) / len(classes) - GAP
+    classes = subject.classes
+    room = (DRAWING_WIDTH + GAP) / len(classes) - GAP
     if any(text_width(sample.class_names[c], LABEL_SIZE) > room for c in classes):
         classes = evenly(classes, N_IMAGES)
+    rows = []
     for label in classes:
         those = torch.nonzero(sample.targets == label)[:, 0]
         right = those[predicted[those] == label]
@@ -111,9 +88,10 @@ def _well_predicted(sample: Dataset, outputs: Tensor) -> list[int]:
     return rows
 
 
-def _described(sample: Dataset, outputs: Tensor, row: int) -> tuple[str, str]:
+def _described(subject: Subject, outputs: Tensor, row: int) -> tuple[str, str]:
     """What is predicted, and how well."""
-    if sample.task == "regression":
+    sample = subject.sample
+    if not subject.has_classes:
         return number(float(outputs[0])), f"true {number(float(sample.targets[row, 0]))}"
     predicted, true = int(outputs.argmax()), int(sample.targets[row])
     probability = f"{float(outputs.softmax(0)[predicted]):.0%}"
@@ -122,48 +100,36 @@ def _described(sample: Dataset, outputs: Tensor, row: int) -> tuple[str, str]:
     return sample.class_names[predicted], probability
 
 
-def _as_bytes(values: Tensor, *, signed: bool = False) -> np.ndarray:
+def _scaled(values: Tensor, *, signed: bool = False) -> np.ndarray:
     """From zero, or from minus the largest size, to the largest; as 0 to 255."""
-    values = values.double().nan_to_num()
-    largest = (
-        float(values.abs().flatten().quantile(SHARE, interpolation="higher"))
-        or float(values.abs().max())
-        or 1.0
-    )
-    scaled = (values / largest).clamp(-1, 1)
-    if signed:
-        scaled = (scaled + 1) / 2
-    return (255 * scaled).round().to(torch.uint8).numpy()
+    sizes = values.double().nan_to_num().abs()
+    largest = float(sizes.flatten().quantile(SHARE, interpolation="higher") or sizes.max()) or 1.0
+    return as_bytes(values, -largest if signed else 0.0, largest)
 
 
-def _caption(sample: Dataset, outputs: Tensor, rows: list[int], attributed: Tensor) -> str:
+def _caption(subject: Subject, outputs: Tensor, rows: Sequence[int], attributed: Tensor) -> str:
+    sample = subject.sample
     ordered = attributed.abs().flatten(1).double().nan_to_num().sort(descending=True)[0]
     held = ordered.cumsum(1) < ordered.sum(1, keepdim=True) / 2
     share = float(((held.sum(1) + 1) / ordered.shape[1]).median())
-    is_class = sample.task == "classification"
+    is_class = subject.has_classes
     what = "predicted class's logit" if is_class else f"predicted {sample.target_name}"
     text = (
         f"SmoothGrad: the pixels to which the {what} is most sensitive (dark). Integrated "
         "gradients: what each pixel adds to it (orange) or takes from it (blue), compared with the "
         f"mean image. Half of that lies in {share:.0%} of the pixels (median). "
     )
+    targets = sample.targets[rows]
     if not is_class:
-        wrong = (outputs[:, 0] - sample.targets[rows, 0]).abs()
+        wrong = (outputs[:, 0] - targets[:, 0]).abs()
         return text + f"The predictions are off by {number(float(wrong.max()))} at most."
-    predicted = outputs.argmax(1)
-    probability = outputs.softmax(1).gather(1, predicted[:, None])[:, 0].nan_to_num()
-    names = [sample.class_names[i] for i in predicted]
-    low, high = int(probability.argmin()), int(probability.argmax())
-    text += (
-        f"Of each class a row of median probability is shown: {probability[low]:.0%} for "
-        f"{names[low]} to {probability[high]:.0%} for {names[high]}."
+    probability, predicted = outputs.softmax(1).nan_to_num().max(1)
+    low, high = (
+        f"{probability[i]:.0%} for {sample.class_names[predicted[i]]}"
+        for i in (probability.argmin(), probability.argmax())
     )
-    missed = predicted != sample.targets[rows]
-    if missed.any():
-        classes = [
-            sample.class_names[int(sample.targets[row])]
-            for row, m in zip(rows, missed, strict=True)
-            if m
-        ]
-        text += f" No row looked at is recognised of {listed(classes)}."
+    text += f"Of each class an image of median probability is shown: {low} to {high}."
+    missed = [sample.class_names[int(c)] for c in targets[predicted != targets]]
+    if missed:
+        text += f" No image of {listed(missed)} is recognized."
     return text + shown_of(len(rows), len(sample.class_names), "classes")
