@@ -1,36 +1,53 @@
-"""Small networks and data for the figures of a network's inside."""
+"""Small networks and data for the figures of a network's inside, and what is in a figure."""
 
-import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.inside.subject import Subject
+from hw1.analysis.figures.marks import Figure, Image, Text
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
 
+PIXELS = 128.0, 70.0
+"""About the mean and the standard deviation of `images`."""
+Kind = TypeVar("Kind")
+
 
 def network_of(model: nn.Module, dataset: Dataset, mean: float = 0.0, std: float = 1.0) -> Network:
-    """The module behind a normalisation that is the same for all inputs."""
+    """The module behind a normalization that is the same for all inputs."""
     shape = (dataset.input_shape[0], 1, 1) if len(dataset.input_shape) == 3 else dataset.input_shape
     n = dataset.n_outputs
     moments = torch.full(shape, mean), torch.full(shape, std)
     return Network(model, *moments, torch.zeros(n), torch.ones(n)).eval()
 
 
-def images(shape: Sequence[int], n_outputs: int, n_rows: int = 30, task: str = "") -> Dataset:
+def looked_at(model: nn.Module, dataset: Dataset, *moments: float) -> Subject:
+    """The network with its data, as figures take it."""
+    network = network_of(model, dataset, *moments)
+    return Subject.of(network, network, dataset)
+
+
+def drawn(figure: Callable[[Subject], Figure | None], *network: object) -> Figure:
+    """The figure of what `looked_at` takes; there has to be one."""
+    made = figure(looked_at(*network))  # type: ignore[arg-type]
+    assert made is not None
+    return made
+
+
+def images(shape: Sequence[int], n_outputs: int, n: int = 30, task: str = "") -> Dataset:
     """Random pixels; classes in turn, or random targets for a ``task`` of regression."""
     random = np.random.default_rng(0)
-    pixels = torch.from_numpy(random.integers(0, 256, (n_rows, *shape), dtype=np.uint8))
+    pixels = torch.from_numpy(random.integers(0, 256, (n, *shape), dtype=np.uint8))
     return _with_targets(pixels, n_outputs, task)
 
 
-def table(n_features: int, n_outputs: int, n_rows: int = 60, task: str = "") -> Dataset:
+def table(n_features: int, n_outputs: int, n: int = 60, task: str = "") -> Dataset:
     """Random numbers; targets as in `images`."""
-    x = np.random.default_rng(1).normal(size=(n_rows, n_features)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(n, n_features)).astype(np.float32)
     return _with_targets(torch.from_numpy(x), n_outputs, task)
 
 
@@ -43,22 +60,26 @@ def _with_targets(inputs: Tensor, n_outputs: int, task: str) -> Dataset:
     return Dataset("toy", "classification", inputs, torch.arange(n) % n_outputs, class_names=names)
 
 
-def heatmaps(figure: Figure) -> list[Any]:
-    """Its heatmaps in the order in which they were drawn."""
-    return [trace for trace in figure.plot.data if trace.type == "heatmap"]
+def marks(figure: Figure, kind: type[Kind]) -> list[Kind]:
+    """Its marks of a kind, panel after panel, in the order in which they are drawn."""
+    return [mark for panel in figure.panels for mark in panel.marks if isinstance(mark, kind)]
 
 
-def cells(trace: Any, height: int, width: int) -> np.ndarray:
-    """The pixels of an image of a canvas, which are repeated where they are few."""
-    rows, columns = trace.z.shape
-    return np.asarray(trace.z)[:: rows // height, :: columns // width]
+def pictures(figure: Figure) -> list[np.ndarray]:
+    """The pixels of its images."""
+    return [image.pixels for image in marks(figure, Image)]
 
 
 def texts(figure: Figure) -> list[str]:
-    """All annotations."""
-    return [annotation.text for annotation in figure.plot.layout.annotations]
+    """All its texts."""
+    return [mark.text for mark in marks(figure, Text)]
 
 
-def as_json(figure: Figure) -> dict[str, Any]:
-    """All that is in a figure."""
-    return {"caption": figure.caption, **json.loads(figure.plot.to_json())}
+def titles(figure: Figure) -> list[str]:
+    """Those of its panels."""
+    return [panel.title for panel in figure.panels]
+
+
+def numbers(text: str) -> list[float]:
+    """As a figure writes them, between arrows."""
+    return [float(part.replace("−", "-").replace(",", "")) for part in text.split(" → ")]

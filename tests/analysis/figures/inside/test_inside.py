@@ -3,12 +3,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from analysis.figures.looked_at import as_json, images, network_of, table
+from analysis.figures.looked_at import PIXELS, images, network_of, table
 from analysis.undisturbed import Awkward, undisturbed
 from torch import Tensor, nn
 
-from hw1.analysis.figures.inside import inside_figures
-from hw1.analysis.figures.svg import to_svg
+from hw1.analysis.figures import matplotlib, plotly
+from hw1.analysis.figures.inside import FIGURES, inside_figures
 from hw1.datasets import Dataset
 from hw1.models import CNN, MLP, ResNet
 
@@ -21,12 +21,6 @@ WEIGHTS, FIRST, PROFILES, UNUSED = (
 OF_MAPS = ["inside_maps", "inside_receptive_fields"]
 OF_IMAGES = ["inside_maximized_outputs", "inside_saliency"]
 OF_UNITS = "inside_maximized_units"
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    """The weights are the same in each run."""
-    torch.manual_seed(0)
 
 
 class Own(nn.Module):
@@ -65,7 +59,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Dataset, list[str]]] = {
     "one class": (lambda: MLP((7,), 1, widths=(4,)), table(7, 1), [WEIGHTS, FIRST, UNUSED]),
     "pixels": (
         lambda: MLP((1, 6, 6), 100, widths=(9,)),
-        images((1, 6, 6), 100, n_rows=120),
+        images((1, 6, 6), 100, n=120),
         [WEIGHTS, FIRST, PROFILES, UNUSED, *OF_IMAGES, OF_UNITS],
     ),
     "CNN": (
@@ -95,25 +89,27 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Dataset, list[str]]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_network_has_the_figures_that_make_sense_for_it(name: str) -> None:
     make, dataset, expected = CASES[name]
-    moments = (128.0, 70.0) if dataset.inputs.dim() == 4 else ()
-    network = network_of(make(), dataset, *moments)
+    network = network_of(make(), dataset, *(PIXELS if dataset.inputs.dim() == 4 else ()))
     heard: list[str] = []
     with undisturbed(network):
         figures = inside_figures(network, copy.deepcopy(network), dataset, say=heard.append)
     assert sorted(figure.name for figure in figures) == sorted(expected)
-    assert len(set(heard)) == 9 and "looking inside the network: saliency" in heard
+    assert len(set(heard)) == len(FIGURES) and heard[-1] == "looking inside the network: saliency"
     for figure in figures:
         assert figure.title and figure.caption.endswith(".") and "nan" not in figure.caption
-        assert "<svg" in to_svg(figure.plot)
-        assert len(figure.plot.to_json()) < 500_000
-        assert figure.plot.layout.width <= 780 and figure.plot.layout.height > 60
+        assert "<svg" in matplotlib.svg(figure)
+        assert len(plotly.draw(figure).to_json()) < 500_000
+        assert figure.width is not None and figure.width <= 780 and figure.height > 60
 
 
 def test_the_seed_determines_all() -> None:
-    dataset = images((1, 4, 4), 2, n_rows=80)
-    network = network_of(MLP((1, 4, 4), 2, widths=(3,)), dataset, 128.0, 70.0)
+    dataset = images((1, 4, 4), 2, n=80)
+    network = network_of(MLP((1, 4, 4), 2, widths=(3,)), dataset, *PIXELS)
     first, again, other = (
-        [as_json(f) for f in inside_figures(network, network, dataset, seed=seed)]
+        [
+            (figure.caption, plotly.draw(figure).to_json())
+            for figure in inside_figures(network, network, dataset, seed=seed)
+        ]
         for seed in (0, 0, 1)
     )
     assert first == again
@@ -122,7 +118,7 @@ def test_the_seed_determines_all() -> None:
 
 def test_awkward_networks_are_left_as_they_are() -> None:
     dataset = images((1, 8, 8), 4)
-    network = network_of(Awkward(), dataset, 128.0, 70.0)
+    network = network_of(Awkward(), dataset, *PIXELS)
     network.network.train()
     with undisturbed(network):
         names = {figure.name for figure in inside_figures(network, network, dataset)}
@@ -139,7 +135,7 @@ def test_diverged_networks_have_figures_too() -> None:
             parameter.data.fill_(torch.nan)
         network = network_of(model, dataset)
         for figure in inside_figures(network, network, dataset):
-            assert "<svg" in to_svg(figure.plot)
+            assert "<svg" in matplotlib.svg(figure)
 
 
 def test_rows_may_be_few() -> None:

@@ -1,30 +1,20 @@
 import numpy as np
 import pytest
 import torch
-from analysis.figures.looked_at import images, network_of, table
+from analysis.figures.looked_at import images, looked_at, table
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
-from hw1.analysis.figures.inside.sample import (
-    as_pictures,
+from hw1.analysis.figures.inside.subject import (
+    arranged,
+    as_bytes,
     evenly,
-    find_layers,
     most_varying,
-    outputs_of,
-    pixel_range,
-    shown_classes,
     take_sample,
-    unit_activations,
 )
 from hw1.datasets import Dataset
 from hw1.models import CNN
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    """The weights are the same in each run."""
-    torch.manual_seed(0)
 
 
 def of_classes(classes: list[int]) -> Dataset:
@@ -48,7 +38,7 @@ def test_a_sample_has_the_same_share_of_each_class(classes: list[int], n: int, s
 
 
 def test_a_sample_depends_on_the_seed_alone() -> None:
-    dataset = table(2, 1, n_rows=100, task="regression")
+    dataset = table(2, 1, n=100, task="regression")
     first, again, other = (take_sample(dataset, seed, 40) for seed in (0, 0, 1))
     assert torch.equal(first.inputs, again.inputs)
     assert not torch.equal(first.inputs, other.inputs)
@@ -64,31 +54,34 @@ def test_items_are_spread_from_the_first_to_the_last(n_items: int, n: int) -> No
         assert steps.min() > 0 and steps.max() - steps.min() <= 1
 
 
-def test_classes_without_rows_are_not_shown_and_ten_are_enough() -> None:
-    assert shown_classes(of_classes([2, 0, 2])) == [0, 2]
-    assert shown_classes(images((1, 2, 2), 25)) == evenly(range(25), 10)
+@given(st.integers(1, 40))
+def test_panels_fill_rows_of_four_at_most(n: int) -> None:
+    rows, columns = arranged(n)
+    assert columns <= 4 and (rows - 1) * columns < n <= rows * columns
+
+
+def test_classes_without_examples_are_not_shown_and_ten_are_enough() -> None:
+    nothing = nn.Identity()
+    assert looked_at(nothing, of_classes([2, 0, 2])).classes == [0, 2]
+    assert looked_at(nothing, images((1, 2, 2), 25)).classes == evenly(range(25), 10)
 
 
 def test_hidden_layers_have_titles_and_shapes() -> None:
     dataset = images((1, 8, 8), 3)
-    network = network_of(CNN((1, 8, 8), 3, channels=(4,), hidden=5), dataset)
-    first, second = find_layers(network, dataset)
-    assert (first.title, first.shape, first.unit, first.has_maps) == (
-        "conv 1",
+    model = CNN((1, 8, 8), 3, channels=(4,), hidden=5)
+    subject = looked_at(model, dataset)
+    first, second = subject.layers
+    assert (first.shape, first.has_maps, second.shape, second.has_maps) == (
         (4, 8, 8),
-        "channel",
         True,
-    )
-    assert (second.title, second.n_units, second.unit, second.has_maps) == (
-        "linear 2",
-        5,
-        "unit",
+        (5,),
         False,
     )
-    found = unit_activations(network, dataset.inputs, [first, second])
-    maps = network.network.features[:3](network.normalise(dataset.inputs))  # type: ignore[index]
-    expected = maps.mean((2, 3)).detach().numpy()
-    np.testing.assert_allclose(found[first.name], expected, atol=1e-5)
+    assert first.heading(4) == "conv 1: 4 channels"
+    assert second.heading(2) == "linear 2: 2 of 5 units"
+    found = subject.activations([first, second], dataset.inputs)
+    maps = model.features[:3](dataset.inputs.float())  # type: ignore[index]
+    np.testing.assert_allclose(found[first.name], maps.mean((2, 3)).detach(), atol=1e-4)
     assert found[second.name].shape == (30, 5)
 
 
@@ -99,22 +92,32 @@ def test_the_most_varying_units_are_chosen_in_order() -> None:
 
 def test_predictions_are_those_of_evaluation_mode() -> None:
     dataset = table(3, 2)
-    network = network_of(nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9)), dataset).train()
-    expected = network.network[0](dataset.inputs)  # type: ignore[index]
-    torch.testing.assert_close(outputs_of(network, dataset.inputs), expected)
-    assert network.training
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9))
+    subject = looked_at(model, dataset)
+    subject.trained.train()
+    torch.testing.assert_close(subject.outputs(dataset.inputs), model[0](dataset.inputs))
+    assert subject.trained.training
 
 
-def test_images_become_pictures() -> None:
-    grey = as_pictures(torch.tensor([[[[-1.0, 0.0, 1.0, 9.0]]]]), -1, 1)
-    assert grey.tolist() == [[[0, 128, 255, 255]]]
-    coloured = as_pictures(torch.tensor([0.0, 1.0, 0.2]).view(1, 3, 1, 1), 0, 1)
-    assert coloured.tolist() == [[[[0, 255, 51]]]]
-    assert as_pictures(torch.tensor([0.0, 1.0]).view(1, 2, 1, 1), 0, 1).tolist() == [[[128]]]
-    assert as_pictures(torch.full((1, 1, 1, 1), torch.nan), 0, 1).tolist() == [[[0]]]
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        # The first and the last pixel are the darkest and the brightest.
+        ([[[[-1.0, 0.0, 1.0]]]], [[[0, 128, 255]]]),
+        ([[[[0.0, 0.2]], [[1.0, 0.0]], [[0.2, 1.0]]]], [[[[0, 255, 51], [51, 0, 255]]]]),
+        ([[[[0.0]], [[1.0]]]], [[[128]]]),
+        ([[[[torch.nan, 0.0, 1.0]]]], [[[0, 0, 255]]]),
+    ],
+)
+def test_images_become_pictures(pixels: list[object], expected: list[object]) -> None:
+    inputs = torch.tensor(pixels)
+    dataset = Dataset("toy", "regression", inputs.nan_to_num(), torch.zeros(1, 1))
+    assert looked_at(nn.Identity(), dataset).pictures(inputs).tolist() == expected
 
 
-def test_pixels_reach_as_far_as_they_can() -> None:
-    assert pixel_range(images((1, 2, 2), 2)) == (0, 255)
-    floats = Dataset("toy", "regression", torch.tensor([[[[-2.0, 3.0]]]]), torch.zeros(1, 1))
-    assert pixel_range(floats) == (-2, 3)
+def test_bytes_are_shown_as_they_are_and_what_lies_beyond_is_cut_off() -> None:
+    subject = looked_at(nn.Identity(), images((1, 2, 2), 2))
+    assert subject.pixel_range == (0, 255)
+    assert (subject.pictures(subject.sample.inputs) == subject.sample.inputs[:, 0].numpy()).all()
+    assert as_bytes(Tensor([-9, 1, 2, 9]), 1, 3).tolist() == [0, 0, 128, 255]
+    assert as_bytes(Tensor([5, 5]), 5, 5).tolist() == [0, 0]

@@ -3,60 +3,58 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from analysis.figures.looked_at import network_of, table, texts
+from analysis.figures.looked_at import drawn, marks, network_of, table, titles
 from torch import nn
 
-from hw1.analysis.figures.inside import weight_histograms
-from hw1.analysis.network import Network
+from hw1.analysis.figures.inside.subject import Subject
+from hw1.analysis.figures.inside.weights import weight_histograms
+from hw1.analysis.figures.marks import Figure, Histogram
 from hw1.models import MLP
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    """The weights are the same in each run."""
-    torch.manual_seed(0)
-
 
 DATA = table(2, 1, task="regression")
 
 
-def with_weights(*weights: Any) -> Network:
+def with_weights(weights: Any) -> nn.Sequential:
     """Linear layers with these weights."""
-    layers = []
+    layers: list[nn.Module] = []
     for weight in weights:
         layer = nn.Linear(len(weight[0]), len(weight))
         layer.weight.data = torch.tensor(weight, dtype=torch.float32)
         layers += [layer, nn.ReLU()]
-    return network_of(nn.Sequential(*layers[:-1]), DATA)
+    return nn.Sequential(*layers[:-1])
+
+
+def of(before: Any, after: Any) -> Figure:
+    trained, initial = (network_of(with_weights(w), DATA) for w in (after, before))
+    figure = weight_histograms(Subject.of(trained, initial, DATA))
+    assert figure is not None
+    return figure
 
 
 def test_the_shares_of_weights_are_shown_before_and_after() -> None:
     random = np.random.default_rng(0)
     before, after = random.normal(size=(100, 2)), random.normal(size=(100, 2)) * 2
     head = np.ones((1, 100))
-    figure = weight_histograms(with_weights(after, head), with_weights(before, head), DATA)
-    assert figure is not None
-    assert texts(figure) == ["linear 1: 200 weights", "linear 2: 100 weights"]
-    drawn = [trace for trace in figure.plot.data if trace.xaxis == "x"]
-    assert [trace.name for trace in drawn] == ["before training", "after training"]
-    for trace, weights in zip(drawn, (before, after), strict=True):
-        edges, shares = trace.x[::2], trace.y[1:-1:2]
-        assert (trace.y[0], trace.y[-1]) == (0, 0)
-        counts, _ = np.histogram(weights.astype(np.float32), edges.astype(np.float64))
-        np.testing.assert_allclose(shares, counts / 200, atol=0.011)
-        assert shares.sum() == pytest.approx(1, abs=1e-6)
-        assert list(figure.plot.layout.xaxis.range) == pytest.approx([edges[0], edges[-1]])
+    figure = of((before, head), (after, head))
+    assert titles(figure) == ["linear 1: 200 weights", "linear 2: 100 weights"]
+    panel = figure.panels[0]
+    histograms = marks(figure, Histogram)[:2]
+    assert [mark.name for mark in histograms] == ["before training", "after training"]
+    for mark, weights in zip(histograms, (before, after), strict=True):
+        counts, _ = np.histogram(weights.astype(np.float32), mark.edges)
+        np.testing.assert_allclose(mark.heights, counts / 200, atol=0.011)
+        assert sum(mark.heights) == pytest.approx(1, abs=1e-6)
+        assert panel.x.range == pytest.approx((mark.edges[0], mark.edges[-1]))
+        assert max(mark.heights) < panel.y.range[1]
 
 
 def test_the_caption_says_what_changed_and_how_much() -> None:
-    before = [[1.0, -1.0]], [[2.0]]
-    after = [[1.5, -1.5]], [[2.2]]
-    figure = weight_histograms(with_weights(*after), with_weights(*before), DATA)
-    assert figure is not None
-    assert "Most has changed linear 1: its weights moved by 50%" in figure.caption
-    assert "went from 1 to 1.5; least linear 2, by 10%" in figure.caption
-    same = with_weights(*before)
-    assert "None has changed" in getattr(weight_histograms(same, same, DATA), "caption", "")
+    before, after = ([[1.0, -1.0]], [[2.0]]), ([[1.5, -1.5]], [[2.2]])
+    caption = of(before, after).caption
+    assert "Of the layers, linear 1 changed most: its weights moved by 50%" in caption
+    assert "went from 1 to 1.5; linear 2 changed least, by 10%." in caption
+    assert "The weights moved by 50%" in of(before[:1], after[:1]).caption
+    assert "None has changed." in of(before, before).caption
 
 
 def test_outliers_are_said() -> None:
@@ -64,28 +62,31 @@ def test_outliers_are_said() -> None:
     outlying = weights.copy()
     outlying[0, 0] = 50
     head = np.ones((1, 1000))
-    figure = weight_histograms(with_weights(outlying, head), with_weights(weights, head), DATA)
-    assert figure is not None
+    figure = of((weights, head), (outlying, head))
     assert "Trained weights beyond the axes: 1 of linear 1." in figure.caption
-    assert figure.plot.data[0].x.max() < 5
+    assert figure.panels[0].x.range[1] < 5
 
 
 def test_of_many_layers_some_are_shown() -> None:
-    network = network_of(MLP((2,), 1, widths=(2,) * 19), DATA)
-    figure = weight_histograms(network, network, DATA)
-    assert figure is not None
-    titles = texts(figure)
-    assert len(titles) == 12 and len(figure.plot.data) == 24
-    assert (titles[0], titles[-1]) == ("linear 1: 4 weights", "linear 20: 2 weights")
-    assert "Shown are 12 of 20 layers." in figure.caption
+    figure = drawn(weight_histograms, MLP((2,), 1, widths=(2,) * 19), DATA)
+    assert len(figure.panels) == 12 and len(marks(figure, Histogram)) == 24
+    assert titles(figure)[::11] == ["linear 1: 4 weights", "linear 20: 2 weights"]
+    assert figure.caption.endswith(" 12 of 20 layers are shown.")
+    # Labels stand at the outer panels alone.
+    assert [bool(panel.y.label) for panel in figure.panels] == [True, False, False, False] * 3
+    assert [bool(panel.x.label) for panel in figure.panels] == [False] * 8 + [True] * 4
 
 
-def test_ticks_are_round_and_within() -> None:
-    for scale, expected in ((1.0, ["−0.5", "0", "0.5"]), (0.03, ["−0.02", "0", "0.02"])):
-        network = with_weights(np.linspace(-scale, scale, 200).reshape(100, 2))
-        figure = weight_histograms(network, network, DATA)
-        assert figure is not None
-        assert list(figure.plot.layout.xaxis.ticktext) == expected
-    network = with_weights([[0.7, 0.7]])
-    figure = weight_histograms(network, network, DATA)
-    assert figure is not None and list(figure.plot.layout.xaxis.ticktext) == ["0.7"]
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        (np.linspace(-1, 1, 200), ["−0.5", "0", "0.5"]),
+        (np.linspace(-0.03, 0.03, 200), ["−0.02", "0", "0.02"]),
+        (np.linspace(0.55, 0.9, 200), ["0.725"]),
+        (np.full(2, 0.7), ["0.7"]),
+    ],
+)
+def test_ticks_are_round_and_within(weights: np.ndarray, expected: list[str]) -> None:
+    layers = (weights.reshape(-1, 2),)
+    ticks = of(layers, layers).panels[0].x.ticks
+    assert ticks is not None and [text for _, text in ticks] == expected
