@@ -143,7 +143,7 @@ def _groups(subject: Subject) -> tuple[np.ndarray, list[str]]:
     n = min(N_BINS, len(target))
     ranks = np.argsort(np.argsort(target, kind="stable"), kind="stable")
     groups = ranks * n // len(target)
-    return groups, [number(float(np.median(target[groups == group]))) for group in range(n)]
+    return groups, [number(float(np.median(target[groups == group])), 3) for group in range(n)]
 
 
 def _profile(
