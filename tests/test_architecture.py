@@ -22,7 +22,7 @@ FLOORS = [
     ["study", "definitions"],
     ["worker"],
     ["job"],
-    ["execution", "console", "dashboard"],
+    ["execution", "console", "dashboard", "rows"],
     ["progress"],
     ["analysis"],
     ["api"],

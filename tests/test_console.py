@@ -13,10 +13,11 @@ from optuna.trial import TrialState
 from rich.console import Console
 from rich.table import Table
 
-from hw1.console import TRIAL_FIELDS, TaskLine, trial_as_dict
+from hw1.console import TaskLine
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.progress import ProgressLine, sparkline
+from hw1.rows import TRIAL_FIELDS, trial_as_dict
 from hw1.study import OUT_OF_MEMORY, Study, state_name
 from hw1.training.kernels import compiled, hearing
 from hw1.watching import Watcher

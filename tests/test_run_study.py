@@ -5,10 +5,13 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import sysconfig
+import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from conftest import ROOT, SLOW_REGRESSION, TINY_CLASSIFICATION, TINY_REGRESSION
 from optuna.trial import TrialState
 from typer.testing import CliRunner
 
+from hw1 import __version__ as hw1_version
 from hw1.cli.main import app
 from hw1.cli.run import parse_seconds
 from hw1.errors import InputError
@@ -352,18 +356,104 @@ def test_every_command_is_explained_with_an_example(name: str) -> None:
     assert len(app.registered_commands) == len(COMMANDS)
 
 
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, runpy; sys.argv = ['run_study.py', 'run', '--help']\n"
-        "try: runpy.run_path('run_study.py', run_name='__main__')\n"
-        "except SystemExit: pass\n"
-        "print([m for m in ('torch', 'torchvision', 'optuna', 'sklearn', 'numpy', 'rich')"
-        " if m in sys.modules])"
-    )
+IMPORTED = """import runpy, sys
+sys.argv = ["run_study.py", *sys.argv[1:]]
+try:
+    runpy.run_path("run_study.py", run_name="__main__")
+finally:
+    heavy = "torch sklearn scipy numba pandas matplotlib plotly PIL optuna numpy rich".split()
+    print(*[name for name in heavy if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        ("--help", ""),
+        ("--version", ""),
+        ("run --help", ""),
+        ("list", "optuna numpy rich"),
+        ("best tiny", "optuna numpy"),
+        ("trials tiny", "optuna numpy rich"),
+        ("best tinny", "optuna numpy"),
+        ("evaluate tinny", "optuna numpy"),
+        ("evaluate tiny --nested 5by3", "optuna numpy"),
+        ("evaluate tiny --definition gone.py", "optuna numpy"),
+        ("compare tiny tinny", "optuna numpy"),
+        ("export tiny --device gpu", ""),
+        ("run regression_mpl", ""),
+        ("run regression_mlp --sampler random_", "optuna numpy"),
+        ("run regression_mlp --pruner medium", "optuna numpy"),
+        ("run regression_mlp --precision half", ""),
+        ("run regression_mlp --timeout 1day", ""),
+        ("run regression_mlp --train-csv gone.csv", ""),
+        ("run regression_mlp --name -x", "optuna numpy"),
+        ("run regression_mlp --storage studies.db", "optuna numpy"),
+    ],
+)
+def test_what_trains_nothing_imports_nothing_heavy(
+    make_study: Callable[..., object], url: str, arguments: str, allowed: str
+) -> None:
+    """And what is wrong is said before it is imported."""
+    if "tin" in arguments or arguments == "list":
+        make_study()
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+        [sys.executable, "-c", IMPORTED, *arguments.split()],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OPTUNA_STORAGE": url},
     )
-    assert result.stdout.splitlines()[-1] == "[]"
+    *said, imported = result.stderr.split("\n")[:-1]
+    assert set(imported.split()) <= set(allowed.split())
+    assert "Traceback" not in result.stderr
+    assert bool(said) == (result.returncode == 2)
+
+
+def test_a_wheel_gives_the_command_and_the_studies(tmp_path: Path) -> None:
+    """In an environment of its own, whose other packages are those of this one."""
+    pytest.importorskip("setuptools")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("hw1", "studies"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
+    subprocess.run(wheel, check=True)
+    venv.create(tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [*pip, "--python", str(python), "install", "--no-deps", *tmp_path.glob("*.whl")]
+    subprocess.run(install, check=True)
+    shutil.rmtree(source)
+    where = {"vars": {"base": str(tmp_path / "venv"), "platbase": str(tmp_path / "venv")}}
+    packages = Path(sysconfig.get_path("purelib", "venv", **where))
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    here = tmp_path / "anywhere"
+    here.mkdir()
+    environment = {k: v for k, v in os.environ.items() if k not in ("OPTUNA_STORAGE", "PYTHONPATH")}
+
+    def hw1(*arguments: str) -> str:
+        return subprocess.run(
+            [str(python.with_name("hw1")), *arguments],
+            capture_output=True,
+            text=True,
+            cwd=here,
+            env=environment,
+            check=True,
+        ).stdout
+
+    assert hw1("--version") == f"hw1 {hw1_version}\n"
+    listed = hw1("list")
+    assert all(path.stem in listed for path in (ROOT / "studies").glob("*.py"))
+    assert "hw1 run regression_mlp" in listed
+    (here / "studies").mkdir()
+    (here / "studies" / "mine.py").write_text(TINY_REGRESSION)
+    assert "hw1 best mine-tpe" in hw1("run", "mine", "--trials", "1")
+    assert (here / "storage" / "studies.db").exists()
+    assert "mine-tpe: trial 0 of 1" in hw1("best", "mine-tpe")
+    assert "COMP_WORDS" in hw1("--show-completion", "bash")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
-from hw1.console import study_as_dict, trial_as_dict
 from hw1.datasets import Dataset
 from hw1.datasets.given import given
 from hw1.definition import StudyDefinition
@@ -23,6 +22,7 @@ from hw1.job import Job
 from hw1.objective import backend_of
 from hw1.optuna_store.storage import Storage
 from hw1.places import data_folder, storage_url
+from hw1.rows import study_as_dict, trial_as_dict
 from hw1.study import Settings, Study, state_name
 from hw1.training import Configuration
 from hw1.training.lockstep import Footprint, footprint

@@ -27,9 +27,10 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
     """Show the studies that can be run and those that are stored."""
     from rich.table import Table
 
-    from hw1.console import Terminal, study_as_dict
+    from hw1.console import Terminal
     from hw1.definitions import describe, known_studies
     from hw1.optuna_store.storage import Storage, shown
+    from hw1.rows import study_as_dict
     from hw1.study import Study
     from hw1.words import number
 
@@ -94,7 +95,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
 @app.command(**example("best regression_mlp-tpe --json"))
 def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption = False) -> None:
     """Print the best trial: its value, its score in every fold, its parameters."""
-    from hw1.console import trial_as_dict
+    from hw1.rows import trial_as_dict
     from hw1.words import duration, number
 
     study = open_study(storage, name)
@@ -134,9 +135,7 @@ def trials(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """Print all trials of a study."""
-    from rich.table import Table
-
-    from hw1.console import TRIAL_FIELDS, Terminal, trial_as_dict
+    from hw1.rows import TRIAL_FIELDS, trial_as_dict
     from hw1.words import number
 
     if as_json and as_csv:
@@ -155,6 +154,10 @@ def trials(
             lines.append(cells + [row["params"].get(key) for key in parameters])
         print_csv(lines)
         return
+    from rich.table import Table
+
+    from hw1.console import Terminal
+
     table = Table("trial", "state", study.settings.metric, "± std", "epoch", "seconds", box=None)
     for row in rows:
         table.add_row(
