@@ -16,10 +16,10 @@ from torch import Tensor
 
 from hw1.datasets import Dataset
 from hw1.errors import InputError
+from hw1.tasks import TASKS, Metric
 from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import Backend, Family, Lockstep, State
-from hw1.training.metrics import METRICS
 from hw1.training.precision import Precision
 
 Report = Callable[[int, Mapping[int, float]], Collection[int]]
@@ -52,9 +52,9 @@ class Splits:
         # It takes more than a second to import, and a study that goes on has its folds already.
         from sklearn.model_selection import KFold, StratifiedKFold
 
-        y = dataset.targets.cpu().numpy()
-        if dataset.task == "classification":
-            counts = np.bincount(y, minlength=dataset.n_outputs)
+        strata = TASKS[dataset.task].strata(dataset.targets)
+        if strata is not None:
+            counts = np.bincount(strata, minlength=dataset.n_outputs)
             rarest = int(counts.argmin())
             if n_splits > counts[rarest]:
                 raise InputError(
@@ -70,7 +70,7 @@ class Splits:
                 )
             splitter = KFold(n_splits, shuffle=True, random_state=seed)
         folds = np.empty(len(dataset), dtype=np.uint8)
-        for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(y)), y)):
+        for fold, (_, validation) in enumerate(splitter.split(np.zeros(len(dataset)), strata)):
             folds[validation] = fold
         return cls(folds)
 
@@ -170,6 +170,7 @@ def cross_validate(
     seed: int,
     report: Report = lambda epoch, means: (),
     precision: Precision = "float32",
+    metric: Metric | None = None,
     keep_models: bool = False,
     on_step: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, CrossValidation]]:
@@ -188,6 +189,7 @@ def cross_validate(
         seed: with the trial's number and the fold, decides all that is random.
         report: called after every epoch; may prune.
         precision: in which the networks are trained.
+        metric: what they are scored by; None for the first one of the task.
         keep_models: whether the weights of each trial's best epoch are kept.
         on_step: called before every training step; what it raises ends the training.
 
@@ -197,7 +199,7 @@ def cross_validate(
     Raises:
         ArchitectureError: the networks cannot exist for these inputs.
     """
-    n_splits, metric = splits.n_splits, METRICS[dataset.task]
+    n_splits, metric = splits.n_splits, metric or TASKS[dataset.task].metric()
     # Those with one optimizer side by side: they are then updated together.
     numbers = sorted(configurations, key=lambda n: (configurations[n].optimizer, n))
     started = time.perf_counter()
@@ -208,6 +210,7 @@ def cross_validate(
         splits.training_rows() * len(numbers),
         [derive_seed(seed, n, fold) for n in numbers for fold in range(n_splits)],
         validation_rows=splits.validation_rows() * len(numbers),
+        metric=metric,
         precision=precision,
         on_step=on_step,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import optuna
 from optuna.distributions import (
@@ -19,8 +19,9 @@ from optuna.exceptions import OptunaError
 from optuna.samplers import BaseSampler
 from optuna.trial import BaseTrial, FrozenTrial
 
-from hw1.datasets import Dataset, Loader, Part, Task
+from hw1.datasets import Dataset, Loader, Part
 from hw1.errors import ArchitectureError, InputError, choose, place, users_code
+from hw1.tasks import TASKS, TaskName
 from hw1.training import Configuration
 from hw1.training.lockstep import Family
 
@@ -135,6 +136,8 @@ class StudyDefinition:
         dataset: loads the data; see `hw1.datasets`.
         task: ``"regression"`` or ``"classification"``.
         model: the model class; see `hw1.models`.
+        metric: the name of one of the task's metrics in `hw1.tasks`, by which trials are scored;
+            its first one unless another is given.
         search_space: suggests the hyperparameters of a `Trial`, with their defaults and the values
             of a grid, and returns its configuration.
         n_trials: the number of trials of a study, unless it is a grid.
@@ -148,12 +151,13 @@ class StudyDefinition:
     """
 
     dataset: Loader
-    task: Task
+    task: TaskName
     model: Family
     search_space: Callable[[Trial], Configuration]
     n_trials: int = 50
     n_splits: int = 5
     epochs: int = 100
+    metric: str = ""
     sampler: str = "tpe"
     pruner: str = "median"
     grid: InitVar[None] = None
@@ -166,7 +170,8 @@ class StudyDefinition:
                 'space suggests, as trial.suggest_float("lr", 1e-4, 1e-1, default=1e-3, '
                 "grid=[1e-3, 1e-2])"
             )
-        choose("task", self.task, get_args(Task))
+        task = TASKS[choose("task", self.task, TASKS)]
+        object.__setattr__(self, "metric", task.metric(self.metric).name)
         right = {
             "dataset": (callable(self.dataset), "a function load(part, data_dir)"),
             "model": (callable(self.model), "a class of networks"),

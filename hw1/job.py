@@ -22,7 +22,7 @@ from hw1.optuna_store.storage import Storage
 from hw1.places import data_folder, storage_url
 from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.study import SHOWN_KEY, SPLITS_KEY, Settings, Study, check_name, counts
-from hw1.training.metrics import METRICS
+from hw1.tasks import METRICS
 from hw1.training.precision import Precision, choose_precision
 from hw1.watching import Watcher
 from hw1.worker import Worker
@@ -235,6 +235,11 @@ def _check(job: Job, study: Study, options: Options) -> Dataset:
                 f"the study {name!r} was made {made}: leave {flag} {given} out to continue it, or "
                 "give the new study another --name"
             )
+    if job.definition.metric != settings.metric:
+        raise InputError(
+            f"the study {name!r} is scored by {settings.metric}, its definition now by "
+            f"{job.definition.metric}: undo that, or give the new study another --name"
+        )
     changes = _changes(settings.search_space, job.definition.fingerprint())
     if settings.grid is not None and _in_order(settings.grid) != _in_order(job.definition.cells()):
         changes.append("the grid or the defaults differ")
@@ -273,7 +278,7 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
             f"{dataset.name} is data for {dataset.task}, the study one of {definition.task}"
         )
     splits = Splits.draw(dataset, options.n_splits or definition.n_splits, seed)
-    metric = METRICS[definition.task]
+    metric = METRICS[definition.metric]
     settings = Settings(
         definition=job.definition_name,
         sampler=sampler,

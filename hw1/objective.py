@@ -16,9 +16,9 @@ from hw1.datasets import Dataset
 from hw1.definition import StudyDefinition
 from hw1.errors import ArchitectureError, InputError, place
 from hw1.provenance import provenance
+from hw1.tasks import METRICS
 from hw1.training import Configuration
 from hw1.training.lockstep import Footprint, footprint
-from hw1.training.metrics import METRICS
 from hw1.training.precision import Precision
 from hw1.watching import UNWATCHED, Watcher
 
@@ -100,7 +100,7 @@ class Objective:
 
     def _is_among_best(self, trial: Trial, value: float) -> bool:
         """Whether fewer than `DETAILED` completed trials of its study are better."""
-        metric = METRICS[self.dataset.task]
+        metric = METRICS[self.definition.metric]
         done = trial.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         better = [other for other in done if metric.better(other.values[0], than=value)]
         return len(better) < DETAILED
@@ -111,7 +111,7 @@ class Objective:
             return {}
         details: dict[str, Any] = {"curves": _short(result.curves)}
         n_outputs = self.dataset.n_outputs
-        if self.dataset.task == "regression":
+        if not self.dataset.class_names:
             rows = shown_rows(len(self.dataset))
             return details | {"predicted": _short(result.outputs[rows, 0].numpy())}
         if n_outputs <= MOST_CLASSES:
@@ -192,6 +192,7 @@ class Objective:
             self.splits,
             seed=self.seed,
             report=report,
+            metric=METRICS[self.definition.metric],
             precision=self.precision,
             on_step=watcher.on_step,
         )

@@ -18,7 +18,7 @@ import hw1
 from hw1.errors import ForeignStudyError, InputError, choose
 from hw1.optuna_store.storage import Storage
 from hw1.samplers import PRUNERS, SAMPLERS
-from hw1.training.metrics import METRICS, Metric
+from hw1.tasks import METRICS, Metric
 
 if TYPE_CHECKING:  # what only reads a study does without torch
     from hw1.cross_validation import Splits
@@ -200,7 +200,7 @@ class Study:
     @property
     def metric(self) -> Metric:
         """What a trial's value measures."""
-        return {metric.name: metric for metric in METRICS.values()}[self.settings.metric]
+        return METRICS[self.settings.metric]
 
     @property
     def n_trials(self) -> int:

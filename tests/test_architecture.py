@@ -11,7 +11,7 @@ MODULES = sorted((ROOT / "hw1").rglob("*.py"))
 FLOORS = [
     ["errors", "interruption", "places", "provenance", "watching", "words"],
     ["passwords"],
-    ["locks"],
+    ["locks", "tasks"],
     ["datasets"],
     ["models"],
     ["training"],

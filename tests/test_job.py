@@ -90,6 +90,14 @@ def test_a_changed_grid_is_refused_in_a_grid_study_alone(make_job: Callable[...,
         prepare(make_job(changed, name="grid"), Options())
 
 
+def test_a_study_keeps_the_metric_that_it_was_made_with(make_job: Callable[..., Job]) -> None:
+    other = TINY_REGRESSION.replace("n_trials=4", 'n_trials=4, metric="mean_absolute_error"')
+    study, _ = prepare(make_job(other), Options())
+    assert (study.metric.name, study.metric.direction) == ("mean_absolute_error", "minimize")
+    with pytest.raises(InputError, match="scored by mean_absolute_error, its definition now by"):
+        prepare(make_job(), Options())
+
+
 def test_changed_data_are_refused(make_job: Callable[..., Job], tmp_path: Path) -> None:
     csv = tmp_path / "train.csv"
     csv.write_text(CSV)

@@ -70,6 +70,22 @@ def test_a_trials_value_is_its_cross_validation() -> None:
         json.dumps(trial.user_attrs)
 
 
+def test_a_study_is_scored_by_the_metric_that_its_definition_names() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(make_objective(define(metric="mean_absolute_error")), n_trials=1)
+    (trial,) = study.trials
+    c = Configuration(**trial.user_attrs["configuration"])
+    ((_, found),) = cross_validate(MLP, {0: c}, DATA, SPLITS, seed=5)
+    assert found.outputs is not None
+    errors = (found.outputs - DATA.targets).abs().double()
+    scores = [float(errors[rows].mean()) for rows in SPLITS.validation_rows()]
+    if found.best_epoch == trial.user_attrs["best_epoch"]:
+        assert trial.user_attrs["fold_scores"] == pytest.approx(scores, rel=1e-6)
+    assert trial.value == pytest.approx(sum(trial.user_attrs["fold_scores"]) / 3)
+    with pytest.raises(InputError, match="unknown metric 'accuracy'"):
+        define(metric="accuracy")
+
+
 def test_the_pruner_sees_the_fold_means() -> None:
     study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=0.0, n_warmup_steps=2))
     trial = study.ask()

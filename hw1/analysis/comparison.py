@@ -12,7 +12,7 @@ from hw1.analysis.evaluation import REPEATS, CrossValidated, repeated_cross_vali
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_test
 from hw1.errors import InputError
-from hw1.training.metrics import Metric
+from hw1.tasks import Metric
 from hw1.watching import UNWATCHED, Watcher
 
 

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from hw1.datasets import Task
 from hw1.errors import InputError
+from hw1.tasks import TASKS, TaskName
 from hw1.training.lockstep import Family
 
 METADATA_KEY = "hw1"
@@ -50,7 +50,7 @@ class ModelDescription:
 
     family: str
     definition: str
-    task: Task
+    task: TaskName
     input_shape: tuple[int, ...]
     n_outputs: int
     class_names: tuple[str, ...]
@@ -74,7 +74,7 @@ class ModelDescription:
             for name in ("family", "definition", "target_name", "study", "metric")
         }
         fits |= {
-            "task": self.task in get_args(Task),
+            "task": self.task in TASKS,
             "input_shape": 0 < len(shape) < 10 and math.prod(shape) <= MOST_NUMBERS,
             "n_outputs": _is_count(self.n_outputs) and self.n_outputs <= MOST_NUMBERS,
             "class_names": _all(self.class_names, _is_str) and len(self.class_names) == n_classes,

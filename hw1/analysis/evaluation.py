@@ -22,6 +22,7 @@ from hw1.analysis.training import retrain, score_folds
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.provenance import provenance
+from hw1.tasks import TASKS
 from hw1.watching import UNWATCHED, Watcher
 
 CROSS_VALIDATIONS = "evaluation:cross_validation"
@@ -302,11 +303,11 @@ def _test(
     retrained = retrain(results, trial, n_seeds, watcher=watcher)
     watcher.say(f"scoring {len(rows)} test rows")
     outputs = torch.stack([predict(network, rows.inputs) for network in retrained.networks])
-    combined = outputs.mean(0) if rows.task == "regression" else outputs.softmax(2).mean(0)
+    combined, metric = TASKS[rows.task].ensemble(outputs), results.metric
     # A network that has diverged says nothing, and the ensemble with it neither.
-    every = score_rows(rows.task, torch.cat([outputs, combined[None]]), rows)
-    losses = row_losses(rows.task, outputs, rows)
-    largest = largest_errors(losses) if rows.task == "regression" else None
+    every = score_rows(metric, torch.cat([outputs, combined[None]]), rows)
+    losses = row_losses(metric, outputs, rows)
+    largest = None if metric.maximize else largest_errors(losses)
     tested = Tested(
         trial=trial.number,
         epochs=retrained.epochs,
@@ -317,9 +318,9 @@ def _test(
         fingerprint=rows.fingerprint,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         provenance=provenance(results.job.device),
-        interval=finite(over_rows_and_seeds(losses, results.metric.name)),
+        interval=finite(over_rows_and_seeds(losses, metric.name)),
         ensemble_interval=finite(
-            over_rows_and_seeds(row_losses(rows.task, combined[None], rows), results.metric.name)
+            over_rows_and_seeds(row_losses(metric, combined[None], rows), metric.name)
         ),
         n_largest=largest and largest[0],
         share_largest=largest and largest[1],

@@ -107,7 +107,7 @@ def nested_cross_validation(
         retrained = retrain(part, trial, watcher=watcher)
         rows = results.dataset.take(outer.validation_rows()[fold].to(results.job.device))
         outputs = predict(retrained.networks[0], rows.inputs.cpu())
-        score = score_rows(rows.task, outputs[None], rows.to(torch.device("cpu")))
+        score = score_rows(results.metric, outputs[None], rows.to(torch.device("cpu")))
         nested = replace(
             nested,
             trials=[*nested.trials, trial.number],

@@ -7,35 +7,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hw1.datasets import Dataset, Task
-from hw1.training.metrics import scores as metric_scores
+from hw1.datasets import Dataset
+from hw1.tasks import Metric
 
 
-def score_rows(task: Task, outputs: Tensor, rows: Dataset) -> list[float]:
+def score_rows(metric: Metric, outputs: Tensor, rows: Dataset) -> list[float]:
     """The metric of outputs ``(n_models, n_rows, n_outputs)`` for all rows of a data set."""
     targets = rows.targets.to(outputs.device).expand(len(outputs), *rows.targets.shape)
     counted = torch.ones(outputs.shape[:2], dtype=torch.bool, device=outputs.device)
-    found: list[float] = metric_scores(task, outputs, targets, counted).tolist()
+    found: list[float] = metric.scores(outputs, targets, counted).tolist()
     return found
 
 
-def row_losses(task: Task, outputs: Tensor, rows: Dataset) -> np.ndarray:
+def row_losses(metric: Metric, outputs: Tensor, rows: Dataset) -> np.ndarray:
     """What a metric is the mean of, ``(n_models, n_rows)``: squared errors, or 1 for right.
 
-    NaN for rows of a network that has diverged.
+    NaN for rows of a network that has diverged, and of a metric that is no mean over rows.
 
     Args:
-        task: decides the metric.
+        metric: decides it.
         outputs: ``(n_models, n_rows, n_outputs)``.
         rows: the rows of a data set.
     """
-    targets = rows.targets.to(outputs.device)
-    if task == "regression":
-        losses = (outputs.double() - targets).square().mean(2)
-    else:
-        right = (outputs.argmax(2) == targets).double()
-        losses = torch.where(outputs.isfinite().all(2), right, torch.nan)
-    return np.asarray(losses.cpu())
+    if metric.of_examples is None:
+        return np.full(outputs.shape[:2], np.nan)
+    return np.asarray(metric.of_examples(outputs, rows.targets.to(outputs.device)).cpu())
 
 
 def finite(scores: Sequence[float]) -> list[float | None]:

@@ -12,9 +12,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
 
-from hw1.training.metrics import METRICS
+from hw1.tasks import METRICS
 
-_ERROR, _ACCURACY = METRICS["regression"].name, METRICS["classification"].name
 LEVEL = 0.95
 FEWEST_ROWS = 10
 """Fewer squared errors have no interval: resamples of them are too much alike, and intervals that
@@ -116,9 +115,9 @@ def over_rows_and_seeds(
 def _over_rows_and_seeds(values: np.ndarray, metric: str, seed: int) -> tuple[float, float]:
     n_networks, n_rows = values.shape
     mean = float(values.mean())
-    if n_rows < (2 if metric == _ACCURACY else FEWEST_ROWS) or not math.isfinite(mean):
+    if n_rows < (2 if METRICS[metric].maximize else FEWEST_ROWS) or not math.isfinite(mean):
         return math.nan, math.nan
-    if metric == _ACCURACY and mean in (0.0, 1.0):  # exact, by Clopper and Pearson
+    if METRICS[metric].maximize and mean in (0.0, 1.0):  # exact, by Clopper and Pearson
         edge = ((1 - LEVEL) / 2) ** (1 / n_rows)
         return (edge, 1.0) if mean else (0.0, 1 - edge)
     by_row = float(values.mean(0).var(ddof=1)) / n_rows
@@ -126,7 +125,7 @@ def _over_rows_and_seeds(values: np.ndarray, metric: str, seed: int) -> tuple[fl
     error = math.sqrt(by_row + by_seed)
     if not error:
         return mean, mean
-    if metric == _ACCURACY:
+    if METRICS[metric].maximize:
         # Satterthwaite's degrees of freedom.
         freedom = error**4 / (by_row**2 / (n_rows - 1) + by_seed**2 / max(n_networks - 1, 1))
         return _student(mean, error, freedom, metric, LEVEL)
@@ -191,10 +190,10 @@ def _student(
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
     if metric is None:
         return mean - half, mean + half
-    if metric == _ERROR and mean > 0:
+    if not METRICS[metric].maximize and mean > 0:
         factor = math.exp(min(half / mean, 700.0))
         return mean / factor, mean * factor
-    if metric == _ACCURACY and 0 < mean < 1:
+    if METRICS[metric].maximize and 0 < mean < 1:
         half /= mean * (1 - mean)
         return float(expit(logit(mean) - half)), float(expit(logit(mean) + half))
     return math.nan, math.nan

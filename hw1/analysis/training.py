@@ -135,6 +135,7 @@ def cross_validate_again(
             seed=results.settings.seed,
             report=report,
             precision=precision or _precision(results),
+            metric=results.metric,
             keep_models=keep_models,
             on_step=watcher.on_step,
         )
@@ -167,6 +168,7 @@ def _lockstep(
         rows,
         seeds,
         validation_rows=validation_rows,
+        metric=results.metric,
         precision=_precision(results),
         on_step=watcher.on_step,
     )

@@ -1,5 +1,5 @@
 """Data sets as tensors in memory. Each module offers ``load(part, data_dir)``, a `Loader`."""
 
-from hw1.datasets.dataset import Dataset, Loader, Part, Task
+from hw1.datasets.dataset import Dataset, Loader, Part
 
-__all__ = ["Dataset", "Loader", "Part", "Task"]
+__all__ = ["Dataset", "Loader", "Part"]

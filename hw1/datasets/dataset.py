@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hw1.errors import InputError, choose
+from hw1.tasks import TASKS, TaskName
 
-Task = Literal["regression", "classification"]
 Part = Literal["train", "test"]
 FLOATS = (torch.float32, torch.float64)
 
@@ -40,7 +40,7 @@ class Dataset:
     """
 
     name: str
-    task: Task
+    task: TaskName
     inputs: Tensor
     targets: Tensor
     class_names: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Dataset:
     target_name: str = "target"
 
     def __post_init__(self) -> None:
-        choose("task", self.task, get_args(Task))
+        choose("task", self.task, TASKS)
         wrong = self._wrong()
         if wrong is not None:
             raise InputError(f"the data {self.name!r} cannot be trained on: {wrong}")
@@ -111,7 +111,7 @@ class Dataset:
     @property
     def n_outputs(self) -> int:
         """The number of outputs a network needs: target columns, or classes."""
-        return len(self.class_names) if self.task == "classification" else self.targets.shape[1]
+        return TASKS[self.task].n_outputs(self.targets, self.class_names)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -156,7 +156,7 @@ class Dataset:
             )
         if n_rows == len(self):
             return self
-        stratify = self.targets.cpu().numpy() if self.task == "classification" else None
+        stratify = TASKS[self.task].strata(self.targets)
         if stratify is not None and min(n_rows, len(self) - n_rows) < self.n_outputs:
             raise InputError(
                 f"{n_rows} rows of {len(self)} cannot be drawn evenly from {self.n_outputs} "

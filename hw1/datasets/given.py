@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hw1.datasets.dataset import Dataset, Part, Task
+from hw1.datasets.dataset import Dataset, Part
 from hw1.datasets.tabular import DEFAULT_TARGET
 from hw1.errors import InputError
+from hw1.tasks import TaskName
 
 ARRAYS, TABLE = "arrays", "a DataFrame"
 GIVEN = (ARRAYS, TABLE)
@@ -43,7 +44,7 @@ class Given:
         return self.test
 
 
-def given(data: Any, test_data: Any = None, *, task: Task, target: str | None = None) -> Given:
+def given(data: Any, test_data: Any = None, *, task: TaskName, target: str | None = None) -> Given:
     """Data sets from what a user has in memory.
 
     Args:
@@ -79,7 +80,7 @@ def given(data: Any, test_data: Any = None, *, task: Task, target: str | None = 
     return Given(train, test)
 
 
-def _dataset(data: Any, task: Task, target: str | None, classes: Sequence[str]) -> Dataset:
+def _dataset(data: Any, task: TaskName, target: str | None, classes: Sequence[str]) -> Dataset:
     """The rows of one part, with the classes of the training rows where there are any."""
     if isinstance(data, Dataset):
         if data.task != task:

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from hw1.datasets.dataset import Dataset, Loader, Part, Task
+from hw1.datasets.dataset import Dataset, Loader, Part
 from hw1.errors import InputError, choose, require_file
+from hw1.tasks import TASKS, TaskName
 
 DEFAULT_TARGET = "label"
 LARGEST = float(np.finfo(np.float32).max)
@@ -33,7 +34,7 @@ def loader(
     test_csv: str | Path | None = None,
     *,
     target: str | None = None,
-    task: Task = "regression",
+    task: TaskName = "regression",
 ) -> Loader:
     """A loader over a pair of CSV files.
 
@@ -60,7 +61,7 @@ def load(
     train_csv: Path,
     test_csv: Path | None = None,
     target: str | None = None,
-    task: Task = "regression",
+    task: TaskName = "regression",
 ) -> Dataset:
     """Load one part of a pair of CSV files; ``loader`` binds the keyword arguments.
 
@@ -71,7 +72,7 @@ def load(
         InputError: a file is missing, empty or no CSV; a column is repeated or missing; a cell is
             empty, NaN, infinite, or text where a number belongs (its line and column are named).
     """
-    choose("task", task, get_args(Task))
+    choose("task", task, TASKS)
     train = _read(train_csv)
     target = _target_column(train, target)
     features = [column for column in train.columns if column != target]

@@ -13,13 +13,13 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.rnn import pad_sequence
 
 from hw1.datasets import Dataset
+from hw1.tasks import TASKS, Metric
 from hw1.training.compiled.backend import Compiled, is_compilable
 from hw1.training.configuration import Configuration
 from hw1.training.fused.backend import Fused
 from hw1.training.initialization import initialize
 from hw1.training.keys import with_keyed_dropout
 from hw1.training.layers import dense_layers, program
-from hw1.training.metrics import scores
 from hw1.training.operations import OF_CALL, OF_STEP, count, of_example
 from hw1.training.plan import Plan, cut
 from hw1.training.precision import Precision
@@ -95,6 +95,7 @@ class Lockstep:
             another, each epoch leaves out some of them at random.
         seeds: one a model.
         validation_rows: for each model the rows on which `validate` scores it.
+        metric: what `validate` and `score` measure; None for the first one of the task.
         precision: of convolutions and large matrix products; see `hw1.training.precision`.
         backend: how to train them; None for that of their `footprint`.
         on_step: called before every step, or several times a second; what it raises ends the
@@ -113,12 +114,14 @@ class Lockstep:
         seeds: Sequence[int],
         *,
         validation_rows: Sequence[Tensor] | None = None,
+        metric: Metric | None = None,
         precision: Precision = "float32",
         backend: Backend | None = None,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.family = family
         self.dataset = dataset
+        self.metric = metric or TASKS[dataset.task].metric()
         self._on_step = on_step
         self._n_threads = torch.get_num_threads()
         self.epoch = 0
@@ -230,7 +233,7 @@ class Lockstep:
         """
         rows = rows.to(self.plan.lr.device).expand(self.n_models, -1)
         outputs = self._models.outputs(rows, self._n_threads, self._on_step)
-        if self.dataset.task == "regression":
+        if TASKS[self.dataset.task].normalizes_targets:
             outputs = outputs * self.plan.target_std[:, None] + self.plan.target_mean[:, None]
         return outputs
 
@@ -255,7 +258,7 @@ class Lockstep:
 
     def _score(self, rows: "_Rectangle") -> tuple[Tensor, Tensor]:
         outputs = self.predict(rows.rows)
-        return scores(self.dataset.task, outputs, rows.targets, rows.counted).cpu(), outputs
+        return self.metric.scores(outputs, rows.targets, rows.counted).cpu(), outputs
 
     def state(self, models: slice = slice(None)) -> State:
         """A copy of the weights and buffers of ``models``, for `restore`."""

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hw1.datasets import Dataset
 from hw1.errors import ArchitectureError
+from hw1.tasks import TASKS
 from hw1.training.augmentation import augment, draw
 from hw1.training.configuration import Configuration
 from hw1.training.keys import fold_in, keys, permutations
@@ -69,7 +70,7 @@ class Plan:
     ) -> None:
         device, dtype = dataset.inputs.device, torch.get_default_dtype()
         self.configurations = list(configurations)
-        self.dataset = dataset
+        self.dataset, self.task = dataset, TASKS[dataset.task]
         self._rows = pad_sequence(list(rows), batch_first=True).to(device)
         self._lengths = torch.tensor([len(r) for r in rows], device=device)
         n_rows = min(len(r) for r in rows)
@@ -95,7 +96,7 @@ class Plan:
             fold_in(model_keys, purpose) for purpose in (ORDER, DROPOUT, AUGMENTATION)
         )
         self.input_mean, self.input_std = self._statistics(dataset.inputs, dataset.pixel_moments)
-        if dataset.task == "regression":
+        if self.task.normalizes_targets:
             self.target_mean, self.target_std = self._statistics(dataset.targets, None)
         else:
             self.target_mean = torch.zeros(len(rows), dataset.n_outputs, dtype=dtype, device=device)
@@ -203,7 +204,7 @@ class Plan:
         )
         inputs = (inputs.to(self.lr.dtype) - mean) / std
         targets = self.dataset.targets[rows]
-        if self.dataset.task == "regression":
+        if self.task.normalizes_targets:
             targets = (targets - self.target_mean[models, None]) / self.target_std[models, None]
         return inputs, targets
 

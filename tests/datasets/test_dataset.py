@@ -6,8 +6,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hw1.datasets import Dataset, Task
+from hw1.datasets import Dataset
 from hw1.errors import InputError
+from hw1.tasks import TaskName
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -120,7 +121,7 @@ NAN = torch.tensor([[0.0], [0.0], [float("nan")], [0.0], [0.0], [0.0]])
     ],
 )
 def test_rows_that_cannot_be_trained_on_are_refused(
-    inputs: torch.Tensor, targets: torch.Tensor, task: Task, words: str
+    inputs: torch.Tensor, targets: torch.Tensor, task: TaskName, words: str
 ) -> None:
     with pytest.raises(InputError, match=words) as caught:
         Dataset("toy", task, inputs, targets, ("a", "b") if task == "classification" else ())

@@ -11,8 +11,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hw1.datasets import Dataset, Task, tabular
+from hw1.datasets import Dataset, tabular
 from hw1.errors import InputError
+from hw1.tasks import TaskName
 
 SPACES = ["", " ", "\t", "  "]
 COLUMN_NAMES = st.text(
@@ -30,12 +31,12 @@ def write(folder: Path, text: str, name: str = "train.csv") -> Path:
     return path
 
 
-def train(path: Path, target: str | None = None, task: Task = "regression") -> Dataset:
+def train(path: Path, target: str | None = None, task: TaskName = "regression") -> Dataset:
     return tabular.loader(path, target=target, task=task)("train", Path("no-such-folder"))
 
 
 def test(
-    path: Path, test_path: Path, target: str | None = None, task: Task = "regression"
+    path: Path, test_path: Path, target: str | None = None, task: TaskName = "regression"
 ) -> Dataset:
     return tabular.loader(path, test_path, target=target, task=task)("test", Path())
 
@@ -51,7 +52,9 @@ def is_number(text: str) -> bool:
     return True
 
 
-def refused(path: Path, message: str, target: str | None = None, task: Task = "regression") -> None:
+def refused(
+    path: Path, message: str, target: str | None = None, task: TaskName = "regression"
+) -> None:
     """Loading the training part of ``path`` is an InputError that matches ``message``."""
     with pytest.raises(InputError, match=message) as caught:
         train(path, target, task)

@@ -35,7 +35,7 @@ from hw1.analysis.figures.style import (
 from hw1.analysis.figures.ticks import around
 from hw1.analysis.network import Network, predict
 from hw1.datasets import Dataset
-from hw1.training.metrics import Metric
+from hw1.tasks import Metric
 from hw1.words import number
 
 GRID_POINTS = 400

@@ -32,12 +32,11 @@ from hw1.analysis.nested import Nested, stored_nested
 from hw1.analysis.report.conditions import conditions
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import PairedTest, corrected_t_test
-from hw1.datasets import Task
 from hw1.definition import CONFIGURATIONS
 from hw1.errors import InputError
 from hw1.objective import backend_of
 from hw1.study import Progress, Settings, state_name
-from hw1.training.metrics import Metric
+from hw1.tasks import Metric, TaskName
 
 Folder = Callable[[StudyResults], Path]
 """Where `hw1.analysis.analyze` has written the figures of a study."""
@@ -97,7 +96,7 @@ class StudyContent:
     name: str
     settings: Settings
     metric: Metric
-    task: Task
+    task: TaskName
     family: str
     family_words: str
     data_words: str

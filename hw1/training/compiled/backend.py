@@ -119,7 +119,7 @@ class Compiled:
             plan.dropout_keys.numpy().view(np.uint32),
             plan.lr.numpy(),
         )
-        shape, numeric = dataset.input_shape, dataset.task == "regression"
+        shape, numeric = dataset.input_shape, plan.task.normalizes_targets
         no_numbers = torch.empty(0, 1, dtype=plan.lr.dtype)
         self._rows = Rows(
             dataset.inputs.flatten(1).numpy(),

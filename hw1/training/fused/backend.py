@@ -13,7 +13,6 @@ from hw1.training.fused.chains import fuse
 from hw1.training.gradients import gradients
 from hw1.training.keys import KeyedDraws, KeyedDropout, fold_in
 from hw1.training.loading import load
-from hw1.training.metrics import loss_gradients
 from hw1.training.optimizers import Optimizer
 from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
@@ -176,7 +175,7 @@ class _Model:
             moves, inputs.flatten(1).numpy(),
         )  # fmt: skip
         targets = plan.dataset.targets[rows]
-        if plan.dataset.task == "regression":
+        if plan.task.normalizes_targets:
             targets = (targets - plan.target_mean[self.number]) / plan.target_std[self.number]
         return inputs, targets
 
@@ -210,9 +209,7 @@ class _Model:
                 self.network,
                 lambda: self._forward(inputs),
                 self._parameters,
-                lambda outputs: loss_gradients(
-                    plan.dataset.task, outputs[None], targets[None], smoothing
-                )[0],
+                lambda outputs: plan.task.gradients(outputs[None], targets[None], smoothing)[0],
                 check=step == 0,
             )
         with torch.no_grad():

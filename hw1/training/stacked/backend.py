@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from hw1.training.gradients import gradients
 from hw1.training.keys import KeyedDropout, dropout_factors, fold_in
 from hw1.training.layers import Layers
-from hw1.training.metrics import loss_gradients
 from hw1.training.optimizers import Optimizer
 from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
@@ -161,8 +160,8 @@ class Stacked:
         self, dense: Dense, inputs: Tensor, targets: Tensor, factors: Sequence[Tensor]
     ) -> None:
         outputs = dense.forward(inputs.flatten(2), factors)
-        task, smoothing = self.plan.dataset.task, self.plan.label_smoothing
-        dense.backward(loss_gradients(task, outputs, targets, smoothing))
+        task, smoothing = self.plan.task, self.plan.label_smoothing
+        dense.backward(task.gradients(outputs, targets, smoothing))
         if self._used is not None:
             self._grads.mul_(self._used)
 
@@ -188,7 +187,7 @@ class Stacked:
             step_keys = fold_in(self.plan.dropout_keys, step)
             for layer, name in enumerate(self._dropouts):
                 self.buffers[f"{name}.key"].copy_(fold_in(step_keys, layer))
-        task, smoothing = self.plan.dataset.task, self.plan.label_smoothing
+        task, smoothing = self.plan.task, self.plan.label_smoothing
         views = self._views(self.parameters)
         for parameter in views.values():
             parameter.requires_grad_()
@@ -197,7 +196,7 @@ class Stacked:
             self._template,
             lambda: self._functional.forward(views, self.buffers, inputs),
             list(views.values()),
-            lambda outputs: loss_gradients(task, outputs, targets, smoothing),
+            lambda outputs: task.gradients(outputs, targets, smoothing),
             check=step == 0,
         )
         with torch.no_grad():

@@ -19,9 +19,9 @@ from hw1.analysis.figures.training import (
 )
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset, digits, function
-from hw1.training.metrics import METRICS
+from hw1.tasks import METRICS
 
-MSE, ACCURACY = METRICS["regression"], METRICS["classification"]
+MSE, ACCURACY = METRICS["mean_squared_error"], METRICS["accuracy"]
 
 
 class Affine(nn.Module):

@@ -28,8 +28,8 @@ from hw1.analysis.results import StudyResults, open_study
 from hw1.definitions import load_definition
 from hw1.optuna_store.storage import Storage
 from hw1.study import Settings
+from hw1.tasks import TASKS
 from hw1.training import Configuration
-from hw1.training.metrics import METRICS
 
 SOURCE = '''
 from hw1.models import MLP
@@ -124,7 +124,7 @@ class Made:
                 "fingerprint": "0011223344556677",
                 "n_rows": 1234,
                 "splits": "8899aabbccddeeff",
-                "metric": METRICS[task].name,
+                "metric": TASKS[task].metric().name,
                 "search_space": _search_space(path, n_more),
                 "grid": None,
                 "version": "0.1.0",

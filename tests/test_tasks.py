@@ -4,10 +4,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, mean_squared_error
+from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, mean_squared_error
 from torch.nn import functional
 
-from hw1.training.metrics import METRICS, loss_gradients, scores
+from hw1.errors import InputError
+from hw1.tasks import METRICS, TASKS
 
 
 @given(st.integers(1, 4), st.integers(1, 30), st.integers(2, 6), st.integers(0, 10**6))
@@ -20,19 +21,27 @@ def test_scores_are_scikit_learns_over_the_counted_rows(
     classes = torch.randint(n_outputs, (n_models, n_rows), generator=generator)
     counted = torch.rand(n_models, n_rows, generator=generator) < 0.7
     counted[:, 0] = True
-    errors = scores("regression", outputs, targets, counted)
-    accuracies = scores("classification", outputs, classes, counted)
-    for i, rows in enumerate(counted):
-        error = mean_squared_error(targets[i, rows].numpy(), outputs[i, rows].numpy())
-        accuracy = accuracy_score(classes[i, rows], outputs[i, rows].argmax(1))
-        assert float(errors[i]) == pytest.approx(error, rel=1e-5)
-        assert float(accuracies[i]) == pytest.approx(accuracy)
+    truths = {
+        "mean_squared_error": lambda i, on: mean_squared_error(targets[i, on], outputs[i, on]),
+        "mean_absolute_error": lambda i, on: mean_absolute_error(targets[i, on], outputs[i, on]),
+        "accuracy": lambda i, on: accuracy_score(classes[i, on], outputs[i, on].argmax(1)),
+        "f1_macro": lambda i, on: f1_score(
+            classes[i, on], outputs[i, on].argmax(1), average="macro"
+        ),
+    }
+    assert truths.keys() == METRICS.keys()
+    for task, of_task in (("regression", targets), ("classification", classes)):
+        for metric in TASKS[task].metrics:
+            found = metric.scores(outputs, of_task, counted)
+            for i, on in enumerate(counted):
+                assert float(found[i]) == pytest.approx(truths[metric.name](i, on), rel=1e-5)
 
 
-def test_a_network_that_says_nothing_has_no_accuracy() -> None:
+def test_a_network_that_has_diverged_has_no_score() -> None:
     outputs = torch.tensor([[[math.nan, math.nan]], [[0.0, 1.0]]])
     targets, counted = torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
-    assert scores("classification", outputs, targets, counted).isnan().tolist() == [True, False]
+    for metric in TASKS["classification"].metrics:
+        assert metric.scores(outputs, targets, counted).isnan().tolist() == [True, False]
 
 
 @pytest.mark.parametrize("smoothing", [[0.0, 0.0], [0.1, 0.3]])
@@ -41,7 +50,7 @@ def test_gradients_are_those_of_torchs_cross_entropy_model_by_model(
 ) -> None:
     torch.manual_seed(0)
     outputs, targets = torch.randn(2, 9, 5), torch.randint(5, (2, 9))
-    found = loss_gradients("classification", outputs, targets, torch.tensor(smoothing))
+    found = TASKS["classification"].gradients(outputs, targets, torch.tensor(smoothing))
     for i, s in enumerate(smoothing):
         own = outputs[i].clone().requires_grad_()
         functional.cross_entropy(own, targets[i], label_smoothing=s).backward()
@@ -51,7 +60,7 @@ def test_gradients_are_those_of_torchs_cross_entropy_model_by_model(
 def test_gradients_of_a_regression_are_those_of_the_mean_squared_error() -> None:
     torch.manual_seed(0)
     outputs, targets = torch.randn(2, 9, 3), torch.randn(2, 9, 3)
-    found = loss_gradients("regression", outputs, targets, torch.zeros(2))
+    found = TASKS["regression"].gradients(outputs, targets, torch.zeros(2))
     for i in range(2):
         own = outputs[i].clone().requires_grad_()
         functional.mse_loss(own, targets[i]).backward()
@@ -59,7 +68,7 @@ def test_gradients_of_a_regression_are_those_of_the_mean_squared_error() -> None
 
 
 def test_better_knows_the_direction_and_nan() -> None:
-    error, accuracy = METRICS["regression"], METRICS["classification"]
+    error, accuracy = METRICS["mean_squared_error"], METRICS["accuracy"]
     assert error.better(1, 2)
     assert not error.better(2, 1)
     assert accuracy.better(2, 1)
@@ -72,3 +81,10 @@ def test_better_knows_the_direction_and_nan() -> None:
         assert "".join(n for n, _ in metric.best_first(things, lambda t: t[1])) == order
     assert (error.words, error.preference) == ("mean squared error", "lower is better")
     assert (error.direction, accuracy.direction) == ("minimize", "maximize")
+
+
+def test_a_study_names_a_metric_of_its_task() -> None:
+    assert TASKS["classification"].metric().name == "accuracy"
+    assert TASKS["classification"].metric("f1_macro").maximize
+    with pytest.raises(InputError, match=r"unknown metric 'accuracy': .*mean_squared_error"):
+        TASKS["regression"].metric("accuracy")
