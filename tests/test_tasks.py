@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, mean_squared_error
 from torch.nn import functional
@@ -11,6 +11,7 @@ from hw1.errors import InputError
 from hw1.tasks import METRICS, TASKS
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(1, 30), st.integers(2, 6), st.integers(0, 10**6))
 def test_scores_are_scikit_learns_over_the_counted_rows(
     n_models: int, n_rows: int, n_outputs: int, seed: int
