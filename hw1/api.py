@@ -12,7 +12,6 @@ from rich.console import Console
 
 from hw1.analysis.results import StudyResults
 from hw1.console import Terminal
-from hw1.dashboard.publish import publish, write_note
 from hw1.datasets.given import given
 from hw1.definition import StudyDefinition
 from hw1.errors import InputError
@@ -122,7 +121,6 @@ def run(
     )
     with _quiet_optuna():
         study, dataset = prepare(job, options)
-        write_note(study)
         try:
             with ProgressLine(study, console or Terminal()) as line:
                 execute(
@@ -135,10 +133,8 @@ def run(
                     on_interrupt=line.interrupted,
                 )
         except KeyboardInterrupt as interrupt:
-            publish(study, dataset, job.storage_url)
             # A notebook shows the lines that led here, and those within help nobody.
             raise interrupt.with_traceback(None) from None
-        publish(study, dataset, job.storage_url)
     return StudyResults(study, lambda: job)
 
 

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from optuna_store.test_private_names import private_names_used
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "hw1").rglob("*.py"))
@@ -22,10 +23,10 @@ FLOORS = [
     ["study", "definitions"],
     ["worker"],
     ["job"],
-    ["execution", "console", "dashboard", "rows"],
+    ["execution", "console", "rows"],
     ["progress"],
     ["analysis"],
-    ["api"],
+    ["api", "dashboard"],
     ["cli"],
 ]
 OPTUNA_STARTS_AT = FLOORS.index(["definition", "optuna_store"])
@@ -68,10 +69,17 @@ def test_imports_run_downwards(path: Path) -> None:
         assert top not in ("studies", "run_study", "tests"), f"{name} imports {other}"
         if top == "hw1" and other != "hw1" and room(other) != here:
             assert floor(room(other)) < floor(here), f"{name} imports {other}"
-        if top == "optuna":
+        if top in ("optuna", "optuna_dashboard"):
             assert floor(here) >= OPTUNA_STARTS_AT, f"{name} knows Optuna"
         if top in ("sqlalchemy", "sqlite3"):
             assert here == "optuna_store", f"{name} knows SQL"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_private_names_of_optuna_stay_in_one_room(path: Path) -> None:
+    """That its tests name each of them is a test there."""
+    if path.parent.name != "optuna_store":
+        assert not private_names_used(path)
 
 
 def test_there_is_no_circle_of_modules() -> None:

@@ -178,7 +178,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Delete a study and all its trials, after asking."""
-    from hw1.dashboard.publish import artifact_ids, remove_artifacts
+    from hw1.dashboard.artifacts import artifact_ids, remove_artifacts
     from hw1.optuna_store.storage import Storage
     from hw1.study import Study, require_study, searches_within
 

@@ -151,7 +151,6 @@ def run(
         check_name(name)
 
     from hw1.console import Terminal
-    from hw1.dashboard.publish import publish, write_note
     from hw1.execution import execute
     from hw1.interruption import exit_status
     from hw1.job import Options, make_job, prepare
@@ -183,7 +182,6 @@ def run(
         target=target,
     )
     stored, dataset = prepare(job, options)
-    write_note(stored)
     settings, before = stored.settings, stored.progress()
     # What is printed can be pasted: quoted, with the storage that was given, without its password.
     given = storage_option(storage)
@@ -212,7 +210,6 @@ def run(
                     on_interrupt=line.interrupted,
                 )
         except KeyboardInterrupt as interrupt:
-            publish(stored, dataset, job.storage_url)
             echo(f"Interrupted; nothing finished is lost. To continue: {again}", err=True)
             raise typer.Exit(exit_status(interrupt)) from None
         after = stored.progress()
@@ -220,7 +217,6 @@ def run(
             elsewhere = f"; {after.running} run in other processes" if after.running else ""
             echo(f"Stopped with {after.done} of {after.n_trials} trials{elsewhere}.")
             echo(f"To continue: {again}")
-    publish(stored, dataset, job.storage_url)
     best = stored.progress().best
     if best is not None:
         echo(f"Best {settings.metric}: {number(best.value)} in trial {best.number}")

@@ -8,30 +8,36 @@ stands before it.
 import contextlib
 import errno
 import ipaddress
+import logging
+import os
+import re
 import socket
-import socketserver
-import sys
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from optuna_dashboard import wsgi  # type: ignore[import-untyped]
+from waitress import create_server, wasyncore  # type: ignore[import-untyped]
 
 from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.guard import Guard, allowed_name
+from hw1.dashboard.publish import Publisher
 from hw1.dashboard.view import View
 from hw1.errors import InputError
 from hw1.interruption import Interruption
 from hw1.optuna_store.storage import Storage
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST = "127.0.0.1"
 PORT = 8080
+STUDY_PAGE = re.compile(r"/api/studies/(\d{1,18})/?")
+"""What the page of a study asks for."""
+THREADS = 8
+MOST_BYTES = {True: 2**27, False: 2**20}
+"""Of a request that may write, as the dashboard has it; and of one that is refused anyway."""
 IDLE_SECONDS = 60
 """A connection that says nothing for so long is closed."""
 GRACE_SECONDS = 0.3
@@ -94,19 +100,31 @@ def listen(
     everywhere = ipaddress.ip_address(address[0]).is_unspecified
     name = socket.gethostname() if everywhere else host.strip("[]")
     names = {*allowed_hosts, name, address[0]} | (LOCAL_NAMES if loopback or everywhere else set())
-    app = wsgi(View(storage), artifact_store=ArtifactStore(artifacts))
+    publisher = Publisher(storage)
+    store = ArtifactStore(artifacts, publisher.picture)
+    app = wsgi(View(storage, publisher), artifact_store=store)
     app.catchall = False  # what is not there is answered by the guard
+
+    def published(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+        page = STUDY_PAGE.fullmatch(environ["PATH_INFO"])
+        if page is not None:
+            publisher.look(int(page[1]))
+        answer: Iterable[bytes] = app(environ, start)
+        return answer
+
     guard = Guard(
-        app,
+        published,
         names=frozenset(map(allowed_name, names)),
         any_address=everywhere,
         write=write,
         password=password,
     )
+    both = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
     try:
-        return DashboardServer(family, address, guard, name)
+        listening = socket.create_server(address, family=family, dualstack_ipv6=both)
     except OSError as error:
         raise InputError(_why_not(error, family, address, host)) from error
+    return DashboardServer(guard, listening, name, MOST_BYTES[write])
 
 
 def is_loopback(host: str) -> bool:
@@ -118,108 +136,68 @@ def is_loopback(host: str) -> bool:
     return _is_loopback(_resolve(host, 0)[1])
 
 
-class DashboardServer(socketserver.ThreadingMixIn, WSGIServer):
-    """A WSGI server with a thread for every connection; see `listen`.
+class DashboardServer:
+    """Waitress with an application; see `listen`.
 
     As a context it hears Ctrl-C and SIGTERM (in the main thread), and frees port and threads at
     its end, within a second whatever connections are open.
 
+    Args:
+        app: what answers.
+        listening: the socket.
+        name: this machine's, in the ``url``.
+        most_bytes: of a request; a longer one is refused before it is read.
+
     Attributes:
         url: where the dashboard is.
+        port: where it listens.
     """
 
-    # Some Pythons turn it on, and two dashboards would share a port in silence.
-    allow_reuse_port = False
-    request_queue_size = 128  # a page asks for much at once
-
     def __init__(
-        self,
-        family: socket.AddressFamily,
-        address: tuple[Any, ...],
-        app: "WSGIApplication",
-        name: str,
+        self, app: "WSGIApplication", listening: socket.socket, name: str, most_bytes: int
     ) -> None:
-        self.address_family = family
+        self.app = app
+        self.port = listening.getsockname()[1]
+        self.url = f"http://{f'[{name}]' if ':' in name else name}:{self.port}/"
         self._interruption = Interruption()
-        self._connections: dict[threading.Thread, socket.socket] = {}
-        super().__init__(address, _Handler)
-        self.set_app(app)
-        self.url = f"http://{f'[{name}]' if ':' in name else name}:{self.server_port}/"
+        self._stopped = threading.Event()
+        self._connections: dict[int, Any] = {}
+        # Waitress warns when requests wait, and of threads that do not end at once.
+        logging.getLogger("waitress").setLevel(logging.ERROR)
+        self._server = create_server(
+            app,
+            map=self._connections,
+            sockets=[listening],
+            threads=THREADS,
+            channel_timeout=IDLE_SECONDS,
+            max_request_body_size=most_bytes,
+            log_socket_errors=False,  # of browsers that went away
+            ident=None,
+        )
 
     def run(self) -> None:
-        """Answer until Ctrl-C or SIGTERM, or until another thread calls ``shutdown``."""
+        """Answer until Ctrl-C or SIGTERM, or until another thread calls `stop`."""
         with contextlib.suppress(KeyboardInterrupt):
-            self.serve_forever(POLL_SECONDS)
+            while not self._stopped.is_set():
+                self._interruption.check()
+                wasyncore.loop(POLL_SECONDS, map=self._connections, count=1)
+
+    def stop(self) -> None:
+        """End `run` soon."""
+        self._stopped.set()
 
     def __enter__(self) -> "DashboardServer":
         self._interruption.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.server_close()
+        self._server.task_dispatcher.shutdown(timeout=GRACE_SECONDS)
+        logging.getLogger("waitress").setLevel(logging.CRITICAL)  # what still runs has nobody
+        self._server.close()
+        for channel in list(self._server.active_channels.values()):
+            channel.handle_close()  # and the files that it was sending
+        wasyncore.close_all(self._connections)
         self._interruption.__exit__(*error)
-
-    def service_actions(self) -> None:
-        """Stop if a signal has come."""
-        self._interruption.check()
-
-    def server_bind(self) -> None:
-        """Bind without looking up the machine's full name, which can take seconds."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-        self.setup_environ()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own."""
-        thread = threading.Thread(
-            target=self.process_request_thread, args=(request, client_address), daemon=True
-        )
-        self._connections[thread] = request
-        thread.start()
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """What the thread does."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            del self._connections[threading.current_thread()]
-
-    def shutdown_request(self, request: Any) -> None:
-        """Read what is left, such as a refused upload, and close the connection.
-
-        One that is closed with something unread is reset, and the answer lost.
-        """
-        with contextlib.suppress(OSError):
-            request.shutdown(socket.SHUT_WR)
-            request.settimeout(1)
-            for _ in range(2048):  # up to 128 MiB, the dashboard's own limit
-                if not request.recv(65536):
-                    break
-        self.close_request(request)
-
-    def server_close(self) -> None:
-        """Free the port, let no request begin and those that are being answered end."""
-        super().server_close()
-        open_ones = list(self._connections.items())
-        for _, connection in open_ones:
-            with contextlib.suppress(OSError):  # it has just been closed
-                connection.shutdown(socket.SHUT_RD)
-        deadline = time.monotonic() + GRACE_SECONDS
-        for thread, _ in open_ones:
-            if thread.is_alive():  # there may be one that could not be started
-                thread.join(max(0.0, deadline - time.monotonic()))
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print errors, but for browsers that went away."""
-        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(WSGIRequestHandler):
-    timeout = IDLE_SECONDS
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Every request would be a line."""
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
@@ -245,9 +223,8 @@ def _why_not(
     port = address[1]
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is taken: choose another, such as --port {_free(family, address)}"
-    return (
-        f"cannot listen on {host}, port {port} ({error.strerror}): choose another --host or --port"
-    )
+    reason = os.strerror(error.errno or 0)
+    return f"cannot listen on {host}, port {port} ({reason}): choose another --host or --port"
 
 
 def _free(family: socket.AddressFamily, address: tuple[Any, ...]) -> int:

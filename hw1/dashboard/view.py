@@ -5,9 +5,9 @@ import json
 from collections.abc import Container
 from typing import Any
 
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from hw1.dashboard.publish import Publisher
 from hw1.optuna_store.storage import Storage
 
 LONGEST = 80
@@ -18,20 +18,28 @@ class View(Storage):
     """A storage as people want to see it, and otherwise the same one, with its connections.
 
     The searches within nested cross-validations are left out of the list of studies, and user
-    attributes are shortened.
+    attributes are shortened. Studies have what a publisher shows of them besides.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        self.__dict__ = storage.__dict__
+    _publisher: Publisher
 
-    def get_all_studies(self) -> list[FrozenStudy]:
+    def __init__(self, storage: Storage, publisher: Publisher) -> None:
+        self.__dict__ = {**storage.__dict__, "_publisher": publisher}
+
+    def get_all_studies(self) -> list[Any]:
         """The studies that a person has begun."""
         studies = super().get_all_studies()
         names = {study.study_name for study in studies}
         shown = [study for study in studies if not _is_within_another(study, names)]
         for study in shown:
             study.user_attrs = _brief(study.user_attrs)
+            study.system_attrs = dict(self._publisher.over(study.study_name, study.system_attrs))
         return shown
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Those that are stored, and what is shown besides."""
+        stored = super().get_study_system_attrs(study_id)
+        return dict(self._publisher.over(self.get_study_name_from_id(study_id), stored))
 
     def get_all_trials(
         self,
@@ -47,7 +55,7 @@ class View(Storage):
         return _brief_trial(super().get_trial(trial_id))
 
 
-def _is_within_another(study: FrozenStudy, names: set[str]) -> bool:
+def _is_within_another(study: Any, names: set[str]) -> bool:
     """Whether a study is the search outside a fold of one that is there too."""
     settings = study.user_attrs.get("settings")
     return (

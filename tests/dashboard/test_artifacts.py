@@ -129,6 +129,6 @@ def test_an_artifact_of_which_nonsense_is_said_is_not_found(
     setup_testing_defaults(environ)
     statuses: list[str] = []
     with listen(storage, tmp_path / "artifacts", port=0) as server:
-        app: Any = server.get_app()
+        app: Any = server.app
         b"".join(app(environ, lambda status, *rest: statuses.append(status)))
     assert statuses == ["404 Not Found"]

@@ -14,7 +14,6 @@ import pytest
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from PIL import Image
 
-from hw1.dashboard.publish import publish
 from hw1.dashboard.server import DashboardServer, listen
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
@@ -94,7 +93,7 @@ def serving(shown: Shown, **options: Any) -> Iterator[DashboardServer]:
         try:
             yield server
         finally:
-            server.shutdown()
+            server.stop()
             thread.join()
 
 
@@ -136,7 +135,6 @@ def test_long_attributes_and_legends_leave_the_pages_in_shape(
     job = make_job()
     study, dataset = prepare(job, Options(n_trials=3))
     execute(job, study, dataset)
-    publish(study, dataset, job.storage_url)
     best, study_id = study.best_trial(), study.storage.get_study_id_from_name("tiny")
     folder = artifact_folder(job.storage_url)
     with serving(Shown(study.storage, folder, study_id, "", "", "")) as server:
@@ -191,11 +189,11 @@ def test_a_form_of_another_site_is_refused(browser: webdriver.Chrome, shown: Sho
 
 def test_a_name_that_was_pointed_here_is_refused(browser: webdriver.Chrome, shown: Shown) -> None:
     with serving(shown) as server:
-        browser.get(f"http://evil.example:{server.server_port}/api/studies")
+        browser.get(f"http://evil.example:{server.port}/api/studies")
         wait(browser, lambda b: "host name" in text(b))
         assert "my study" not in text(browser)
     with serving(shown, allowed_hosts=["evil.example"]) as server:
-        browser.get(f"http://evil.example:{server.server_port}/api/studies")
+        browser.get(f"http://evil.example:{server.port}/api/studies")
         wait(browser, lambda b: "my study" in text(b))
 
 

@@ -1,181 +1,236 @@
-"""What is written is read back by optuna-dashboard's own functions."""
+"""What is shown beside the trials, as optuna-dashboard reads it; it is written nowhere."""
 
 import io
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
-from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
-from optuna.trial import TrialState
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
+from optuna_dashboard.artifact._backend import get_trial_artifact_meta, list_trial_artifacts
 from PIL import Image
 
-from hw1.dashboard.publish import artifact_ids, publish, remove_artifacts, write_note
+from hw1.dashboard.artifacts import ArtifactStore
+from hw1.dashboard.publish import COMPARED, Publisher
+from hw1.dashboard.view import View
 from hw1.datasets import Dataset
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
-from hw1.optuna_store.storage import artifact_folder
+from hw1.optuna_store.dashboard import NOTE, OWN_NOTE, PLOT
+from hw1.optuna_store.storage import Storage, artifact_folder
 from hw1.study import Study
+
+Run = Callable[..., tuple[Study, Dataset, Job]]
 
 
 @pytest.fixture
-def finished(make_job: Callable[..., Job]) -> Callable[..., tuple[Study, Dataset, Job]]:
-    def run(source: str = TINY_REGRESSION, **options: object) -> tuple[Study, Dataset, Job]:
+def finished(make_job: Callable[..., Job]) -> Run:
+    def run(source: str = TINY_REGRESSION, **options: Any) -> tuple[Study, Dataset, Job]:
         job = replace(make_job(source), trials_per_batch=1)
-        study, dataset = prepare(job, Options(sampler="random", **options))  # type: ignore[arg-type]
+        study, dataset = prepare(job, Options(sampler="random", **options))
         execute(job, study, dataset)
-        publish(study, dataset, job.storage_url)
         return study, dataset, job
 
     return run
 
 
-def plots(study: Study) -> dict[str, dict[str, list[dict[str, object]]]]:
-    storage = study.storage
-    attributes = storage.get_study_system_attrs(storage.get_study_id_from_name(study.name))
-    return {name: json.loads(text) for name, text in get_plotly_graph_objects(attributes).items()}
+class Looked:
+    """A study as the dashboard gets it when somebody opens its page."""
+
+    def __init__(self, storage: Storage, name: str = "tiny") -> None:
+        self.study_id = storage.get_study_id_from_name(name)
+        self.publisher = Publisher(storage)
+        self.view = View(storage, self.publisher)
+        self.publisher.look(self.study_id)
+        self.study = optuna.load_study(study_name=name, storage=self.view)
+
+    @property
+    def note(self) -> str:
+        return get_note(self.study)
+
+    @property
+    def plots(self) -> dict[str, Any]:
+        # The page takes them from the list of studies, other requests from the study itself.
+        attributes = self.view.get_study_system_attrs(self.study_id)
+        (listed,) = (s for s in self.view.get_all_studies() if s._study_id == self.study_id)
+        assert listed.system_attrs == attributes
+        return {k: json.loads(v) for k, v in get_plotly_graph_objects(attributes).items()}
+
+    @property
+    def files(self) -> dict[int, list[dict[str, Any]]]:
+        """What is said of the files of each trial that has any."""
+        attributes = self.view.get_study_system_attrs(self.study_id)
+        found = {t.number: list_trial_artifacts(attributes, t.system_attrs, t) for t in self.trials}
+        return {number: files for number, files in found.items() if files}
+
+    @property
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        return self.view.get_all_trials(self.study_id)
 
 
-def test_the_note_says_what_the_study_is(
-    finished: Callable[..., tuple[Study, Dataset, Job]],
-) -> None:
+def named(plot: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return [trace for trace in plot["data"] if trace.get("name") == name]
+
+
+def numbers(values: Any) -> np.ndarray:
+    """Plotly's numbers, which it may have packed."""
+    if not isinstance(values, dict):
+        return np.array(values, float)
+    import base64
+
+    found = np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])
+    shape = [int(n) for n in str(values.get("shape", len(found))).split(",")]
+    return found.reshape(shape).astype(float)
+
+
+def dump(job: Job) -> list[str]:
+    """All that a SQLite database holds."""
+    with closing(sqlite3.connect(job.storage_url.removeprefix("sqlite:///"))) as connection:
+        return list(connection.iterdump())
+
+
+def test_the_note_says_what_the_study_is_and_has_found(finished: Run) -> None:
     study, _, _ = finished(seed=7)
-    note = get_note(study.optuna_study)
-    s = study.settings
+    note, s, best = Looked(study.storage).note, study.settings, study.best_trial()
     for words in (s.fingerprint, s.splits, "random, pruner median, 4 trials", "seed 7"):
         assert words in note
-    assert "| lr | 0.0001 to 0.1, logarithmic |" in note
+    assert "| lr | 0.0001 to 0.1, log |" in note
     assert "| batch_size | 16, 32 |" in note
+    assert f"Best trial so far: {best.number}" in note
+    assert f"| batch_size | {best.params['batch_size']} |" in note
     assert f"python run_study.py run {s.definition} --name tiny" in note
 
 
-def test_a_note_is_brought_up_to_date_but_not_when_a_person_has_written_it(
+def test_a_note_is_up_to_date_but_not_when_a_person_has_written_it(
     make_study: Callable[..., Study],
 ) -> None:
     study = make_study()
-    write_note(study)
     study.optuna_study.set_user_attr("n_trials", 77)
-    write_note(study)
-    assert "77 trials" in get_note(study.optuna_study)
-    save_note(study.optuna_study, get_note(study.optuna_study) + "\nmine")
+    looked = Looked(study.storage)
+    assert "77 trials" in looked.note
+    assert looked.plots == looked.files == {}
+    save_note(looked.study, looked.note + "\nmine")
     study.optuna_study.set_user_attr("n_trials", 99)
-    write_note(study)
-    assert get_note(study.optuna_study).endswith("\nmine")
-    assert "99 trials" not in get_note(study.optuna_study)
+    looked = Looked(study.storage)
+    assert looked.note.endswith("\nmine")
+    assert "99 trials" not in looked.note
+    save_note(looked.study, "short")
+    assert Looked(study.storage).note == get_note(study.optuna_study) == "short"
 
 
-def test_the_best_trials_have_pictures_of_their_curves_once(
-    finished: Callable[..., tuple[Study, Dataset, Job]], url: str
-) -> None:
-    study, dataset, job = finished(n_trials=6, pruner="none")
-    best = sorted(study.trials(), key=lambda trial: trial.values[0])
-    # By plain Optuna, which reads the database anew.
-    stored = optuna.load_study(study_name="tiny", storage=url)
-    store = FileSystemArtifactStore(artifact_folder(url))
-    found = {}
-    for trial in stored.trials:
-        for meta in get_all_artifact_meta(trial, storage=stored._storage):
-            found[trial.number] = meta
-            with store.open_reader(meta.artifact_id) as file:
-                image = Image.open(io.BytesIO(file.read()))
-            assert (image.format, image.size) == ("PNG", (640, 360))
-            assert meta.mimetype == "image/png"
-    assert sorted(found) == sorted(trial.number for trial in best[:3])
-    publish(study, dataset, job.storage_url)
-    assert len(list(artifact_folder(url).iterdir())) == 3
-    # All else of these trials is as it was.
-    for trial, before in zip(stored.trials, study.trials(), strict=True):
-        assert trial.state == TrialState.COMPLETE
-        assert (trial.values, trial.params) == (before.values, before.params)
-        assert trial.intermediate_values == before.intermediate_values
-        assert trial.datetime_complete == before.datetime_complete
+def test_the_best_trials_have_pictures_and_nothing_is_written(finished: Run) -> None:
+    study, _, job = finished(n_trials=6, pruner="none")
+    before = dump(job)
+    looked = Looked(study.storage)
+    store = ArtifactStore(artifact_folder(job.storage_url), looked.publisher.picture)
+    drawn = [t for t in study.ranked()[:COMPARED] if "curves" in t.user_attrs]
+    assert set(looked.files) == {trial.number for trial in drawn} >= {study.best_trial().number}
+    for trial in drawn:
+        (meta,) = looked.files[trial.number]
+        assert meta["filename"] == f"trial{trial.number}_learning_curves.png"
+        where = looked.view, looked.study_id, trial._trial_id
+        assert get_trial_artifact_meta(*where, meta["artifact_id"]) == meta
+        with store.open_reader(meta["artifact_id"]) as file:
+            assert Image.open(io.BytesIO(file.read())).format == meta["mimetype"][-3:].upper()
+        np.testing.assert_allclose(
+            np.array(trial.user_attrs["curves"]).mean(1),
+            list(trial.intermediate_values.values()),
+            rtol=1e-4,
+        )
+    assert looked.plots
+    assert dump(job) == before
+    assert not artifact_folder(job.storage_url).exists()
 
 
-def test_curves_that_are_kept_are_those_of_the_folds(
-    finished: Callable[..., tuple[Study, Dataset, Job]],
-) -> None:
-    study, _, _ = finished(n_trials=6, pruner="none")
-    for trial in sorted(study.trials(), key=lambda trial: trial.values[0])[:3]:
-        curves = np.array(trial.user_attrs["curves"])
-        mean = list(trial.intermediate_values.values())
-        np.testing.assert_allclose(curves.mean(1), mean, rtol=1e-4)
-
-
-def test_figures_are_the_fold_scores_and_the_fit(
-    finished: Callable[..., tuple[Study, Dataset, Job]],
-) -> None:
-    study, dataset, job = finished()
-    best = study.best_trial()
-    found = plots(study)
-    assert sorted(found) == ["best-trial", "fold-scores"]
-    means = found["fold-scores"]["data"][-1]
-    assert means["x"][0] == str(best.number)  # type: ignore[index]
-    assert means["y"][0] == pytest.approx(best.value, rel=1e-4)  # type: ignore[index]
-    rows, line = found["best-trial"]["data"]
-    # Each is of another network: no line joins them.
-    assert (line["mode"], line["name"]) == ("markers", "predictions by the fold's network")
-    np.testing.assert_allclose(np.sort(dataset.inputs[:, 0].numpy()), rows["x"], rtol=1e-4)  # type: ignore[arg-type]
+def test_plots_are_the_fold_scores_and_the_fit(finished: Run) -> None:
+    study, dataset, _ = finished()
+    best, plots = study.best_trial(), Looked(study.storage).plots
+    assert sorted(plots) == ["best-trial", "fold-scores"]
+    (means,) = named(plots["fold-scores"], "mean over the folds")
+    assert numbers(means["y"])[0] == pytest.approx(best.value, rel=1e-4)
+    (data,) = named(plots["best-trial"], "training data")
+    (found,) = named(plots["best-trial"], "prediction by the fold's network")
+    assert found["mode"] == "markers"  # each is of another network: no line joins them
+    np.testing.assert_allclose(numbers(data["x"]), dataset.inputs[:, 0].numpy(), rtol=1e-4)
     # The mean over rows is not that over folds, whose sizes differ by one.
-    error = np.square(np.subtract(rows["y"], line["y"])).mean()  # type: ignore[arg-type]
+    error = np.square(numbers(data["y"]) - numbers(found["y"])).mean()
     assert error == pytest.approx(best.value, rel=0.02)
-    publish(study, dataset, job.storage_url)
-    assert plots(study) == found
 
 
-def test_the_figure_of_classes_is_the_confusion_matrix(
-    finished: Callable[..., tuple[Study, Dataset, Job]],
-) -> None:
+def test_the_plot_of_classes_is_the_confusion_matrix(finished: Run) -> None:
     study, dataset, _ = finished(TINY_CLASSIFICATION)
-    (heatmap,) = plots(study)["best-trial"]["data"]
     counts = np.array(study.best_trial().user_attrs["confusion"])
-    assert counts.sum() == len(dataset)
     assert counts.sum(1).tolist() == np.bincount(dataset.targets).tolist()
     accuracy = np.diag(counts).sum() / counts.sum()
     assert accuracy == pytest.approx(study.best_trial().value, rel=0.01)
-    np.testing.assert_allclose(heatmap["z"], 100 * counts / counts.sum(1)[:, None], atol=0.06)  # type: ignore[arg-type]
-    assert heatmap["x"] == list(dataset.class_names)
+    maps = [t for t in Looked(study.storage).plots["best-trial"]["data"] if t["type"] == "heatmap"]
+    shares = 100 * counts / counts.sum(1)[:, None]
+    shown = sum(np.nan_to_num(numbers(m["z"])) for m in maps)
+    np.testing.assert_allclose(shown, shares, atol=0.06)
 
 
-def test_a_study_that_goes_on_keeps_what_it_has(
-    finished: Callable[..., tuple[Study, Dataset, Job]], url: str
-) -> None:
-    first, _, job = finished(n_trials=3)
-    before = set(artifact_ids(first.storage, "tiny"))
+def test_what_is_shown_follows_the_study(finished: Run) -> None:
+    study, _, job = finished(n_trials=3)
+    looked = Looked(study.storage)
+    first = looked.publisher._made["tiny"]
+    looked.publisher.look(looked.study_id)
+    assert looked.publisher._made["tiny"] is first  # nothing has changed
     study, dataset = prepare(job, Options(n_trials=8))
     execute(job, study, dataset)
-    publish(study, dataset, job.storage_url)
-    assert before <= set(artifact_ids(study.storage, "tiny"))
-    assert "8 trials" in get_note(study.optuna_study)
-    assert {path.name for path in artifact_folder(url).iterdir()} == set(
-        artifact_ids(study.storage, "tiny")
-    )
+    assert "8 trials" not in looked.note
+    looked.publisher.look(looked.study_id)
+    assert "8 trials" in looked.note
+    looked.publisher.look(999)  # there is none
 
 
-def test_files_go_with_their_study(
-    finished: Callable[..., tuple[Study, Dataset, Job]], url: str
+def test_what_an_earlier_version_has_stored_is_shown_once(finished: Run) -> None:
+    study, _, _ = finished()
+    storage, fresh, best = study.storage, Looked(study.storage), study.best_trial()
+    study_id, number = fresh.study_id, best.number
+    digest = "ba7816bf8f01cfea"  # of abc
+    for key, value in ((f"{NOTE}0", "ab"), (f"{NOTE}1", "c"), (OWN_NOTE, digest)):
+        storage.set_study_system_attr(study_id, key, value)
+    for i in range(2):
+        storage.set_study_system_attr(study_id, f"{PLOT}fold-scores:{i}", "[" * i)
+    # In the table itself: Optuna refuses files for trials that have ended.
+    meta = {"artifact_id": "old", "filename": f"trial{number}_learning_curves.png"}
+    with closing(sqlite3.connect(storage.url.removeprefix("sqlite:///"))) as connection, connection:
+        row = (best._trial_id, "artifacts:old", json.dumps(json.dumps(meta)))
+        sql = "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (?, ?, ?)"
+        connection.execute(sql, row)
+    looked = Looked(Storage(storage.url))
+    assert looked.note == fresh.note
+    assert looked.plots == fresh.plots
+    assert looked.files == fresh.files | {number: [meta]}
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("DELETE FROM study_user_attributes WHERE key = 'settings'", ""),  # not hw1's
+        ("UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'settings'", "settings"),
+        (
+            "UPDATE trial_user_attributes SET value_json = '[[]]' WHERE key = 'fold_scores'",
+            "damaged",
+        ),
+    ],
+)
+def test_a_study_that_cannot_be_understood_is_shown_as_it_is(
+    finished: Run, damage: str, words: str
 ) -> None:
     study, _, _ = finished()
-    other = artifact_folder(url) / "of another study"
-    other.write_text("kept")
-    found = artifact_ids(study.storage, "tiny")
-    (artifact_folder(url) / found[0]).unlink()
-    remove_artifacts(found, url)
-    assert [path.name for path in artifact_folder(url).iterdir()] == [other.name]
-
-
-def test_a_study_without_completed_trials_has_a_note_alone(
-    make_study: Callable[..., Study], url: str, make_job: Callable[..., Job]
-) -> None:
-    study = make_study()
-    dataset = make_job().load_unchanged(study)
-    write_note(study)
-    publish(study, dataset, url)
-    assert plots(study) == {}
-    assert get_note(study.optuna_study).startswith("# tiny\n")
-    assert not list(Path(artifact_folder(url)).glob("*"))
+    with closing(sqlite3.connect(study.storage.url.removeprefix("sqlite:///"))) as connection:
+        connection.execute(damage)
+        connection.commit()
+    looked = Looked(Storage(study.storage.url))
+    assert words in looked.note
+    assert bool(looked.note) == bool(words)
+    assert looked.plots == looked.files == {}
+    assert len(looked.trials) == 4

@@ -91,7 +91,7 @@ def serving(shown: Shown, **options: Any) -> Iterator[DashboardServer]:
         try:
             yield server
         finally:
-            server.shutdown()
+            server.stop()
             thread.join()
 
 
@@ -103,8 +103,8 @@ def ask(
     if body is not None:
         given["Content-Type"] = "application/json"
         body = body if isinstance(body, bytes) else json.dumps(body)
-    address = server.server_address
-    with closing(http.client.HTTPConnection(address[0], address[1], timeout=60)) as connection:
+    host = "::1" if "[" in server.url else "127.0.0.1"
+    with closing(http.client.HTTPConnection(host, server.port, timeout=60)) as connection:
         connection.request(method, path, body, given)
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
@@ -336,7 +336,7 @@ def test_all_pages_can_be_read_and_reading_changes_nothing(shown: Shown) -> None
             assert (status, body) == (200, b""), path
         assert urlsplit(ask(server, "GET", "/")[1]["Location"]).path == "/dashboard"
         # Some programs send nothing but what they must.
-        with socket.create_connection(("127.0.0.1", server.server_port)) as plain:
+        with socket.create_connection(("127.0.0.1", server.port)) as plain:
             plain.sendall(b"GET /static/bundle.js HTTP/1.0\r\nHost: localhost\r\n\r\n")
             with plain.makefile("rb") as answer:
                 assert answer.readline().split()[1] == b"200"
@@ -364,9 +364,19 @@ def test_read_only_refuses_what_write_allows(shown: Shown) -> None:
 
 def test_a_refused_upload_is_told_why(shown: Shown) -> None:
     with serving(shown) as server:
-        status, _, content = ask(server, "POST", "/api/artifacts/1/1", b"x" * 20_000_000)
+        status, _, content = ask(server, "POST", "/api/artifacts/1/1", b"x" * 1_000_000)
     assert status == 403
     assert "--write" in json.loads(content)["reason"]
+
+
+def test_what_is_too_long_is_not_even_read(shown: Shown) -> None:
+    with serving(shown) as server, socket.create_connection(("127.0.0.1", server.port)) as client:
+        head = (
+            "POST /api/artifacts/1/1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n"
+        )
+        client.sendall(head.encode())
+        with client.makefile("rb") as answer:
+            assert answer.readline().split()[1] == b"413"
 
 
 def test_artifacts_are_served_and_can_do_no_harm(shown: Shown, tmp_path: Path) -> None:
@@ -403,7 +413,7 @@ def test_artifacts_that_are_gone_are_not_found(shown: Shown, capfd: Any) -> None
 
 def test_nothing_is_printed_of_a_browser_that_goes_away(shown: Shown, capfd: Any) -> None:
     with serving(shown) as server:
-        with socket.create_connection(("127.0.0.1", server.server_port)) as gone:
+        with socket.create_connection(("127.0.0.1", server.port)) as gone:
             gone.sendall(b"GET /api/stu")
             gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert ask(server, "GET", "/api/meta")[0] == 200  # so the other has been accepted
@@ -460,7 +470,7 @@ def test_an_ipv6_host(shown: Shown) -> None:
     except OSError:
         pytest.skip("this machine has no IPv6")
     with serving(shown, host="[::1]") as server:
-        assert server.url == f"http://[::1]:{server.server_port}/"
+        assert server.url == f"http://[::1]:{server.port}/"
         assert ask(server, "GET", "/api/studies", Host=urlsplit(server.url).netloc)[0] == 200
 
 
@@ -498,28 +508,30 @@ def test_a_file_is_no_folder_of_artifacts(shown: Shown, tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken_names_another(shown: Shown) -> None:
     with listen(shown.storage, shown.folder, port=0) as taken:
-        with pytest.raises(InputError, match=f"port {taken.server_port} is taken") as raised:
-            listen(shown.storage, shown.folder, port=taken.server_port)
+        with pytest.raises(InputError, match=f"port {taken.port} is taken") as raised:
+            listen(shown.storage, shown.folder, port=taken.port)
         other = int(str(raised.value).split("--port ")[1])
         with listen(shown.storage, shown.folder, port=other) as free:
-            assert free.server_port == other or other == 0
+            assert free.port == other or other == 0
     assert PORT == 8080
 
 
 def test_nothing_is_left_of_it_even_with_a_connection_open(shown: Shown) -> None:
     before = set(threading.enumerate())
     with serving(shown) as server:
-        port = server.server_port
+        port = server.port
         idle = socket.create_connection(("127.0.0.1", port))
         half = socket.create_connection(("127.0.0.1", port))
         half.sendall(b"POST /api/studies HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
         assert ask(server, "GET", "/api/meta")[0] == 200  # so they have been accepted
         assert len(set(threading.enumerate()) - before) >= 2
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)  # it has no more than to return
     assert set(threading.enumerate()) - before == set()
     idle.close()
     half.close()
     with listen(shown.storage, shown.folder, port=port) as again:
-        assert again.server_port == port
+        assert again.port == port
 
 
 PROCESS = """

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from hw1.dashboard.publish import Publisher
 from hw1.dashboard.view import LONGEST, View, _brief
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
@@ -65,7 +66,7 @@ def test_searches_within_a_study_are_not_listed(
         prepare(make_job(name=name), Options(outer_fold=(2, fold % 2)))
     foreign = outer_name("tiny", 7, 9, 9)  # by its name alone
     optuna.create_study(storage=study.storage, study_name=foreign)
-    view = View(study.storage)
+    view = View(study.storage, Publisher(study.storage))
     listed = [s.study_name for s in view.get_all_studies()]
     assert listed == ["tiny", outer_name("gone", 0, 2, 3), foreign]
     assert {*parts, *listed} == set(optuna.get_all_study_names(study.storage))
@@ -76,7 +77,7 @@ def test_trials_are_the_same_but_for_long_attributes(make_job: Callable[..., Job
     study, dataset = prepare(job, Options(n_trials=3))
     execute(job, study, dataset)
     study_id = study.storage.get_study_id_from_name("tiny")
-    view = View(study.storage)
+    view = View(study.storage, Publisher(study.storage))
     shown = view.get_all_trials(study_id)
     stored = Storage(job.storage_url).get_all_trials(study_id)
     for short, full in zip(shown, stored, strict=True):
