@@ -5,16 +5,21 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STUDY ?= regression_mlp
 
-.PHONY: study test soak bench lint format archive clean help
+.PHONY: study test test-newest soak bench lint format archive clean help
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 study: $(VENV)/installed ## Set up, then run the main study (or another: make study STUDY=fashion_cnn)
 	$(RUN) run_study.py run $(STUDY)
 
 test: $(VENV)/installed ## Set up, then run the tests
 	$(RUN) -m pytest
+
+test-newest: ## Run the tests with the newest releases that setup.cfg allows, in an environment of their own
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	.venv-newest/bin/python -m pytest
 
 soak: $(VENV)/installed ## Set up, then attack hw1 at length: kills, damaged files, hostile data (15 min)
 	HW1_SOAK=1 $(RUN) -m pytest tests/attacks
@@ -49,7 +54,7 @@ endef
 export PACK
 
 clean: ## Remove the environment and the caches, but no study and no data
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venv-newest .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(VENV)/installed: setup.cfg constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
