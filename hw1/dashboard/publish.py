@@ -32,7 +32,7 @@ from hw1.definition import CONFIGURATIONS
 from hw1.definitions import naming
 from hw1.errors import ForeignStudyError, InputError
 from hw1.optuna_store.dashboard import Attributes, with_file, with_note, with_plot
-from hw1.optuna_store.storage import Storage
+from hw1.optuna_store.storage import UNREADABLE, Storage
 from hw1.places import program
 from hw1.study import SHOWN_KEY, Study
 from hw1.words import number, range_text, value_text
@@ -91,10 +91,10 @@ class Publisher:
         return stored if made is None else made.over(stored)
 
     def picture(self, picture: str) -> bytes | None:
-        """The PNG of that id, if there is one."""
+        """The PNG of that id, if there is one and its curves can be understood."""
         for made in list(self._made.values()):
             if picture in made.pictures:
-                with self._lock:
+                with self._lock, suppress(*UNREADABLE):
                     return made.pictures[picture][1]()
         return None
 

@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import pytest
 from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
+from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
 from optuna_dashboard.artifact._backend import get_trial_artifact_meta, list_trial_artifacts
@@ -234,3 +235,17 @@ def test_a_study_that_cannot_be_understood_is_shown_as_it_is(
     assert bool(looked.note) == bool(words)
     assert looked.plots == looked.files == {}
     assert len(looked.trials) == 4
+
+
+def test_curves_that_cannot_be_understood_have_no_picture(finished: Run) -> None:
+    study, _, job = finished()
+    with closing(sqlite3.connect(study.storage.url.removeprefix("sqlite:///"))) as connection:
+        connection.execute(
+            "UPDATE trial_user_attributes SET value_json = '[[]]' WHERE key = 'curves'"
+        )
+        connection.commit()
+    looked = Looked(Storage(study.storage.url))
+    store = ArtifactStore(artifact_folder(job.storage_url), looked.publisher.picture)
+    for files in looked.files.values():
+        with pytest.raises(ArtifactNotFound):
+            store.open_reader(files[0]["artifact_id"])

@@ -245,10 +245,10 @@ def confusion_matrix(outputs: Tensor, dataset: Dataset) -> Figure:
     n = len(dataset.class_names)
     counts = np.zeros((n, n), dtype=int)
     np.add.at(counts, (dataset.targets.cpu().numpy(), outputs.argmax(1).numpy()), 1)
-    return confusions(counts, dataset.class_names)
+    return confusions(counts, list(dataset.class_names))
 
 
-def confusions(counts: np.ndarray, names: Sequence[str]) -> Figure:
+def confusions(counts: np.ndarray, names: list[str]) -> Figure:
     """The same of numbers of examples, ``(true classes, predicted classes)``; their names."""
     n = len(names)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
