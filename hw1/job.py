@@ -21,7 +21,7 @@ from hw1.objective import Objective, shown_data
 from hw1.optuna_store.storage import Storage
 from hw1.places import data_folder, storage_url
 from hw1.samplers import PRUNERS, SAMPLERS
-from hw1.study import SHOWN_KEY, SPLITS_KEY, Settings, Study, check_name, counts
+from hw1.study import FACTS_KEY, SHOWN_KEY, SPLITS_KEY, Settings, Study, check_name, counts
 from hw1.tasks import METRICS
 from hw1.training.precision import Precision, choose_precision
 from hw1.watching import Watcher
@@ -207,9 +207,7 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
         return _create(job, storage, options)
     study = Study(storage, job.name)
     dataset = _check(job, study, options)
-    study_id = storage.get_study_id_from_name(job.name)
-    if SHOWN_KEY not in storage.get_study_system_attrs(study_id):  # an earlier version made it
-        storage.set_study_system_attr(study_id, SHOWN_KEY, shown_data(dataset))
+    _keep(storage, job.name, dataset)
     _set_target(study, options.n_trials)
     return study, dataset
 
@@ -308,16 +306,28 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
                 StudyDirection[metric.direction.upper()],
                 metric.name,
                 user_attrs={"n_trials": n_trials, "settings": dataclasses.asdict(settings)},
-                system_attrs={SPLITS_KEY: splits.encode(), SHOWN_KEY: shown_data(dataset)},
+                system_attrs={SPLITS_KEY: splits.encode()} | _kept(dataset),
             )
     study = Study(storage, job.name)
     if study.settings != settings:  # another process was faster
         dataset = _check(job, study, options)
-    study_id = storage.get_study_id_from_name(job.name)
-    if SHOWN_KEY not in storage.get_study_system_attrs(study_id):  # an earlier version made it
-        storage.set_study_system_attr(study_id, SHOWN_KEY, shown_data(dataset))
+    _keep(storage, job.name, dataset)
     _set_target(study, options.n_trials)
     return study, dataset
+
+
+def _kept(dataset: Dataset) -> dict[str, Any]:
+    """What a study keeps of its data, by the names of its attributes."""
+    return {FACTS_KEY: dataset.facts, SHOWN_KEY: shown_data(dataset)}
+
+
+def _keep(storage: Storage, name: str, dataset: Dataset) -> None:
+    """Add what a study lacks that an earlier version made."""
+    study_id = storage.get_study_id_from_name(name)
+    stored = storage.get_study_system_attrs(study_id)
+    for key, value in _kept(dataset).items():
+        if key not in stored:
+            storage.set_study_system_attr(study_id, key, value)
 
 
 def _grid(definition: StudyDefinition, seed: int) -> list[dict[str, Any]]:

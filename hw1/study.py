@@ -24,8 +24,9 @@ if TYPE_CHECKING:  # what only reads a study does without torch
     from hw1.cross_validation import Splits
 
 OUT_OF_MEMORY = "out of memory"
-SPLITS_KEY, SHOWN_KEY = "hw1:splits", "hw1:shown"
-"""The attributes of a study that hold its folds and its `hw1.objective.shown_data`."""
+SPLITS_KEY, SHOWN_KEY, FACTS_KEY = "hw1:splits", "hw1:shown", "hw1:facts"
+"""The attributes of a study that hold its folds, its `hw1.objective.shown_data`, and the facts of
+its data, `hw1.datasets.Dataset.facts`."""
 RETRY_OF, CRASHES = "retry_of", "crashes"
 """The user attributes of a trial that repeats an interrupted one: that one's number, and how often
 a process has died with these parameters."""
@@ -206,6 +207,24 @@ class Study:
     def n_trials(self) -> int:
         """The number of trials that the study is to have."""
         return int(self.optuna_study.user_attrs["n_trials"])
+
+    @property
+    def facts(self) -> dict[str, Any] | None:
+        """`hw1.datasets.Dataset.facts` of its data; None if an earlier version made the study.
+
+        Raises:
+            InputError: they are damaged.
+        """
+        study_id = self.storage.get_study_id_from_name(self.name)
+        with self.storage.readable(f"the study {self.name!r}"):
+            facts = self.storage.get_study_system_attrs(study_id).get(FACTS_KEY)
+            if facts is not None:
+                lists = [facts[key] for key in ("input_shape", "class_names", "feature_names")]
+                if not all(isinstance(value, list) for value in lists) or not (
+                    isinstance(facts["n_outputs"], int) and isinstance(facts["target_name"], str)
+                ):
+                    raise TypeError(FACTS_KEY)
+        return facts
 
     def splits(self) -> "Splits":
         """The folds that all trials share.

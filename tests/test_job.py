@@ -98,6 +98,29 @@ def test_a_study_keeps_the_metric_that_it_was_made_with(make_job: Callable[..., 
         prepare(make_job(), Options())
 
 
+def test_a_study_keeps_the_facts_of_its_data(make_job: Callable[..., Job], url: str) -> None:
+    job = make_job(TINY_CLASSIFICATION)
+    study, dataset = prepare(job, Options())
+    assert (
+        study.facts
+        == dataset.facts
+        == {
+            "input_shape": [1, 8, 8],
+            "n_outputs": 10,
+            "class_names": list("0123456789"),
+            "feature_names": [],
+            "target_name": "digit",
+        }
+    )
+    storage = study.storage
+    study_id = storage.get_study_id_from_name(study.name)
+    storage.set_study_system_attr(study_id, "hw1:facts", None)  # as before there were any
+    assert Study(storage, study.name).facts is None
+    storage.set_study_system_attr(study_id, "hw1:facts", {"input_shape": 3})
+    with pytest.raises(InputError, match="tiny"):
+        _ = Study(storage, study.name).facts
+
+
 def test_changed_data_are_refused(make_job: Callable[..., Job], tmp_path: Path) -> None:
     csv = tmp_path / "train.csv"
     csv.write_text(CSV)

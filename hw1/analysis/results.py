@@ -91,6 +91,11 @@ class StudyResults:
         """
         return self.job.load_unchanged(self.study).to(self.job.device)
 
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """`hw1.datasets.Dataset.facts` of its data; they are loaded if the study lacks them."""
+        return self.study.facts or self.dataset.facts
+
     def test_rows(self) -> Dataset | None:
         """The test rows; None if the study's data have none."""
         given_rows = self.job.data

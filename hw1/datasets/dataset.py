@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -112,6 +112,17 @@ class Dataset:
     def n_outputs(self) -> int:
         """The number of outputs a network needs: target columns, or classes."""
         return TASKS[self.task].n_outputs(self.targets, self.class_names)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a study keeps of its data, so that reports need not load them; as JSON has it."""
+        return {
+            "input_shape": list(self.input_shape),
+            "n_outputs": self.n_outputs,
+            "class_names": list(self.class_names),
+            "feature_names": list(self.feature_names),
+            "target_name": self.target_name,
+        }
 
     @cached_property
     def fingerprint(self) -> str:
