@@ -6,7 +6,6 @@ That compares two configurations, not the searches that found them: `hw1.analysi
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from hw1.analysis.evaluation import REPEATS, CrossValidated, repeated_cross_validation
 from hw1.analysis.results import StudyResults
@@ -14,19 +13,21 @@ from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_tes
 from hw1.errors import InputError
 from hw1.tasks import Metric
 from hw1.watching import UNWATCHED, Watcher
+from hw1.words import between, number, p_value
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two studies' best configurations on the same folds.
+    """Two configurations, or two searches over their seeds, by their scores.
 
     Attributes:
-        first, second: names of the studies.
+        first, second: what they are called; the first has the better mean.
         difference: the first's score minus the second's, with its interval; the intervals of all
-            pairs hold together in 95 % of cases.
-        t: of the corrected resampled t-test; see `hw1.analysis.statistics.corrected_t_test`.
+            pairs hold together in 95% of cases.
+        t: the statistic of the test.
         p: two-sided, adjusted for the number of pairs.
         sentence: what that means.
+        paired: whether the scores are those of the same folds or seeds, one by one.
     """
 
     first: str
@@ -35,6 +36,7 @@ class Pair:
     t: float
     p: float
     sentence: str
+    paired: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,7 @@ class Comparison:
     n_splits: int
     studies: dict[str, CrossValidated]
     pairs: list[Pair]
-
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary that JSON can hold."""
-        return (
-            {"compared": "configurations"}
-            | vars(self)
-            | {
-                "studies": {
-                    name: vars(part) | {"estimate": part.estimate.to_json()}
-                    for name, part in self.studies.items()
-                },
-                "pairs": [vars(p) | {"difference": p.difference.to_json()} for p in self.pairs],
-            }
-        )
+    compared: str = "configurations"
 
 
 def compare(
@@ -118,13 +107,14 @@ def comparison_of(parts: Mapping[str, CrossValidated], metric: Metric) -> Compar
         n_splits=parts[names[0]].n_splits,
         studies={name: parts[name] for name in names},
         pairs=[
-            Pair(
-                a,
-                b,
-                test.difference,
-                test.t,
-                test.p,
-                _sentence(a, b, test, len(pairs), metric.words),
+            pair(
+                (a, b),
+                test,
+                len(pairs),
+                subject=f"The {metric.words} of the best configuration of {a}",
+                by="",
+                chance="chance",
+                otherwise="these rows don't tell which of the two is better",
             )
             for (a, b), test in zip(pairs, tests, strict=True)
         ],
@@ -175,28 +165,41 @@ def _scores(part: CrossValidated) -> list[list[float]]:
     return [[s for s in row if s is not None] for row in part.scores]
 
 
-def _sentence(a: str, b: str, test: PairedTest, n_pairs: int, metric: str) -> str:
-    """What a comparison says; ``a`` has the better mean."""
+def pair(
+    names: tuple[str, str],
+    test: PairedTest,
+    n_pairs: int,
+    *,
+    subject: str,
+    by: str,
+    chance: str,
+    otherwise: str,
+    paired: bool = True,
+) -> Pair:
+    """Two that were compared, the better one first, and what the test says of them.
+
+    Args:
+        names: what they are called.
+        test: of the first against the second.
+        n_pairs: for how many pairs the test is adjusted.
+        subject: whose score is higher or lower.
+        by: how the difference is measured, after its number.
+        chance: what may have made the difference.
+        otherwise: what follows if it may.
+        paired: see `Pair`.
+    """
     found = test.difference
-    if found.std == 0 and found.mean == 0:
-        return f"The configurations of {a} and {b} score alike on every fold."
-    measured = in_brackets(test, n_pairs)
-    which = "lower" if found.mean < 0 else "higher"
-    start = (
-        f"The {metric} of the best configuration of {a} is {which} than that of {b} by "
-        f"{abs(found.mean):.3g}"
-    )
-    if test.p < 1 - LEVEL:
-        return f"{start} {measured}: more than chance explains."
-    return (
-        f"{start}, which may be chance {measured}: these rows don't tell which of the two is "
-        "better."
-    )
-
-
-def in_brackets(test: PairedTest, n_pairs: int) -> str:
-    """The interval of a difference and its p value."""
-    p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.2g}"
     jointly = f" jointly for {n_pairs} pairs" if n_pairs > 1 else ""
-    found = test.difference
-    return f"(95 % interval {found.low:.3g} to {found.high:.3g}{jointly}, {p})"
+    measured = (
+        f"({LEVEL:.0%} confidence interval {between(found.low, found.high)}{jointly}, "
+        f"p {'' if test.p < 0.001 else '= '}{p_value(test.p)})"
+    )
+    which = "lower" if found.mean < 0 else "higher"
+    start = f"{subject} is {which} than that of {names[1]} by {number(abs(found.mean), 3)}{by}"
+    if found.std == 0 and found.mean == 0:
+        sentence = f"{names[0]} and {names[1]} score alike on every fold, or with every seed."
+    elif test.p < 1 - LEVEL:
+        sentence = f"{start} {measured}: more than {chance} explains."
+    else:
+        sentence = f"{start}, which may be {chance} {measured}: {otherwise}."
+    return Pair(*names, found, test.t, test.p, sentence, paired)

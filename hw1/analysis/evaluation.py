@@ -157,19 +157,6 @@ class Evaluation:
     nested: Nested | None
     n_tests: int
 
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary that JSON can hold."""
-        found: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("study", "metric", "maximize", "trial", "value", "n_tests")
-        }
-        for name in ("cross_validation", "test", "nested"):
-            part = getattr(self, name)
-            found[name] = part and vars(part) | {"estimate": part.estimate.to_json()}
-        if self.test is not None:
-            found["test"]["ensemble_estimate"] = self.test.ensemble_estimate.to_json()
-        return found
-
 
 def evaluate(
     results: StudyResults,

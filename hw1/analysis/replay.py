@@ -47,13 +47,6 @@ class Replay:
     differences: list[str]
     provenance: dict[str, Any] | None
 
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary that JSON can hold."""
-        return vars(self) | {
-            name: value if math.isfinite(value) else None
-            for name, value in (("difference", self.difference), ("relative", self.relative))
-        }
-
 
 def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) -> Replay:
     """Train a stored trial again on the study's folds, from its own seeds.

@@ -1,7 +1,9 @@
-"""Scores of networks for rows of a data set, as storage can hold them."""
+"""Scores of networks on the examples of a data set, and results as JSON can hold them."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import is_dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,3 +44,21 @@ def finite(scores: Sequence[float]) -> list[float | None]:
 def numbers(scores: Sequence[Sequence[float | None]]) -> list[list[float]]:
     """Scores for arithmetic: NaN where a network has diverged."""
     return [[math.nan if s is None else s for s in row] for row in scores]
+
+
+def for_json(result: Any) -> Any:
+    """What an analysis has found as JSON can hold it.
+
+    A dataclass becomes a dictionary of its fields and of the properties that are called
+    ``estimate`` or ``..._estimate``; a number that is not finite becomes None.
+    """
+    if isinstance(result, float):
+        return result if math.isfinite(result) else None
+    if isinstance(result, list):
+        return [for_json(part) for part in result]
+    if is_dataclass(result):
+        estimates = [name for name in dir(result) if name.endswith("estimate")]
+        result = vars(result) | {name: getattr(result, name) for name in estimates}
+    if isinstance(result, dict):
+        return {name: for_json(part) for name, part in result.items()}
+    return result

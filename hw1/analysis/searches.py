@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
-from hw1.analysis.comparison import in_brackets, on_the_same_folds, require_same_rows
+from hw1.analysis.comparison import Pair, on_the_same_folds, pair, require_same_rows
 from hw1.analysis.evaluation import REPEATS
 from hw1.analysis.results import StudyResults
-from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, over_seeds, t_test_over_seeds
+from hw1.analysis.statistics import Estimate, over_seeds, t_test_over_seeds
 from hw1.errors import InputError
 from hw1.watching import UNWATCHED, Watcher
+from hw1.words import counted, in_words, listed
 
 FEWEST_SEEDS = 3
 
@@ -46,31 +47,6 @@ class Search:
 
 
 @dataclass(frozen=True)
-class SearchPair:
-    """Two searches over their seeds.
-
-    Attributes:
-        first, second: labels of the searches; the first has the better mean.
-        paired: whether they have the same seeds, whose differences are then tested; otherwise
-            the test is Welch's.
-        difference: the first's mean score minus the second's, with its interval: where it lies
-            over all seeds, with these training rows and folds. The intervals of all pairs hold
-            together in 95 % of cases.
-        t: of the test.
-        p: two-sided, adjusted for the number of pairs.
-        sentence: what that means.
-    """
-
-    first: str
-    second: str
-    paired: bool
-    difference: Estimate
-    t: float
-    p: float
-    sentence: str
-
-
-@dataclass(frozen=True)
 class SearchComparison:
     """Several searches by what their winners score on the same fresh folds.
 
@@ -87,18 +63,8 @@ class SearchComparison:
     n_repeats: int
     n_splits: int
     searches: list[Search]
-    pairs: list[SearchPair]
-
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary that JSON can hold."""
-        return (
-            {"compared": "searches"}
-            | vars(self)
-            | {
-                "searches": [vars(s) | {"estimate": s.estimate.to_json()} for s in self.searches],
-                "pairs": [vars(p) | {"difference": p.difference.to_json()} for p in self.pairs],
-            }
-        )
+    pairs: list[Pair]
+    compared: str = "searches"
 
 
 def compare_searches(
@@ -149,7 +115,7 @@ def compare_searches(
         n_repeats=n_repeats,
         n_splits=next(iter(parts.values())).n_splits,
         searches=searches,
-        pairs=[_pair(a, b, len(pairs), metric.words) for a, b in pairs],
+        pairs=[_compared(a, b, len(pairs), metric.words) for a, b in pairs],
     )
 
 
@@ -166,17 +132,16 @@ def _groups(studies: Sequence[StudyResults]) -> list[list[StudyResults]]:
         )
     for those in groups.values():
         those.sort(key=lambda results: results.settings.seed)
-        names = " and ".join(results.name for results in those)
+        names = listed([results.name for results in those])
         for a, b in pairwise(those):
             if a.settings.seed == b.settings.seed:
                 raise InputError(
                     f"{a.name!r} and {b.name!r} are the same search with the same seed: name one"
                 )
         if len(those) < FEWEST_SEEDS:
-            has = "one seed" if len(those) == 1 else f"{len(those)} seeds"
             raise InputError(
-                f"the search of {names} has {has} here, and a comparison needs {FEWEST_SEEDS} or "
-                "more of each: run it with another --seed and a --name of its own"
+                f"the search of {names} has {counted(len(those), 'seed')} here, and a "
+                f"comparison needs {FEWEST_SEEDS} or more of each: run it with another --seed and a --name of its own"
             )
         for results in those:
             progress = results.study.progress()
@@ -201,7 +166,7 @@ def _labels(firsts: Sequence[StudyResults]) -> list[str]:
     found = [_of_search(results) for results in firsts]
     differing = [name for name in _NAMED if len({str(of[name]) for of in found}) > 1]
     labels = [
-        ", ".join(f"{name.removeprefix('n_').replace('_', ' ')} {of[name]}" for name in differing)
+        ", ".join(f"{in_words(name.removeprefix('n_'))} {of[name]}" for name in differing)
         for of in found
     ]
     if len(set(labels)) < len(labels):
@@ -209,31 +174,19 @@ def _labels(firsts: Sequence[StudyResults]) -> list[str]:
     return labels
 
 
-def _pair(a: Search, b: Search, n_pairs: int, metric: str) -> SearchPair:
+def _compared(a: Search, b: Search, n_pairs: int, metric: str) -> Pair:
+    """Two searches by the t-test of their seeds' differences, or by Welch's if these differ.
+
+    The interval tells where the difference lies over all seeds, with these examples and folds.
+    """
     paired = a.seeds == b.seeds
-    test = t_test_over_seeds(a.scores, b.scores, paired=paired, n_pairs=n_pairs)
-    return SearchPair(
-        a.label,
-        b.label,
-        paired,
-        test.difference,
-        test.t,
-        test.p,
-        _sentence(a, b, test, n_pairs, metric),
+    return pair(
+        (a.label, b.label),
+        t_test_over_seeds(a.scores, b.scores, paired=paired, n_pairs=n_pairs),
+        n_pairs,
+        subject=f"The {metric} of what {a.label} finds",
+        by=" on average over the seeds",
+        chance="the luck of the seeds",
+        otherwise="run more seeds to tell",
+        paired=paired,
     )
-
-
-def _sentence(a: Search, b: Search, test: PairedTest, n_pairs: int, metric: str) -> str:
-    """What a comparison says; ``a`` has the better mean."""
-    found = test.difference
-    if found.std == 0 and found.mean == 0:
-        return f"{a.label} and {b.label} score alike with every seed."
-    which = "lower" if found.mean < 0 else "higher"
-    start = (
-        f"The {metric} of what {a.label} finds is {which} than that of {b.label} by "
-        f"{abs(found.mean):.3g} on average over the seeds"
-    )
-    measured = in_brackets(test, n_pairs)
-    if test.p < 1 - LEVEL:
-        return f"{start} {measured}: more than the luck of the seeds explains."
-    return f"{start}, which may be the luck of the seeds {measured}: run more seeds to tell."

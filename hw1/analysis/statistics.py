@@ -51,10 +51,6 @@ class Estimate:
     high: float
     n: int
 
-    def to_json(self) -> dict[str, float | int | None]:
-        """A dictionary that JSON can hold: None where a number is not finite."""
-        return {name: value if math.isfinite(value) else None for name, value in vars(self).items()}
-
 
 def cross_validated(
     scores: Sequence[Sequence[float]], level: float = LEVEL, metric: str | None = None

@@ -8,7 +8,7 @@ from hw1.analysis.evaluation import Evaluation, Tested
 from hw1.analysis.replay import Replay
 from hw1.analysis.searches import SearchComparison
 from hw1.analysis.statistics import Estimate
-from hw1.words import number
+from hw1.words import between, counted, in_words, number, places, plus_minus
 
 WIDTH = 18
 
@@ -17,24 +17,23 @@ def estimate(found: Estimate) -> str:
     """A mean, and its standard deviation and its interval if it has them."""
     if math.isnan(found.mean):
         return "no mean: a network diverged"
-    text = number(found.mean)
-    if not math.isnan(found.std):
-        text += f" ± {number(found.std)}"
+    text = plus_minus(found.mean, found.std)
     if math.isfinite(found.low) and math.isfinite(found.high):
-        text += f", 95 % interval {number(found.low)} to {number(found.high)}"
+        ends = between(found.low, found.high, places(found.mean, found.std))
+        text += f", 95% confidence interval {ends}"
     return text
 
 
-def metric_name(metric: str, maximize: bool) -> str:
-    """A metric in words, and which way it is good."""
-    return f"{metric.replace('_', ' ')} ({'higher' if maximize else 'lower'} is better)"
+def _metric(found: Evaluation | Comparison | SearchComparison) -> str:
+    """The metric in words, and which way it is good."""
+    return f"{in_words(found.metric)} ({'higher' if found.maximize else 'lower'} is better)"
 
 
 def evaluation_lines(found: Evaluation) -> list[str]:
     """An evaluation, a line a fact."""
     part, test, nested = found.cross_validation, found.test, found.nested
     lines = [
-        f"{found.study}: trial {found.trial}, {metric_name(found.metric, found.maximize)}",
+        f"{found.study}: trial {found.trial}, {_metric(found)}",
         _row(
             "in the search",
             f"{number(found.value)}, optimistically biased: the best of many trials",
@@ -48,7 +47,7 @@ def evaluation_lines(found: Evaluation) -> list[str]:
         n = len(test.seeds)
         lines += [
             _row("test set", estimate(test.estimate)),
-            _row("", f"{n} {'seed' if n == 1 else 'seeds'}, {test.n_rows} test rows"),
+            _row("", f"{counted(n, 'seed')}, {counted(test.n_rows, 'test example')}"),
         ]
         if math.isfinite(test.estimate.low):
             seeds = "not other seeds" if n == 1 else "other seeds; that of the ensemble, other rows"
@@ -94,7 +93,7 @@ def comparison_lines(found: Comparison) -> list[str]:
     """A comparison: the studies, the best first, and a sentence for each pair."""
     width = max(map(len, found.studies))
     lines = [
-        f"best configurations, {metric_name(found.metric, found.maximize)}, "
+        f"best configurations, {_metric(found)}, "
         f"{found.n_repeats} × {found.n_splits} folds, the same for all"
     ]
     lines += [
@@ -113,7 +112,7 @@ def search_comparison_lines(found: SearchComparison) -> list[str]:
     """A comparison of searches: the searches, the best first, and a sentence for each pair."""
     width = max(len(search.label) for search in found.searches)
     lines = [
-        f"searches by the configurations they find, {metric_name(found.metric, found.maximize)}, "
+        f"searches by the configurations they find, {_metric(found)}, "
         f"{found.n_repeats} × {found.n_splits} folds, the same for all"
     ]
     for search in found.searches:
@@ -142,7 +141,7 @@ def replay_lines(study: str, metric: str, found: Replay) -> list[str]:
     else:
         how = f"in the batch of trials {batch}, then and now"
     lines = [
-        f"{study}: trial {found.trial} ({found.state}) again, {metric.replace('_', ' ')}",
+        f"{study}: trial {found.trial} ({found.state}) again, {in_words(metric)}",
         _row("trained", how),
         _row("stored folds", "  ".join(f"{s:.6g}" for s in found.stored_scores) or "none"),
         _row("folds now", "  ".join(f"{s:.6g}" for s in found.scores) or "none"),

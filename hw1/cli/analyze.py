@@ -71,6 +71,7 @@ def evaluate(
     folds_of_nested = parse_nested(nested)
     results = open_results(storage, name, definition, data_dir, device, precision)
     from hw1.analysis.evaluation import evaluate as evaluate_study
+    from hw1.analysis.scores import for_json
     from hw1.analysis.text import evaluation_lines
 
     with watched("what is finished is stored; the same command goes on from there.") as watcher:
@@ -87,7 +88,7 @@ def evaluate(
             watcher=watcher,
         )
     if as_json:
-        print_json(found.to_json())
+        print_json(for_json(found))
     else:
         echo("\n".join(evaluation_lines(found)))
 
@@ -155,6 +156,7 @@ def compare(
         open_results(storage, name, definition, data_dir, device, precision) for name in names
     ]
     from hw1.analysis.comparison import compare as compare_studies
+    from hw1.analysis.scores import for_json
     from hw1.analysis.searches import compare_searches
     from hw1.analysis.text import comparison_lines, search_comparison_lines
 
@@ -162,10 +164,10 @@ def compare(
     with watched("what is finished is stored; the same command goes on from there.") as watcher:
         if searches:
             of_searches = compare_searches(studies, **options, watcher=watcher)
-            found, lines = of_searches.to_json(), search_comparison_lines(of_searches)
+            found, lines = for_json(of_searches), search_comparison_lines(of_searches)
         else:
             of_studies = compare_studies(studies, **options, watcher=watcher)
-            found, lines = of_studies.to_json(), comparison_lines(of_studies)
+            found, lines = for_json(of_studies), comparison_lines(of_studies)
     if as_json:
         print_json(found)
     else:
@@ -189,12 +191,13 @@ def replay(
     """
     results = open_results(storage, name, definition, data_dir, device, "auto")
     from hw1.analysis.replay import replay as replay_trial
+    from hw1.analysis.scores import for_json
     from hw1.analysis.text import replay_lines
 
     with watched("nothing is stored.") as watcher:
         found = replay_trial(results, trial, watcher=watcher)
     if as_json:
-        print_json({"study": name, "metric": results.metric.name, **found.to_json()})
+        print_json({"study": name, "metric": results.metric.name, **for_json(found)})
     else:
         echo("\n".join(replay_lines(name, results.metric.name, found)))
 

@@ -97,7 +97,7 @@ def test_compare_says_a_plain_sentence(call: Call) -> None:
     result = call("compare", "regression-random", "regression-tpe", "--repeats", "2")
     assert "best configurations, " in result.stdout
     assert "2 × 3 folds, the same for all" in result.stdout
-    assert "95 % interval" in result.stdout.splitlines()[-2]
+    assert "95% confidence interval" in result.stdout.splitlines()[-2]
     assert "not the searches" in result.stdout.splitlines()[-1]
     found = json.loads(
         call("compare", "regression-random", "regression-tpe", "--repeats", "2", "--json").stdout

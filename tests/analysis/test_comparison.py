@@ -74,7 +74,7 @@ def test_a_real_difference_is_found_and_chance_is_called_chance(
     assert list(found.studies)[2] == "bad"
     assert len(found.pairs) == 3
     for pair in found.pairs:
-        assert "95 % interval" in pair.sentence and "jointly for 3 pairs" in pair.sentence
+        assert "95% confidence interval" in pair.sentence and "jointly for 3 pairs" in pair.sentence
         if pair.second == "bad":
             assert f"the best configuration of {pair.first} is lower than that of bad by" in (
                 pair.sentence

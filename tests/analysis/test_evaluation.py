@@ -16,6 +16,7 @@ from hw1.analysis.evaluation import (
 )
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.scores import for_json
 from hw1.analysis.statistics import over_rows_and_seeds
 from hw1.analysis.text import evaluation_lines
 from hw1.analysis.training import retrain
@@ -98,17 +99,17 @@ def test_an_evaluation_of_an_older_version_is_shown_without_intervals(open_resul
     found = evaluate(open_results(), n_repeats=1, n_seeds=3, watcher=said_by(words))
     assert words == []
     lines = "\n".join(evaluation_lines(found))
-    assert lines.count("95 % interval") == 1  # of the cross-validation
+    assert lines.count("95% confidence interval") == 1  # of the cross-validation
     assert found.cross_validation.estimate.low > 0
     assert "the interval covers" not in lines
-    assert found.to_json()["test"]["estimate"]["low"] is None
+    assert for_json(found)["test"]["estimate"]["low"] is None
 
 
 def test_what_the_intervals_cover_is_said_and_heavy_tails_too(open_results: Open) -> None:
     found = evaluate(open_results(), n_repeats=1, n_seeds=3)
     assert found.test is not None
     lines = "\n".join(evaluation_lines(found))
-    assert lines.count("95 % interval") == 3
+    assert lines.count("95% confidence interval") == 3
     assert "covers other test rows, other seeds" in lines
     assert "heavy tails" not in lines
     heavy = replace(found, test=replace(found.test, n_largest=1, share_largest=0.434))
@@ -214,7 +215,7 @@ def test_bad_numbers_are_named(open_results: Open) -> None:
 
 
 def test_an_evaluation_is_json(open_results: Open) -> None:
-    found = evaluate(open_results(), n_repeats=1, n_seeds=1).to_json()
+    found = for_json(evaluate(open_results(), n_repeats=1, n_seeds=1))
     assert found["cross_validation"]["estimate"]["n"] == 3
     assert found["test"]["estimate"]["std"] is None
     assert found["nested"] is None

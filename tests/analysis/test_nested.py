@@ -9,6 +9,7 @@ from hw1.analysis.evaluation import evaluate
 from hw1.analysis.nested import nested_cross_validation
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults
+from hw1.analysis.scores import for_json
 from hw1.analysis.text import evaluation_lines
 from hw1.analysis.training import retrain
 from hw1.cross_validation import Splits
@@ -61,7 +62,7 @@ def test_an_interrupted_one_goes_on_where_it_stopped(open_results: Open) -> None
     assert part.nested is not None
     assert len(part.nested.scores) == 1
     assert "1 of 3 outer folds" in "\n".join(evaluation_lines(part))
-    assert part.to_json()["nested"]["estimate"]["std"] is None
+    assert for_json(part)["nested"]["estimate"]["std"] is None
     words: list[str] = []
     found = nested_cross_validation(open_results(), 3, 2, watcher=Watcher(words.append))
     assert len(found.scores) == 3

@@ -8,6 +8,7 @@ from scipy import stats
 
 from hw1.analysis.evaluation import evaluate
 from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.scores import for_json
 from hw1.analysis.searches import compare_searches
 from hw1.analysis.text import search_comparison_lines
 from hw1.errors import InputError
@@ -81,7 +82,7 @@ def test_other_seeds_are_not_paired(opened: Opened) -> None:
     a, b = (scores(opened, *names[label]) for label in (pair.first, pair.second))
     expected = stats.ttest_ind(a, b, equal_var=False)
     assert (pair.t, pair.p) == pytest.approx((expected.statistic, expected.pvalue))
-    assert found.to_json()["pairs"][0]["difference"]["std"] is None
+    assert for_json(found)["pairs"][0]["difference"]["std"] is None
     assert "by Welch's test" in "\n".join(search_comparison_lines(found))
 
 
@@ -90,7 +91,7 @@ def test_other_seeds_are_not_paired(opened: Opened) -> None:
     [
         (RANDOM, "they are one search"),
         ([*RANDOM, "grid-0", "grid-1"], "the search of grid-0 and grid-1 has 2 seeds here"),
-        ([*RANDOM, "grid-0"], "has one seed here, and a comparison needs 3 or more of each"),
+        ([*RANDOM, "grid-0"], "has 1 seed here, and a comparison needs 3 or more of each"),
         ([*RANDOM, "again", "grid-0"], "are the same search with the same seed"),
         ([*RANDOM[:2], "longer", "grid-0"], "run it with another --seed"),
         ([*RANDOM, "begun", "grid-0", "grid-1", "grid-2"], "'begun' has 0 of 6 trials"),

@@ -10,6 +10,7 @@ from scipy import stats
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import RepeatedKFold, cross_val_score
 
+from hw1.analysis.scores import for_json
 from hw1.analysis.statistics import (
     corrected_t_test,
     cross_validated,
@@ -317,8 +318,8 @@ def test_searches_that_never_differ_are_no_evidence() -> None:
 
 
 def test_a_single_seed_has_no_spread_and_json_no_nan() -> None:
-    assert over_seeds([0.9], (0.8, 0.95)).to_json() == {
+    assert for_json(over_seeds([0.9], (0.8, 0.95))) == {
         "mean": 0.9, "std": None, "low": 0.8, "high": 0.95, "n": 1,
     }  # fmt: skip
-    assert over_seeds([0.5, 1.0]).to_json()["low"] is None
-    assert cross_validated([[1.0, math.nan]]).to_json()["mean"] is None
+    assert for_json(over_seeds([0.5, 1.0]))["low"] is None
+    assert for_json(cross_validated([[1.0, math.nan]]))["mean"] is None
