@@ -2,14 +2,13 @@
 
 import json
 import math
-import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from hw1.analysis.scores import fits
 from hw1.errors import InputError
-from hw1.tasks import TASKS, TaskName
+from hw1.tasks import TaskName
 from hw1.training.lockstep import Family
 
 METADATA_KEY = "hw1"
@@ -67,29 +66,27 @@ class ModelDescription:
     provenance: dict[str, Any]
 
     def __post_init__(self) -> None:
-        shape = self.input_shape if _all(self.input_shape, _is_count) else ()
-        n_classes = self.n_outputs if self.task == "classification" else 0
-        fits = {
-            name: isinstance(getattr(self, name), str)
-            for name in ("family", "definition", "target_name", "study", "metric")
-        }
-        fits |= {
-            "task": self.task in TASKS,
-            "input_shape": 0 < len(shape) < 10 and math.prod(shape) <= MOST_NUMBERS,
-            "n_outputs": _is_count(self.n_outputs) and self.n_outputs <= MOST_NUMBERS,
-            "class_names": _all(self.class_names, _is_str) and len(self.class_names) == n_classes,
-            "feature_names": _all(self.feature_names, _is_str)
-            and (not self.feature_names or (len(self.feature_names),) == shape),
-            "pixels": isinstance(self.pixels, bool) and (not self.pixels or len(shape) == 3),
-            "configuration": isinstance(self.configuration, dict)
-            and isinstance(self.configuration.get("model"), dict),
-            "trial": _is_count(self.trial, least=0),
-            "value": isinstance(self.value, int | float) and abs(self.value) <= sys.float_info.max,
-            "seed": _is_count(self.seed, least=0),
-            "epochs": _is_count(self.epochs),
-            "provenance": isinstance(self.provenance, dict),
-        }
-        for name, ok in fits.items():
+        kinds = get_type_hints(type(self))
+        self._require({name: fits(value, kinds[name]) for name, value in vars(self).items()})
+        shape, n_outputs = self.input_shape, self.n_outputs
+        n_classes = n_outputs if self.task == "classification" else 0
+        size_fits = 0 < len(shape) < 10 and min(shape) > 0 and math.prod(shape) <= MOST_NUMBERS
+        self._require(
+            {
+                "input_shape": size_fits,
+                "n_outputs": 0 < n_outputs <= MOST_NUMBERS,
+                "class_names": len(self.class_names) == n_classes,
+                "feature_names": not self.feature_names or (len(self.feature_names),) == shape,
+                "pixels": not self.pixels or len(shape) == 3,
+                "configuration": isinstance(self.configuration.get("model"), dict),
+                "trial": self.trial >= 0,
+                "seed": self.seed >= 0,
+                "epochs": self.epochs > 0,
+            }
+        )
+
+    def _require(self, fitting: dict[str, bool]) -> None:
+        for name, ok in fitting.items():
             if not ok:
                 raise InputError(
                     f"{name} = {getattr(self, name)!r:.60} does not describe a network"
@@ -147,15 +144,3 @@ def import_path(family: Family) -> str:
     """Module and name of a family: how `ModelDescription.family` calls it."""
     name = getattr(family, "__qualname__", type(family).__qualname__)
     return f"{family.__module__}.{name}"
-
-
-def _is_str(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _all(values: object, check: Callable[[object], bool]) -> bool:
-    return isinstance(values, tuple) and all(map(check, values))

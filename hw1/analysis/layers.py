@@ -15,31 +15,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from hw1.errors import InputError, choose
-from hw1.models.activations import ACTIVATIONS
 from hw1.models.resnet import ResidualBlock
 
-ACTIVATION_FUNCTIONS = frozenset(
-    [
-        "relu6",
-        "prelu",
-        "rrelu",
-        "selu",
-        "celu",
-        "mish",
-        "glu",
-        "hardtanh",
-        "hardswish",
-        "hardsigmoid",
-        "hardshrink",
-        "softshrink",
-        "tanhshrink",
-        "softplus",
-        "softsign",
-        "log_sigmoid",
-        "threshold",
-    ]
-) | frozenset(ACTIVATIONS)
-"""The names of the activations in ``torch.nn.functional``, which all activation layers call."""
+NO_ACTIVATIONS = {"MultiheadAttention", "Softmax", "Softmax2d", "Softmin", "LogSoftmax"}
+ACTIVATIONS = {n.lower() for n in torch.nn.modules.activation.__all__ if n not in NO_ACTIVATIONS}
+"""Torch's activation layers, each of which calls the function of its name."""
 SHORTCUTS = frozenset({"shortcut", "downsample", "skip"})
 """What modules beside the main path of a network are called."""
 CHUNK = 256
@@ -62,6 +42,11 @@ class Call(NamedTuple):
     is_activation: bool
     within: tuple[nn.Module, ...]
     output: Any
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """What a function of torch is called, without underscores: ``leakyrelu`` in place or not."""
+    return getattr(function, "__name__", "").replace("_", "")
 
 
 def is_weight_layer(module: nn.Module | None) -> bool:
@@ -102,8 +87,7 @@ class _Observer(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         output = func(*args, **(kwargs or {}))
-        function = getattr(func, "__name__", "").strip("_")
-        if function in ACTIVATION_FUNCTIONS and self.running:
+        if function_name(func) in ACTIVATIONS and self.running:
             module = self.running[-1]
             has_children = any(True for _ in module.children())
             if len(self.running) > 1 and not has_children and not is_weight_layer(module):
@@ -111,7 +95,7 @@ class _Observer(TorchFunctionMode):
                 self.wrappers.add(module)
             else:
                 prefix = f"{self.names[module]}." if self.names[module] else ""
-                self.report(f"{prefix}{function}()", None, True, output)
+                self.report(f"{prefix}{func.__name__.strip('_')}()", None, True, output)
         return output
 
 

@@ -15,6 +15,7 @@ from hw1.analysis.description import ModelDescription
 from hw1.analysis.model_files import LoadedModel
 from hw1.datasets import tabular
 from hw1.errors import InputError, require_file
+from hw1.words import listed
 
 MODES = {1: "L", 3: "RGB"}
 """Pillow's name for images of 8-bit pixels by their number of channels."""
@@ -107,15 +108,12 @@ def predict(model: LoadedModel, inputs: Inputs) -> list[Prediction]:
             f"the prediction for {inputs.kind} {name} is not finite: its values are too large"
         )
     classes = model.description.class_names
-    if not classes:
-        rows = outputs.tolist()
-        return [
-            Prediction(inputs.kind, name, tuple(row), {})
-            for name, row in zip(inputs.names, rows, strict=True)
-        ]
+    rows = (outputs.softmax(1) if classes else outputs).tolist()
     return [
         Prediction(inputs.kind, name, (), dict(zip(classes, row, strict=True)))
-        for name, row in zip(inputs.names, outputs.softmax(1).tolist(), strict=True)
+        if classes
+        else Prediction(inputs.kind, name, tuple(row), {})
+        for name, row in zip(inputs.names, rows, strict=True)
     ]
 
 
@@ -147,8 +145,7 @@ def _takes(description: ModelDescription) -> str:
     names = description.feature_names
     if not names:
         return f"rows of shape {description.input_shape} whose columns have no names"
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"a CSV file with the columns {', '.join(names[:SHOWN])}{more}"
+    return f"a CSV file with the columns {listed(names, SHOWN)}"
 
 
 def _read_table(path: Path, description: ModelDescription) -> Inputs:

@@ -10,11 +10,11 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from hw1.analysis.layers import ACTIVATION_FUNCTIONS, layer_outputs
+from hw1.analysis.layers import ACTIVATIONS, function_name, layer_outputs
 from hw1.errors import InputError
 
-UNCHANGED = ACTIVATION_FUNCTIONS | {"batch_norm"}
-UNCHANGED |= {"dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_alpha_dropout"}
+UNCHANGED = ACTIVATIONS | {"batchnorm"}
+UNCHANGED |= {"dropout", "dropout1d", "dropout2d", "alphadropout", "featurealphadropout"}
 """The functions after which a unit sees what it has seen before them."""
 CHUNK = 64
 """How many rows are computed at once with their gradients."""
@@ -67,10 +67,10 @@ class _Positive(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         args, keywords = tree_map(_double, (args, dict(kwargs or {})))
-        name = getattr(func, "__name__", "").strip("_")
+        name = function_name(func)
         if name in UNCHANGED:
             return args[0]
-        if name in ("conv2d", "conv_transpose2d", "linear"):
+        if name in ("conv2d", "convtranspose2d", "linear"):
             weights, keywords = tree_map(self.positive, (args[1:], keywords))
             return func(args[0], *weights, **keywords)
         return MEANS.get(name, func)(*args, **keywords)
@@ -101,8 +101,8 @@ def _mean_pool2d(
 
 
 MEANS: dict[str, Callable[..., Any]] = {
-    "max_pool2d": _mean_pool2d,
-    "adaptive_max_pool2d": lambda input, output_size, *_, **__: functional.adaptive_avg_pool2d(
+    "maxpool2d": _mean_pool2d,
+    "adaptivemaxpool2d": lambda input, output_size, *_, **__: functional.adaptive_avg_pool2d(
         input, output_size
     ),
     "amax": torch.mean,

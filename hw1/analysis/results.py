@@ -2,17 +2,17 @@
 
 import contextlib
 import errno
-import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
+from hw1.analysis.scores import fits
 from hw1.datasets import Dataset
 from hw1.datasets.given import given
 from hw1.definition import StudyDefinition
@@ -279,20 +279,6 @@ def _check_details(trial: FrozenTrial, n_splits: int) -> None:
 
 def _has(record: dict[str, Any], same: dict[str, Any]) -> bool:
     return all(record[name] == value for name, value in same.items())
-
-
-def fits(value: object, kind: Any) -> bool:
-    """Whether a value out of JSON is of a type; numbers are finite and lists hold something."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin is list:
-        return isinstance(value, list) and value != [] and all(fits(v, inner[0]) for v in value)
-    if origin is dict:
-        return isinstance(value, dict)
-    if inner:
-        return any(fits(value, one) for one in inner)
-    if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
-    return type(value) is kind  # a bool is no int
 
 
 def configuration(trial: FrozenTrial) -> Configuration:

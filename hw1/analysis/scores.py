@@ -1,9 +1,10 @@
 """Scores of networks on the examples of a data set, and results as JSON can hold them."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import is_dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 import torch
@@ -62,3 +63,28 @@ def for_json(result: Any) -> Any:
     if isinstance(result, dict):
         return {name: for_json(part) for name, part in result.items()}
     return result
+
+
+def fits(value: object, kind: Any) -> bool:
+    """Whether a value out of JSON is of a type; numbers are finite and lists hold something."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (list, tuple):
+        one = inner[0]
+        return (
+            isinstance(value, origin)
+            and (origin is tuple or value != [])
+            and all(fits(part, one) for part in value)
+        )
+    if origin is dict:
+        return isinstance(value, dict)
+    if origin is Literal:
+        return value in inner
+    if inner:
+        return any(fits(value, one) for one in inner)
+    if kind is float:
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and abs(value) <= sys.float_info.max
+        )
+    return type(value) is kind  # a bool is no int

@@ -141,7 +141,8 @@ def _groups(studies: Sequence[StudyResults]) -> list[list[StudyResults]]:
         if len(those) < FEWEST_SEEDS:
             raise InputError(
                 f"the search of {names} has {counted(len(those), 'seed')} here, and a "
-                f"comparison needs {FEWEST_SEEDS} or more of each: run it with another --seed and a --name of its own"
+                f"comparison needs {FEWEST_SEEDS} or more of each: run it with another "
+                "--seed and a --name of its own"
             )
         for results in those:
             progress = results.study.progress()
