@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from analysis.described import HOUSES, of_images
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,36 +12,7 @@ from hw1.analysis.description import ModelDescription, import_path
 from hw1.errors import InputError
 from hw1.models import CNN, MLP
 
-HOUSES = ModelDescription(
-    family="hw1.models.mlp.MLP",
-    definition="regression_mlp",
-    task="regression",
-    input_shape=(2,),
-    n_outputs=1,
-    class_names=(),
-    feature_names=("rooms", "area"),
-    target_name="price",
-    pixels=False,
-    configuration={"model": {"widths": [8]}, "lr": 0.01, "patience": None},
-    study="houses",
-    trial=0,
-    metric="mean_squared_error",
-    value=0.25,
-    seed=0,
-    epochs=12,
-    provenance={"torch": "2.6", "commit": None},
-)
-DIGITS = replace(
-    HOUSES,
-    task="classification",
-    input_shape=(1, 8, 8),
-    n_outputs=2,
-    class_names=("zero", "été"),
-    feature_names=(),
-    pixels=True,
-    family="hw1.models.cnn.CNN",
-    metric="accuracy",
-)
+DIGITS = of_images((1, 8, 8), "zero", "été", family="hw1.models.cnn.CNN")
 FILE = Path("model")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from analysis.described import HOUSES, of_images
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -52,24 +53,14 @@ def make(build: Family, name: str, shape: tuple[int, ...], n_outputs: int, **mod
         torch.zeros(n_outputs) if pixels else torch.full((n_outputs,), 40.0),
         torch.ones(n_outputs) if pixels else torch.linspace(3, 5, n_outputs),
     ).eval()
-    description = ModelDescription(
+    labels = tuple(f"class {i}" for i in range(n_outputs))
+    description = replace(
+        of_images(shape, *labels) if len(shape) == 3 else HOUSES,
         family=name,
-        definition="tiny",
-        task="classification" if pixels else "regression",
         input_shape=shape,
         n_outputs=n_outputs,
-        class_names=tuple(f"class {i}" for i in range(n_outputs)) if pixels else (),
         feature_names=() if pixels else tuple(f"x{i}" for i in range(shape[0])),
-        target_name="y",
-        pixels=pixels,
         configuration={"model": model, "lr": 0.01},
-        study="study",
-        trial=3,
-        metric="accuracy",
-        value=0.5,
-        seed=0,
-        epochs=2,
-        provenance={"torch": "any"},
     )
 
     def draw(n_rows: int) -> Tensor:
@@ -199,7 +190,7 @@ def test_others_can_run_the_programs(saved: dict[str, float]) -> None:
     files = {"hw1.json": ""}
     program = torch.export.load(find(saved, "cnn.pt2"), extra_files=files)
     assert torch.equal(program.module()(inputs), expected)
-    assert json.loads(files["hw1.json"])["study"] == "study"
+    assert json.loads(files["hw1.json"])["study"] == "houses"
 
 
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from analysis.described import HOUSES, of_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -22,34 +23,7 @@ from hw1.analysis.model_files import LoadedModel
 from hw1.analysis.prediction import Inputs, predict, read_inputs, to_csv
 from hw1.errors import InputError
 
-HOUSES = ModelDescription(
-    family="hw1.models.mlp.MLP",
-    definition="regression_mlp",
-    task="regression",
-    input_shape=(2,),
-    n_outputs=1,
-    class_names=(),
-    feature_names=("rooms", "area"),
-    target_name="price",
-    pixels=False,
-    configuration={"model": {}},
-    study="houses",
-    trial=0,
-    metric="mean_squared_error",
-    value=0.25,
-    seed=0,
-    epochs=12,
-    provenance={},
-)
-CLOTHES = replace(
-    HOUSES,
-    task="classification",
-    input_shape=(1, 4, 6),
-    n_outputs=3,
-    class_names=("shirt", "boot", "coat"),
-    feature_names=(),
-    pixels=True,
-)
+CLOTHES = of_images((1, 4, 6), "shirt", "boot", "coat")
 PHOTOS = replace(CLOTHES, input_shape=(3, 4, 6))
 GREY = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
 COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=2)

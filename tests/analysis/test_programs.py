@@ -16,9 +16,9 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from analysis.described import HOUSES
 from torch import Tensor, nn
 
-from hw1.analysis.description import ModelDescription
 from hw1.analysis.network import Network
 from hw1.analysis.programs import EXPRESSION, export, from_onnx, from_pt2, to_onnx, to_pt2
 from hw1.errors import InputError
@@ -26,24 +26,8 @@ from hw1.models import CNN, MLP, ResNet
 from hw1.models.activations import ACTIVATIONS
 
 FILE = Path("model.pt2")
-DESCRIPTION = ModelDescription(
-    family="elsewhere.Sums",
-    definition="tiny",
-    task="regression",
-    input_shape=(4,),
-    n_outputs=1,
-    class_names=(),
-    feature_names=("a", "b", "c", "d"),
-    target_name="y",
-    pixels=False,
-    configuration={"model": {}},
-    study="study",
-    trial=0,
-    metric="mean_squared_error",
-    value=0.5,
-    seed=0,
-    epochs=2,
-    provenance={},
+DESCRIPTION = replace(
+    HOUSES, family="elsewhere.Sums", input_shape=(4,), feature_names=("a", "b", "c", "d")
 )
 
 

@@ -1,12 +1,14 @@
 """What a database or a model file says is never run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import torch
+from analysis.described import HOUSES
 from conftest import TINY_REGRESSION
 from typer.testing import CliRunner
 
@@ -162,24 +164,13 @@ def network(definition: str) -> tuple[Network, ModelDescription]:
     """A network, and a description that sends to a study file for its family."""
     ones = torch.ones(1)
     model = Network(MLP((1,), 1, widths=[4]), ones, ones.clone(), ones.clone(), ones.clone())
-    description = ModelDescription(
+    description = replace(
+        HOUSES,
         family="hw1_study_harmful.MLP",
         definition=definition,
-        task="regression",
         input_shape=(1,),
-        n_outputs=1,
-        class_names=(),
         feature_names=("x",),
-        target_name="y",
-        pixels=False,
         configuration={"model": {"widths": [4]}},
-        study="study",
-        trial=0,
-        metric="mean_squared_error",
-        value=0.5,
-        seed=0,
-        epochs=2,
-        provenance={},
     )
     return model.eval(), description
 
