@@ -34,7 +34,7 @@ def weight_histograms(
 ) -> dict[str, WeightHistogram]:
     """Histograms of the weights of layers, without their biases.
 
-    The bins cover all weights but for outliers: those that are further from the central 99 % of
+    The bins cover all weights but for outliers: those that are further from the central 99% of
     a network's weights than half the width of these.
 
     Args:

@@ -28,14 +28,14 @@ def smooth_grad(
 
     Args:
         model: any network; it is run in evaluation mode.
-        inputs: ``(n_rows, *input_shape)``, normalised.
+        inputs: ``(n_rows, *input_shape)``, normalized.
         outputs: ``(n_rows,)``, for each row the number of a class or output.
         seed: of the noise.
         noise: its standard deviation, as a share of a row's range from lowest to highest value.
         n_samples: how many noisy copies.
 
     Returns:
-        ``(n_rows, *input_shape)``, output per unit of the normalised input.
+        ``(n_rows, *input_shape)``, output per unit of the normalized input.
 
     Raises:
         InputError: there is not one output for each row, or the network has no such output.
@@ -71,9 +71,9 @@ def integrated_gradients(
 
     Args:
         model: any network; it is run in evaluation mode.
-        inputs: ``(n_rows, *input_shape)``, normalised.
+        inputs: ``(n_rows, *input_shape)``, normalized.
         outputs: ``(n_rows,)``, for each row the number of a class or output.
-        baseline: the input from which the path starts, normalised; a number, or a tensor that
+        baseline: the input from which the path starts, normalized; a number, or a tensor that
             broadcasts with one row. Zero is the mean of the training rows.
         n_steps: of the path from the baseline to the input.
 

@@ -68,7 +68,7 @@ def compare(
     seed: int = 0,
     watcher: Watcher = UNWATCHED,
 ) -> Comparison:
-    """Compare the best configurations of studies of the same rows on the same fresh folds.
+    """Compare the best configurations of studies of the same rows on the same new splits.
 
     Two searches that differ in their seed alone find different configurations, and one of these
     may well be better: `hw1.analysis.searches.compare_searches` compares searches. What `evaluate`

@@ -24,7 +24,7 @@ class ModelDescription:
     """Where a network comes from, what it takes, and what it gives.
 
     Attributes:
-        family: the import path of its family, such as ``hw1.models.mlp.MLP``.
+        family: the import path of its model class, such as ``hw1.models.mlp.MLP``.
         definition: the study's, as `hw1.definitions.stored_definition` takes it.
         task: ``"regression"`` or ``"classification"``.
         input_shape: of one row, ``(n_features,)`` or ``(channels, height, width)``.
@@ -34,7 +34,7 @@ class ModelDescription:
         target_name: what the target is called.
         pixels: whether the inputs are images of 8-bit pixels, 0 to 255.
         configuration: the trial's, as `hw1.training.Configuration.to_json` has it;
-            ``configuration["model"]`` are the keyword arguments of the family.
+            ``configuration["model"]`` are the arguments of the model class.
         study: the study's name.
         trial: the trial's number.
         metric: what the value is, as scikit-learn calls it.
@@ -141,6 +141,6 @@ class ModelDescription:
 
 
 def import_path(family: Family) -> str:
-    """Module and name of a family: how `ModelDescription.family` calls it."""
+    """Module and name of a model class: how `ModelDescription.family` calls it."""
     name = getattr(family, "__qualname__", type(family).__qualname__)
     return f"{family.__module__}.{name}"

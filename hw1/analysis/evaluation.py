@@ -35,7 +35,7 @@ MOST_NETWORKS = 200
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """A configuration under repeated K-fold cross-validation with fresh folds and seeds.
+    """A configuration under repeated K-fold cross-validation with new splits and seeds.
 
     Every network is trained to the trial's best epoch, so no fold has a say in its own score.
     The hyperparameters were chosen on the same rows, which flatters them; `Nested` does not.
@@ -62,7 +62,7 @@ class CrossValidated:
 
     @property
     def estimate(self) -> Estimate:
-        """The mean with its 95 % interval."""
+        """The mean with its 95% confidence interval."""
         return cross_validated(numbers(self.scores), metric=self.metric)
 
 
@@ -81,7 +81,7 @@ class Tested:
         fingerprint: of these rows.
         date: when they were scored, in UTC.
         provenance: see `hw1.provenance`.
-        interval: where the mean of `scores` lies in 95 % of cases, for other test rows and other
+        interval: where the mean of `scores` lies in 95% of cases, for other test rows and other
             seeds; of a single seed for other test rows. See
             `hw1.analysis.statistics.over_rows_and_seeds`. None in what older versions have stored.
         ensemble_interval: the same of the ensemble, for other test rows.
@@ -117,12 +117,12 @@ class Tested:
 
     @property
     def estimate(self) -> Estimate:
-        """The mean over the seeds; its 95 % interval covers other test rows and other seeds."""
+        """The mean over the seeds; its confidence interval covers other test rows and seeds."""
         return over_seeds(numbers([self.scores])[0], _ends(self.interval))
 
     @property
     def ensemble_estimate(self) -> Estimate:
-        """The ensemble's score; its 95 % interval covers other test rows."""
+        """The ensemble's score; its 95% confidence interval covers other test rows."""
         return over_seeds(numbers([[self.ensemble]])[0], _ends(self.ensemble_interval))
 
 
@@ -141,7 +141,7 @@ class Evaluation:
         maximize: whether higher is better.
         trial: whose configuration it is.
         value: its value in the study, which the search has picked for being good.
-        cross_validation: on fresh folds.
+        cross_validation: on new splits.
         test: on the test rows; None if there are none.
         nested: of the procedure; None if it was never asked for.
         n_tests: how often the test rows of this study were scored, with any trial.
@@ -179,7 +179,7 @@ def evaluate(
         n_repeats: of the cross-validation; more than are stored are added to them.
         n_splits: its folds; None for as many as the study has.
         n_seeds: networks that are trained on all rows and scored on the test rows.
-        seed: of the fresh folds and their networks.
+        seed: of the splits and their networks.
         nested: outer and inner folds of a nested cross-validation, which repeats the search.
         test: whether the test rows are scored.
         again: whether the work is done again although it is stored.
@@ -244,7 +244,7 @@ def repeated_cross_validation(
     again: bool = False,
     watcher: Watcher = UNWATCHED,
 ) -> CrossValidated:
-    """A trial's configuration on fresh folds, from storage as far as it is there.
+    """A trial's configuration on new splits, from storage as far as it is there.
 
     The folds depend on the rows, their number and the seed alone, so that studies of the same
     rows are scored on the same folds.

@@ -14,10 +14,10 @@ from hw1.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Maximized:
-    """Inputs that maximise the scores of units.
+    """Inputs that maximize the scores of units.
 
     Attributes:
-        inputs: ``(n_targets, *input_shape)``, in normalised units.
+        inputs: ``(n_targets, *input_shape)``, in normalized units.
         scores: ``(n_targets,)``, the output of each unit for its input.
         shifted_scores: ``(n_targets, 2)``, the mean output for the 8 shifts of the image by one
             pixel, diagonals included, and for the 16 by two; None for inputs that are no images.
@@ -38,7 +38,7 @@ def maximize_activations(
     high: Tensor | float,
     seed: int,
     layer: str | None = None,
-    centre: bool = False,
+    center: bool = False,
     steps: int = 256,
     lr: float = 0.05,
     fourier: bool = True,
@@ -52,25 +52,25 @@ def maximize_activations(
     pixels in each step (Olah et al., 2017, https://distill.pub/2017/feature-visualization/).
     Without these and the penalties the result is a pattern of high frequencies, whose score is
     lost when it is shifted by a pixel or two. A sigmoid keeps the values between ``low`` and
-    ``high``; the optimiser is Adam. What is found for a target does not depend on the others.
+    ``high``; the optimizer is Adam. What is found for a target does not depend on the others.
 
     Args:
-        model: any network that takes normalised inputs; it is run in evaluation mode.
+        model: any network that takes normalized inputs; it is run in evaluation mode.
         input_shape: of one row; three dimensions are those of an image (channels, height,
             width), of which alone ``fourier``, ``jitter`` and ``total_variation`` are used.
         targets: numbers of outputs, or of units or channels of ``layer``.
-        low, high: what the data can have, in normalised units; a number, or a tensor that
+        low, high: what the data can have, in normalized units; a number, or a tensor that
             broadcasts with one row, such as ``(channels, 1, 1)``.
         seed: of the initial noise and the shifts.
         layer: a name; see `hw1.analysis.layers`. None for the network's output.
-        centre: whether to maximise the unit in the middle of a channel's map, and not the mean
+        center: whether to maximize the unit in the middle of a channel's map, and not the mean
             of all its positions.
         steps: of Adam.
         lr: the learning rate of Adam.
         fourier: whether images are made of Fourier coefficients, not of pixels.
         jitter: the most pixels of a shift.
         total_variation: what to subtract, as a share of the score, for each unit of the mean
-            absolute difference of neighbouring pixels, in which ``high - low`` counts as one.
+            absolute difference of neighboring pixels, in which ``high - low`` counts as one.
         l2: what to subtract, as a share of the score, for each unit of the input's mean square.
 
     Raises:
@@ -105,20 +105,20 @@ def maximize_activations(
                 penalty = penalty + total_variation * _total_variation(inputs / width)
                 down, right = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
                 inputs = _shift(inputs, down, right)
-            scores = _scores(model, inputs, targets, layer, centre)
+            scores = _scores(model, inputs, targets, layer, center)
             # In shares of the score, as logits and hidden units differ in scale.
             objective = (scores - scores.detach().clamp(min=0) * penalty).sum()
             (parameters.grad,) = torch.autograd.grad(-objective, parameters)
             optimizer.step()
     with torch.no_grad(), evaluating(model):
         inputs = make()
-        scores = _scores(model, inputs, targets, layer, centre)
+        scores = _scores(model, inputs, targets, layer, center)
         if not is_image:
             return Maximized(inputs, scores, None)
         shifted = []
         for distance in (1, 2):
             moves = [m for m in product(range(-2, 3), repeat=2) if max(map(abs, m)) == distance]
-            moved = [_scores(model, _shift(inputs, *m), targets, layer, centre) for m in moves]
+            moved = [_scores(model, _shift(inputs, *m), targets, layer, center) for m in moves]
             shifted.append(torch.stack(moved).mean(0))
         return Maximized(inputs, scores, torch.stack(shifted, 1))
 
@@ -150,14 +150,14 @@ def _shift(images: Tensor, down: int, right: int) -> Tensor:
 
 
 def _total_variation(images: Tensor) -> Tensor:
-    """``(n,)``, the mean absolute difference of neighbours, down plus across."""
+    """``(n,)``, the mean absolute difference of neighbors, down plus across."""
     differences = [images.diff(dim=dim).abs().flatten(1) for dim in (2, 3)]
     # An image of a single row has no differences down.
     return torch.stack([d.sum(1) / max(d.shape[1], 1) for d in differences]).sum(0)
 
 
 def _scores(
-    model: nn.Module, inputs: Tensor, targets: Sequence[int], layer: str | None, centre: bool
+    model: nn.Module, inputs: Tensor, targets: Sequence[int], layer: str | None, center: bool
 ) -> Tensor:
     """``(n_targets,)``, of each target the score of its input."""
     output = model(inputs) if layer is None else layer_outputs(model, inputs, [layer])[layer]
@@ -168,7 +168,7 @@ def _scores(
         if not 0 <= target < n_units:
             raise InputError(f"there is no unit {target}: choose one from 0 to {n_units - 1}")
     scores = output[range(len(targets)), list(targets)]
-    if centre:
+    if center:
         for size in scores.shape[1:]:
             scores = scores[:, size // 2]
     return scores.flatten(1).mean(1) if scores.dim() > 1 else scores

@@ -3,9 +3,9 @@
 Three formats, told apart by their suffix:
 
 - ``.safetensors``: the weights (https://huggingface.co/docs/safetensors). The network is built
-  anew from its family and its configuration.
+  anew from its model class and its configuration.
 - ``.pt2``: an exported program (https://docs.pytorch.org/docs/stable/export.html), which needs
-  torch but no code of the family.
+  torch but none of its code.
 - ``.onnx``: a graph for other runtimes (https://onnx.ai).
 
 Each holds a `ModelDescription` as JSON among its metadata.
@@ -39,7 +39,7 @@ TOLERANCE = 1e-4
 
 A runtime may sum in another order. With the 6e-8 of single precision a sum of a thousand terms is
 then off by 2e-6 or so (the root of their number), and a few layers add that up. A real mistake,
-such as dropout that is left on or inputs that are normalised twice, shows in the first digits.
+such as dropout that is left on or inputs that are normalized twice, shows in the first digits.
 """
 
 
@@ -91,7 +91,7 @@ def save(network: Network, description: ModelDescription, path: Path, inputs: Te
     inputs = inputs.cpu()
     if suffix == ".safetensors":
         content = _to_safetensors(network, description)
-        # The study file of a family that is not public is not at hand: a copy stands in for it.
+        # The study file of a class that is not public is not at hand: a copy stands in for it.
         family = _public_families().get(
             description.family, lambda *_, **__: copy.deepcopy(network.network)
         )
@@ -115,13 +115,13 @@ def load(path: Path, *, definition: Named = ()) -> LoadedModel:
 
     Args:
         path: the file; its suffix decides the format.
-        definition: the study file that defines the family of a ``.safetensors`` file, if it is
+        definition: the study file that defines the model class of a ``.safetensors`` file, if it is
             neither one of `hw1.models` nor defined in a known study; the model file alone never
             decides what is run.
 
     Raises:
         InputError: the file is missing, damaged, of another kind or not written by `save`; its
-            family cannot be found; its weights don't fit its configuration; or packages are
+            model class cannot be found; its weights don't fit its configuration; or packages are
             missing.
     """
     suffix = check_suffix(path)
@@ -208,7 +208,7 @@ def _public_families() -> dict[str, Family]:
 
 
 def _find_family(description: ModelDescription, named: Named, path: Path) -> Family:
-    """The family, which is never imported by the path that a file gives."""
+    """The model class, which is never imported by the path that a file gives."""
     families = _public_families()
     if description.family in families:
         return families[description.family]
@@ -216,7 +216,7 @@ def _find_family(description: ModelDescription, named: Named, path: Path) -> Fam
     family = load_definition(file).model
     if import_path(family) != description.family:
         raise InputError(
-            f"{path} needs {description.family}, but the family of {file} is "
+            f"{path} needs {description.family}, but the model class of {file} is "
             f"{import_path(family)}: restore the study file with which it was trained"
         )
     return family
@@ -230,7 +230,7 @@ def _build(
     try:
         with _no_larger_than(state):
             plain = family(shape, n_outputs, **description.configuration["model"])
-    except Exception as error:  # a configuration may be anything, and so may what a family raises
+    except Exception as error:  # a configuration may be anything, and so may what a class raises
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"the configuration in {path} builds no {description.family}: {reason}"

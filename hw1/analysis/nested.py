@@ -1,4 +1,4 @@
-"""Nested cross-validation: the whole search, scored on rows that it has not seen."""
+"""Nested cross-validation: the whole search, scored on held-out data."""
 
 import math
 import time
@@ -26,7 +26,7 @@ SECONDS_BETWEEN_READINGS = 1.0
 
 @dataclass(frozen=True)
 class Nested:
-    """The whole procedure, search included, scored on rows that it has not seen.
+    """The whole procedure, search included, scored on held-out data.
 
     Attributes:
         n_outer: outer folds, each searched by a study of its own on the rows outside it.
@@ -52,7 +52,7 @@ class Nested:
 
     @property
     def estimate(self) -> Estimate:
-        """The mean over the outer folds with its 95 % interval."""
+        """The mean over the outer folds with its 95% confidence interval."""
         return cross_validated(numbers([self.scores]), metric=self.metric)
 
 

@@ -1,4 +1,4 @@
-"""A trained network together with its normalisation: raw inputs in, predictions out."""
+"""A trained network together with its normalization: raw inputs in, predictions out."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ class Network(nn.Module):
     """A network that takes inputs as the data has them.
 
     Attributes:
-        network: the plain network of its family, which takes normalised inputs.
+        network: the plain network of its model class, which takes normalized inputs.
         input_mean, input_std: ``(n_features,)``, or ``(channels, 1, 1)`` for images.
         target_mean, target_std: ``(n_outputs,)``; zero and one for classes.
     """
@@ -54,7 +54,7 @@ class Network(nn.Module):
         )
         return cls(models.model(i), *(b.detach().clone() for b in buffers)).cpu().eval()
 
-    def normalise(self, inputs: Tensor) -> Tensor:
+    def normalize(self, inputs: Tensor) -> Tensor:
         """Inputs ``(batch, *input_shape)``, pixels or features, as `network` takes them."""
         return (inputs.to(self.input_mean.dtype) - self.input_mean) / self.input_std
 
@@ -63,7 +63,7 @@ class Network(nn.Module):
 
         Predictions are in the target's own units, or logits.
         """
-        outputs: Tensor = self.network(self.normalise(inputs))
+        outputs: Tensor = self.network(self.normalize(inputs))
         return outputs * self.target_std + self.target_mean
 
 

@@ -80,8 +80,8 @@ def read_inputs(path: Path, description: ModelDescription) -> Inputs:
     Args:
         path: for a network on features, a CSV file with a header row that has its columns, in any
             order and among others. For one on pixels an image of its size, in any format that
-            Pillow reads by itself, or a folder of such images; colours become grey or grey becomes
-            colours as the network needs it, and transparency is dropped.
+            Pillow reads by itself, or a folder of such images; colors become gray or gray becomes
+            colors as the network needs it, and transparency is dropped.
         description: of the network.
 
     Raises:
@@ -140,8 +140,8 @@ def _takes(description: ModelDescription) -> str:
     """What the network takes, for messages."""
     if description.pixels:
         channels, height, width = description.input_shape
-        colour = {1: "grey ", 3: "colour "}.get(channels, "")
-        return f"{colour}images of {height} x {width} pixels (height x width)"
+        color = {1: "gray ", 3: "color "}.get(channels, "")
+        return f"{color}images of {height} x {width} pixels (height x width)"
     names = description.feature_names
     if not names:
         return f"rows of shape {description.input_shape} whose columns have no names"

@@ -109,7 +109,7 @@ MEANS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _centre_units(output: Tensor, channel: int | None) -> Tensor:
+def _center_units(output: Tensor, channel: int | None) -> Tensor:
     """``(n_rows, n_units)``: the unit in the middle of each channel, or of one."""
     for size in output.shape[2:]:
         output = output[:, :, size // 2]
@@ -159,7 +159,7 @@ def receptive_field(
     with torch.enable_grad():
         with _Positive():
             output = layer_outputs(model, image.clone(), [layer])[layer]
-        gradient = _gradient(_centre_units(output, channel)[0].sum(), image)
+        gradient = _gradient(_center_units(output, channel)[0].sum(), image)
     return (gradient[0] != 0).any(0)
 
 
@@ -211,7 +211,7 @@ def effective_receptive_field(
         images = chunk.detach().requires_grad_()
         with torch.enable_grad():
             outputs = layer_outputs(model, images.clone(), [layer])  # some work in place
-            units = _centre_units(outputs[layer], channel)
+            units = _center_units(outputs[layer], channel)
             for unit in units.unbind(1):
                 total += _gradient(unit.sum(), images).abs().sum((0, 1)).cpu() / units.shape[1]
     field = total / len(inputs)

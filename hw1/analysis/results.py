@@ -1,4 +1,4 @@
-"""A stored study, opened to be analysed."""
+"""A stored study, opened to be analyzed."""
 
 import contextlib
 import errno

@@ -48,7 +48,7 @@ class Search:
 
 @dataclass(frozen=True)
 class SearchComparison:
-    """Several searches by what their winners score on the same fresh folds.
+    """Several searches by what their winners score on the same new splits.
 
     Attributes:
         metric: what is measured.

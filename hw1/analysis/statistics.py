@@ -39,7 +39,7 @@ class Estimate:
     Attributes:
         mean: of the scores; NaN if a network diverged.
         std: their sample standard deviation; NaN for a single score.
-        low, high: the confidence interval of the mean, of 95 % unless another level was asked for;
+        low, high: the confidence interval of the mean, of 95% unless another level was asked for;
             NaN where there is none: for a single fold, for folds that all have the best or the
             worst score there is, and for the squared errors of fewer than `FEWEST_ROWS` rows.
         n: the number of scores.
@@ -84,7 +84,7 @@ def over_seeds(
 def over_rows_and_seeds(
     losses: Sequence[Sequence[float]] | np.ndarray, metric: str, seed: int = 0
 ) -> tuple[float, float]:
-    """The 95 % interval of a mean over test rows and over networks that differ in their seed.
+    """The 95% interval of a mean over test rows and over networks that differ in their seed.
 
     It says where the mean lies for other test rows of the same kind and for all seeds, with these
     training rows; of a single network for other test rows alone. The variance of the mean is that
@@ -223,7 +223,7 @@ def corrected_t_test(
     https://doi.org/10.1007/978-3-540-24775-3_3.
 
     Where several pairs are tested, Bonferroni's adjustment makes the intervals hold together
-    in 95 % of cases; they leave out zero where p is below 5 %.
+    in 95% of cases; they leave out zero where p is below 5%.
 
     Args:
         first, second: ``(n_repeats, n_splits)`` of two models on the same folds.

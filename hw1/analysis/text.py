@@ -84,7 +84,7 @@ def heavy_tails(test: Tested) -> str:
     which, make = ("error", "makes") if one else (f"{test.n_largest} errors", "make")
     return (
         f"The largest {which} of {test.n_rows:,} test rows {make} up "
-        f"{100 * test.share_largest:.0f} % of the mean squared error: such errors have heavy "
+        f"{test.share_largest:.0%} of the mean squared error: such errors have heavy "
         "tails, and the intervals of the test scores may be too narrow."
     )
 

@@ -60,7 +60,7 @@ def test_any_other_text_is_an_input_error(text: str | bytes) -> None:
         ("[" * 100_000, "is no JSON"),
         (changed(version=2), "is of version 2, where this hw1 reads version 1"),
         (changed(version="x" * 999), "is of version 'x{19}, where"),
-        (changed(colour=1), "has an unknown field 'colour'"),
+        (changed(color=1), "has an unknown field 'color'"),
         (json.dumps({"version": 1}), "lacks 'class_names'"),
     ],
 )

@@ -27,7 +27,7 @@ def correlation(a: Tensor, b: Tensor) -> float:
     return float(np.corrcoef(a.flatten().numpy(), b.flatten().numpy())[0, 1])
 
 
-@pytest.mark.parametrize("options", [{}, PLAIN], ids=["regularised", "plain"])
+@pytest.mark.parametrize("options", [{}, PLAIN], ids=["regularized", "plain"])
 def test_planted_patterns_are_found_in_one_batch(options: dict[str, Any]) -> None:
     templates = torch.stack([wave(12, 10, 0.5, 0), wave(12, 10, 0.2, 0.7), wave(12, 10, 0, -0.4)])
     model = nn.Sequential(nn.Flatten(), nn.Linear(120, 3, bias=False))
@@ -50,7 +50,7 @@ def test_a_hidden_unit_and_a_hidden_channel() -> None:
     with torch.no_grad():
         model[0].weight[1, 0] = template
     options: dict[str, Any] = {"low": -1.0, "high": 1.0, "seed": 0, "layer": "1", "l2": 0.1}
-    unit = maximize_activations(model, (1, 12, 12), [1], centre=True, jitter=0, **options)
+    unit = maximize_activations(model, (1, 12, 12), [1], center=True, jitter=0, **options)
     # The unit at (4, 4) of 8 × 8 sees the pixels 4 to 8.
     assert correlation(unit.inputs[0, 0, 4:9, 4:9], template) > 0.9
     channel = maximize_activations(model, (1, 12, 12), [1], **options)
@@ -86,10 +86,10 @@ def of_digits(model: nn.Module, targets: Any = range(10), **options: Any) -> Max
     return maximize_activations(model, (1, 8, 8), targets, low=-5 / 6, high=11 / 6, **options)
 
 
-def test_regularised_images_survive_shifts(network: nn.Module) -> None:
-    plain, regularised = of_digits(network, seed=0, **PLAIN), of_digits(network, seed=0)
+def test_regularized_images_survive_shifts(network: nn.Module) -> None:
+    plain, regularized = of_digits(network, seed=0, **PLAIN), of_digits(network, seed=0)
     kept = []
-    for found in (plain, regularised):
+    for found in (plain, regularized):
         assert found.shifted_scores is not None
         with torch.no_grad():
             logits = network(found.inputs)
@@ -128,7 +128,7 @@ def test_a_target_does_not_depend_on_its_batch_but_on_the_seed(network: nn.Modul
     assert (of_digits(network, [7], seed=2, steps=30).inputs != alone.inputs).any()
 
 
-def test_each_regularisation_does_what_it_is_for(network: nn.Module) -> None:
+def test_each_regularization_does_what_it_is_for(network: nn.Module) -> None:
     def images(**options: Any) -> Tensor:
         return of_digits(network, [0, 3], seed=0, **{**PLAIN, "steps": 100, **options}).inputs
 

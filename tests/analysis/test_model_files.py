@@ -378,7 +378,7 @@ def test_the_family_of_a_study_file_needs_that_file_as_it_was(
     monkeypatch.chdir(tmp_path)
     study = tmp_path / "studies" / "tiny.py"
     study.write_text(STUDY.format(name="Renamed"))
-    refused(path, "the family of .*tiny.py is hw1_study_tiny.Renamed")
+    refused(path, "the model class of .*tiny.py is hw1_study_tiny.Renamed")
     study.unlink()
     refused(path, "made with the study file 'tiny', which is not one of")
 

@@ -25,8 +25,8 @@ from hw1.errors import InputError
 
 CLOTHES = of_images((1, 4, 6), "shirt", "boot", "coat")
 PHOTOS = replace(CLOTHES, input_shape=(3, 4, 6))
-GREY = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
-COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=2)
+GRAY = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+COLOR = np.stack([GRAY, 255 - GRAY, GRAY // 2], axis=2)
 
 
 def write(folder: Path, text: str, name: str = "new.csv") -> Path:
@@ -66,8 +66,8 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path: Path) -> None:
 
 def test_a_network_on_features_takes_no_images(tmp_path: Path) -> None:
     takes = "but the model takes a CSV file with the columns rooms, area"
-    refused(draw(tmp_path, GREY), HOUSES, f"image.png is an image, {takes}")
-    renamed = draw(tmp_path, GREY).rename(tmp_path / "image.csv")
+    refused(draw(tmp_path, GRAY), HOUSES, f"image.png is an image, {takes}")
+    renamed = draw(tmp_path, GRAY).rename(tmp_path / "image.csv")
     refused(renamed, HOUSES, f"image.csv is an image, {takes}")
     refused(tmp_path, HOUSES, f"is a folder, {takes}")
     many = tuple(f"x{i}" for i in range(784))
@@ -83,26 +83,26 @@ def test_rows_of_a_network_without_names_cannot_be_read(tmp_path: Path) -> None:
 # Images.
 
 
-def test_grey_and_colour_become_what_the_network_takes(tmp_path: Path) -> None:
-    grey, colour = draw(tmp_path, GREY, "grey.png"), draw(tmp_path, COLOUR, "colour.png")
-    inputs = read_inputs(grey, CLOTHES)
-    assert (inputs.kind, inputs.names) == ("file", ("grey.png",))
+def test_gray_and_color_become_what_the_network_takes(tmp_path: Path) -> None:
+    gray, color = draw(tmp_path, GRAY, "gray.png"), draw(tmp_path, COLOR, "color.png")
+    inputs = read_inputs(gray, CLOTHES)
+    assert (inputs.kind, inputs.names) == ("file", ("gray.png",))
     assert inputs.rows.dtype == torch.uint8
-    assert inputs.rows.tolist() == [[GREY.tolist()]]
-    assert read_inputs(grey, PHOTOS).rows.tolist() == [[GREY.tolist()] * 3]
-    assert read_inputs(colour, PHOTOS).rows.tolist() == [COLOUR.transpose(2, 0, 1).tolist()]
+    assert inputs.rows.tolist() == [[GRAY.tolist()]]
+    assert read_inputs(gray, PHOTOS).rows.tolist() == [[GRAY.tolist()] * 3]
+    assert read_inputs(color, PHOTOS).rows.tolist() == [COLOR.transpose(2, 0, 1).tolist()]
     # ITU-R 601: 0.299 red, 0.587 green, 0.114 blue.
-    luma = torch.tensor(COLOUR @ [0.299, 0.587, 0.114])
-    assert (read_inputs(colour, CLOTHES).rows[0, 0] - luma).abs().max() <= 1
+    luma = torch.tensor(COLOR @ [0.299, 0.587, 0.114])
+    assert (read_inputs(color, CLOTHES).rows[0, 0] - luma).abs().max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
-@pytest.mark.parametrize("description", [CLOTHES, PHOTOS], ids=["grey", "colour"])
+@pytest.mark.parametrize("description", [CLOTHES, PHOTOS], ids=["gray", "color"])
 def test_every_kind_of_image_with_8_bits_is_taken(
     tmp_path: Path, mode: str, description: ModelDescription
 ) -> None:
     path = tmp_path / "image.tif"
-    black_and_white = np.where(GREY > 100, 255, 0).astype(np.uint8)
+    black_and_white = np.where(GRAY > 100, 255, 0).astype(np.uint8)
     Image.fromarray(black_and_white).convert("RGB").convert(mode).save(path)
     (row,) = read_inputs(path, description).rows
     assert (row - torch.from_numpy(black_and_white).float()).abs().max() <= 1
@@ -116,7 +116,7 @@ def test_more_than_8_bits_are_refused_and_not_clipped(tmp_path: Path, mode: str)
 
 
 def test_an_image_of_another_size_is_refused_with_both_sizes(tmp_path: Path) -> None:
-    path = draw(tmp_path, GREY.T)
+    path = draw(tmp_path, GRAY.T)
     refused(path, CLOTHES, r"image.png has 6 x 4 pixels .*, but the model takes 4 x 6")
     refused(tmp_path, CLOTHES, r"image.png has 6 x 4 pixels .*, but the model takes 4 x 6")
 
@@ -130,9 +130,9 @@ def test_an_image_too_large_to_open_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_images_is_read_in_the_order_of_their_names(tmp_path: Path) -> None:
-    draw(tmp_path, GREY + 2, "b.png")
-    draw(tmp_path, GREY + 3, "c.bmp")
-    draw(tmp_path, GREY + 1, "a.png")
+    draw(tmp_path, GRAY + 2, "b.png")
+    draw(tmp_path, GRAY + 3, "c.bmp")
+    draw(tmp_path, GRAY + 1, "a.png")
     write(tmp_path, "a,b\n1,2\n", "labels.csv")
     write(tmp_path, "", ".hidden")
     (tmp_path / "sub").mkdir()
@@ -143,11 +143,11 @@ def test_a_folder_of_images_is_read_in_the_order_of_their_names(tmp_path: Path) 
 
 
 def test_a_network_on_pixels_takes_nothing_but_images(tmp_path: Path) -> None:
-    takes = r"but the model takes grey images of 4 x 6 pixels \(height x width\)"
+    takes = r"but the model takes gray images of 4 x 6 pixels \(height x width\)"
     path = write(tmp_path, "rooms,area\n1,2\n")
     refused(path, CLOTHES, f"new.csv is no image, {takes}")
     refused(tmp_path, CLOTHES, f"holds no image, {takes}")
-    refused(path, PHOTOS, "takes colour images of 4 x 6")
+    refused(path, PHOTOS, "takes color images of 4 x 6")
     refused(path, replace(CLOTHES, input_shape=(2, 4, 6)), "1 or 3 channels, but the model takes 2")
 
 
@@ -167,7 +167,7 @@ def test_what_has_no_end_is_refused(tmp_path: Path, description: ModelDescriptio
 
 
 def test_in_a_folder_what_has_no_end_is_skipped(tmp_path: Path) -> None:
-    draw(tmp_path, GREY)
+    draw(tmp_path, GRAY)
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zeros.png").symlink_to("/dev/zero")
     (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere")
@@ -178,7 +178,7 @@ def test_in_a_folder_what_has_no_end_is_skipped(tmp_path: Path) -> None:
 
 
 def png(width: int, height: int) -> bytes:
-    """A PNG of so many grey pixels, without most of them."""
+    """A PNG of so many gray pixels, without most of them."""
     parts = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
         (b"IDAT", zlib.compress(bytes(1000))),
@@ -213,7 +213,7 @@ def test_an_icon_of_another_size_than_it_says_is_refused(tmp_path: Path) -> None
 
 def test_postscript_is_no_image(tmp_path: Path) -> None:
     path = tmp_path / "image.eps"
-    Image.fromarray(GREY).save(path)
+    Image.fromarray(GRAY).save(path)
     refused(path, CLOTHES, "is no image")
 
 
@@ -221,7 +221,7 @@ def test_postscript_is_no_image(tmp_path: Path) -> None:
 @given(st.sampled_from(["png", "jpeg", "gif", "bmp", "tiff"]), st.data())
 def test_a_damaged_image_is_an_image_or_an_input_error(kind: str, data: st.DataObject) -> None:
     buffer = io.BytesIO()
-    Image.fromarray(GREY).save(buffer, kind)
+    Image.fromarray(GRAY).save(buffer, kind)
     content = bytearray(buffer.getvalue())
     for _ in range(data.draw(st.integers(0, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

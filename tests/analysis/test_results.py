@@ -68,7 +68,7 @@ def test_training_and_test_rows_are_those_of_the_study(open_results: Open) -> No
     assert test.fingerprint != results.settings.fingerprint
 
 
-def test_rows_that_have_changed_are_not_analysed(
+def test_rows_that_have_changed_are_not_analyzed(
     make_job: Callable[..., Job], tmp_path: Path
 ) -> None:
     data = tmp_path / "train.csv"

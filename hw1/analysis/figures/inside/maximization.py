@@ -67,7 +67,7 @@ def maximized_outputs(subject: Subject) -> Figure | None:
 
 
 def _maximize(subject: Subject, targets: Sequence[int], layer: str | None = None) -> Maximized:
-    low, high = (subject.trained.normalise(torch.tensor(end)) for end in subject.pixel_range)
+    low, high = (subject.trained.normalize(torch.tensor(end)) for end in subject.pixel_range)
     network, shape = subject.trained.network, subject.sample.input_shape
     return maximize_activations(
         network, shape, targets, low=low, high=high, seed=subject.seed, layer=layer

@@ -107,7 +107,7 @@ class Subject:
     @cached_property
     def normalized(self) -> Tensor:
         """The examples' inputs as the plain network takes them."""
-        return self.trained.normalise(self.sample.inputs)
+        return self.trained.normalize(self.sample.inputs)
 
     @cached_property
     def weight_layers(self) -> dict[str, str]:
@@ -135,7 +135,7 @@ class Subject:
         """
         each = torch.arange(len(inputs))
         names = [layer.name for layer in layers]
-        normalized = self.trained.normalise(inputs)
+        normalized = self.trained.normalize(inputs)
         found = activation_profiles(self.trained.network, normalized, each, names)
         return {name: values.numpy() for name, values in found.items()}
 

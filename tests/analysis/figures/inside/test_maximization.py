@@ -88,12 +88,12 @@ def test_hidden_units_have_images_and_their_activations() -> None:
     for unit, (label, picture) in enumerate(zip(labels, pictures(figure), strict=True)):
         number, activation = label.split(": ")
         with torch.no_grad():
-            inputs = network.normalise(torch.from_numpy(picture)[None, None])
+            inputs = network.normalize(torch.from_numpy(picture)[None, None])
             shown = float(model[:3](inputs)[0, unit])
         assert int(number) == unit and float(activation) == pytest.approx(shown, rel=0.02)
         assert picture[:2].min() > 180
     with torch.no_grad():
-        highest = float(model[:3](network.normalise(DATA.inputs)).max())
+        highest = float(model[:3](network.normalize(DATA.inputs)).max())
     times = float(labels[0].split(": ")[1]) / highest
     said = float(figure.caption.split("activations are ")[1].split(" times")[0])
     assert said == pytest.approx(times, rel=0.02)
