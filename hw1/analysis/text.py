@@ -50,8 +50,10 @@ def evaluation_lines(found: Evaluation) -> list[str]:
             _row("", f"{counted(n, 'seed')}, {counted(test.n_rows, 'test example')}"),
         ]
         if math.isfinite(test.estimate.low):
-            seeds = "not other seeds" if n == 1 else "other seeds; that of the ensemble, other rows"
-            lines.append(_row("", f"the interval covers other test rows, {seeds}"))
+            seeds = (
+                "not other seeds" if n == 1 else "other seeds; that of the ensemble, other examples"
+            )
+            lines.append(_row("", f"the interval covers other test examples, {seeds}"))
         lines += [
             _row("  each seed", _scores(test.scores)),
             _row("  ensemble", estimate(test.ensemble_estimate)),
@@ -71,7 +73,7 @@ def evaluation_lines(found: Evaluation) -> list[str]:
         lines.append(heavy_tails(test))
     if found.n_tests > 1:
         lines.append(
-            f"The test rows have been scored {found.n_tests} times for this study: what is chosen "
+            f"The test set has been scored {found.n_tests} times for this study: what is chosen "
             "by such scores is no longer measured by them."
         )
     return lines
@@ -83,7 +85,7 @@ def heavy_tails(test: Tested) -> str:
     one = test.n_largest == 1
     which, make = ("error", "makes") if one else (f"{test.n_largest} errors", "make")
     return (
-        f"The largest {which} of {test.n_rows:,} test rows {make} up "
+        f"The largest {which} of {counted(test.n_rows, 'test example')} {make} up "
         f"{test.share_largest:.0%} of the mean squared error: such errors have heavy "
         "tails, and the intervals of the test scores may be too narrow."
     )
@@ -127,7 +129,7 @@ def search_comparison_lines(found: SearchComparison) -> list[str]:
         *lines,
         *(pair.sentence for pair in found.pairs),
         f"The searches are compared {how}. The intervals cover other seeds of the searches, with "
-        "these training rows and folds; they do not cover other data.",
+        "these training examples and folds; they do not cover other data.",
     ]
 
 

@@ -66,7 +66,7 @@ def test_evaluate_prints_and_stores(call: Call) -> None:
         "in the search",
         "optimistically biased: the best of many trials",
         "2 × 3 new splits",
-        "2 seeds, 100 test rows",
+        "2 seeds, 100 test examples",
         "ensemble",
     ):
         assert words in first.stdout

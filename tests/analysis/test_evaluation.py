@@ -110,17 +110,17 @@ def test_what_the_intervals_cover_is_said_and_heavy_tails_too(open_results: Open
     assert found.test is not None
     lines = "\n".join(evaluation_lines(found))
     assert lines.count("95% confidence interval") == 3
-    assert "covers other test rows, other seeds" in lines
+    assert "covers other test examples, other seeds" in lines
     assert "heavy tails" not in lines
     heavy = replace(found, test=replace(found.test, n_largest=1, share_largest=0.434))
     assert (
-        "The largest error of 100 test rows makes up 43 % of the mean squared error"
+        "The largest error of 100 test examples makes up 43% of the mean squared error"
         in evaluation_lines(heavy)[-1]
     )
     few = replace(found, test=replace(found.test, n_rows=9, interval=[None, None]))
     assert "interval covers" not in "\n".join(evaluation_lines(few))
     one = "\n".join(evaluation_lines(evaluate(open_results(), n_repeats=1, n_seeds=1)))
-    assert "covers other test rows, not other seeds" in one
+    assert "covers other test examples, not other seeds" in one
 
 
 def test_a_second_call_shows_what_is_stored(open_results: Open) -> None:

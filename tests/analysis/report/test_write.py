@@ -85,7 +85,7 @@ def test_intervals_of_test_scores_are_told_with_what_they_cover(made: Made) -> N
         for words in (
             "0.160 ± 0.010 (95 % interval 0.123 to 0.234)",
             "the ensemble of 3 networks 0.14 (95 % interval 0.111 to 0.222)",
-            "The largest 43 errors of 4,321 test rows make up 34 % of the mean squared error",
+            "The largest 43 errors of 4,321 test examples make up 34% of the mean squared error",
             "covers other test rows and other seeds",
         ):
             assert squeezed(words) in text, words
