@@ -13,7 +13,7 @@ from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_tes
 from hw1.errors import InputError
 from hw1.tasks import Metric
 from hw1.watching import UNWATCHED, Watcher
-from hw1.words import between, number, p_value
+from hw1.words import between, fixed, p_value, places
 
 
 @dataclass(frozen=True)
@@ -189,13 +189,16 @@ def pair(
         paired: see `Pair`.
     """
     found = test.difference
+    decimals = places(found.mean, (found.high - found.low) / 4)
     jointly = f" jointly for {n_pairs} pairs" if n_pairs > 1 else ""
     measured = (
-        f"({LEVEL:.0%} confidence interval {between(found.low, found.high)}{jointly}, "
+        f"({LEVEL:.0%} confidence interval {between(found.low, found.high, decimals)}{jointly}, "
         f"p {'' if test.p < 0.001 else '= '}{p_value(test.p)})"
     )
     which = "lower" if found.mean < 0 else "higher"
-    start = f"{subject} is {which} than that of {names[1]} by {number(abs(found.mean), 3)}{by}"
+    start = (
+        f"{subject} is {which} than that of {names[1]} by {fixed(abs(found.mean), decimals)}{by}"
+    )
     if found.std == 0 and found.mean == 0:
         sentence = f"{names[0]} and {names[1]} score alike on every fold, or with every seed."
     elif test.p < 1 - LEVEL:

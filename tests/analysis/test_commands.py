@@ -32,6 +32,7 @@ from hw1.cli.main import app
 from hw1.datasets import digits, function
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
+from hw1.words import number
 
 Call = Callable[..., Any]
 NAMING = ("analyze", "compare", "evaluate", "export", "predict", "replay", "report")
@@ -157,7 +158,7 @@ def test_a_network_is_exported_and_predicts_a_csv(
         )
     )
     assert [float(row["prediction"]) for row in rows] == pytest.approx(expected, rel=1e-6)
-    assert f"{expected[0]:.4g}" in call("predict", "out/network.safetensors", "rows.csv").stdout
+    assert number(expected[0]) in call("predict", "out/network.safetensors", "rows.csv").stdout
 
 
 def printed_lines(text: str) -> str:
