@@ -248,8 +248,8 @@ def test_several_trials_are_analysed_side_by_side(call: Call) -> None:
         call("analyze", "regression-random", "--top", "2", "--output", "f", "--json").stdout
     )
     names = {Path(file).name for file in found["files"]}
-    for number in found["trials"]:
-        assert f"trial{number}_fitted_function.svg" in names
+    for chosen in found["trials"]:
+        assert f"trial{chosen}_fitted_function.svg" in names
     assert len(found["trials"]) == 2
 
 
