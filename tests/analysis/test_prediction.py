@@ -65,7 +65,7 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path: Path) -> None:
 
 
 def test_a_network_on_features_takes_no_images(tmp_path: Path) -> None:
-    takes = "but the model takes a CSV file with the columns rooms, area"
+    takes = "but the model takes a CSV file with the columns rooms and area"
     refused(draw(tmp_path, GRAY), HOUSES, f"image.png is an image, {takes}")
     renamed = draw(tmp_path, GRAY).rename(tmp_path / "image.csv")
     refused(renamed, HOUSES, f"image.csv is an image, {takes}")
