@@ -26,7 +26,7 @@ class CNN(nn.Module):
         convolutions: the number of convolutions in each block.
         kernel_size: the side of every convolution's kernel; odd.
         pooling: ``"max"`` or ``"average"``.
-        batch_norm: whether convolutions are batch-normalised before their activation.
+        batch_norm: whether convolutions are batch-normalized before their activation.
         head: ``"flatten"`` keeps all pixels of the last block, ``"average"`` its channel means.
         hidden: units of a hidden layer in the head; 0 for none.
         activation: a name in `hw1.models.activations.ACTIVATIONS`.

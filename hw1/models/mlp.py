@@ -17,7 +17,7 @@ class MLP(nn.Module):
         n_outputs: the number of outputs.
         widths: the number of units of each hidden layer; none makes a linear model.
         activation: a name in `hw1.models.activations.ACTIVATIONS`.
-        batch_norm: whether hidden layers are batch-normalised before their activation.
+        batch_norm: whether hidden layers are batch-normalized before their activation.
         dropout: the probability of dropping a hidden unit.
 
     Raises:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from hw1.training.options import option
 
-from hw1.training.configuration import Configuration
-from hw1.training.keys import uniform
+if TYPE_CHECKING:  # the fields of a configuration are read without torch
+    from torch import Tensor
 
 ERASED_AREA = (0.02, 0.33)
 ERASED_RATIO = (0.3, 3.3)
@@ -17,9 +18,29 @@ the right; whether it is mirrored after that; the rows and columns that are blac
 ones excluded."""
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to the images of a batch at random; other examples are never changed.
+
+    Attributes:
+        flip: whether images are mirrored left to right half of the time.
+        shift: pixels by which images are moved at most, each way; what moves in is black.
+        erase: probability that a random rectangle of an image is made black.
+    """
+
+    flip: bool = option(False, "horizontal flips", "augmentation")
+    shift: int = option(0, "random shifts", "augmentation", ge=0)
+    erase: float = option(0.0, "random erasing", "augmentation", ge=0, le=1)
+
+    @property
+    def augments(self) -> bool:
+        """Whether images are changed at all."""
+        return self.flip or self.shift > 0 or self.erase > 0
+
+
 def draw(
-    configurations: Sequence[Configuration], key: Tensor, batch: int, size: Sequence[int]
-) -> Tensor:
+    configurations: Sequence[Augmentation], key: "Tensor", batch: int, size: Sequence[int]
+) -> "Tensor":
     """Draw what is done to images.
 
     Random erasing is that of Zhong et al. (2020, https://arxiv.org/abs/1708.04896) with the areas
@@ -34,10 +55,14 @@ def draw(
     Returns:
         ``(n_models, batch, 7)`` int32, the columns as above.
     """
+    import torch
+
+    from hw1.training.keys import uniform
+
     height, width = size
     u = uniform(key, (8, batch)).transpose(0, 1)  # eight numbers (n_models, batch)
 
-    def column(values: Sequence[float]) -> Tensor:
+    def column(values: Sequence[float]) -> "Tensor":
         return u.new_tensor(values)[:, None]
 
     shift = column([c.shift for c in configurations])
@@ -58,7 +83,7 @@ def draw(
     return torch.stack([down, right, flip, *hole], -1).to(torch.int32)
 
 
-def augment(images: Tensor, moves: Tensor) -> Tensor:
+def augment(images: "Tensor", moves: "Tensor") -> "Tensor":
     """Mirror, move and erase images.
 
     Args:
@@ -68,6 +93,8 @@ def augment(images: Tensor, moves: Tensor) -> Tensor:
     Returns:
         New images of the same shape and type.
     """
+    import torch
+
     height, width = images.shape[-2:]
     rows = torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device)

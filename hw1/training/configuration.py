@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from hw1.errors import InputError
+from hw1.training.augmentation import Augmentation
 from hw1.training.initialization import INITIALIZATIONS
 from hw1.training.options import check_options, option, options_of
 
@@ -14,8 +15,8 @@ SCHEDULES: tuple[str, ...] = get_args(Schedule)
 
 
 @dataclass(frozen=True)
-class Configuration:
-    """One network and its training.
+class Configuration(Augmentation):
+    """One network and its training; the fields of `Augmentation` besides.
 
     Attributes:
         model: keyword arguments of the model family: the architecture and its dropout.
@@ -39,10 +40,6 @@ class Configuration:
         schedule: "step" divides lr by 10 after each third of the epochs; "cosine" anneals it to
             zero; "one_cycle" is ``torch.optim.lr_scheduler.OneCycleLR`` without momentum cycling.
         patience: epochs without a better fold mean after which training stops; None for never.
-        flip: whether images are mirrored left to right half of the time.
-        shift: pixels by which images are moved at most, each way; what moves in is black.
-        erase: probability that a random rectangle of an image is made black. Rows that are no
-            images are never changed.
 
     Raises:
         InputError: a value is out of its range or not one of the names.
@@ -66,19 +63,11 @@ class Configuration:
         "constant", "learning-rate schedule", "optimization", choices=SCHEDULES
     )
     patience: int | None = option(None, "early-stopping patience", "regularization", ge=1)
-    flip: bool = option(False, "horizontal flips", "augmentation")
-    shift: int = option(0, "random shifts", "augmentation", ge=0)
-    erase: float = option(0.0, "random erasing", "augmentation", ge=0, le=1)
 
     def __post_init__(self) -> None:
         check_options(self)
         if self.nesterov and not self.momentum:
             raise InputError("nesterov needs a momentum: give one above 0, or leave nesterov out")
-
-    @property
-    def augments(self) -> bool:
-        """Whether images are changed at random."""
-        return self.flip or self.shift > 0 or self.erase > 0
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that JSON can hold; ``Configuration(**...)`` turns it back."""
