@@ -139,7 +139,9 @@ def _interactive(figure: Figure) -> str:
 def _curves(trial: FrozenTrial, study: Study) -> Callable[[], bytes]:
     @cache
     def draw() -> bytes:
-        curves = np.array(trial.user_attrs["curves"])
+        curves = np.array(trial.user_attrs["curves"], dtype=float)
+        if curves.ndim != 2 or not curves.size:
+            raise ValueError("no curves")
         best_epoch = trial.user_attrs["best_epoch"]
         return matplotlib.png(training.learning_curves(curves, best_epoch, study.metric))
 
