@@ -7,10 +7,9 @@ from hw1.errors import InputError
 from hw1.training.augmentation import Augmentation
 from hw1.training.initialization import INITIALIZATIONS
 from hw1.training.options import check_options, option, options_of
+from hw1.training.rules import OPTIMIZERS
 
-Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
-OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 
 
@@ -51,7 +50,7 @@ class Configuration(Augmentation):
     )
     epochs: int = option(100, "epochs", "optimization", ge=1)
     batch_size: int = option(64, "batch size", "optimization", ge=1)
-    optimizer: Optimizer = option("adam", "optimizer", "optimization", choices=OPTIMIZERS)
+    optimizer: str = option("adam", "optimizer", "optimization", choices=tuple(OPTIMIZERS))
     lr: float = option(1e-3, "learning rate", "optimization", gt=0)
     momentum: float = option(0.0, "momentum", "optimization", ge=0, lt=1)
     nesterov: bool = option(False, "Nesterov momentum", "optimization")

@@ -1,31 +1,116 @@
-"""A step of an optimizer for one model, in compiled code: one pass over its parameters.
-
-The formulas are those of `hw1.training.optimizers`, and so of ``torch.optim``.
-"""
+"""A step of an optimizer for one model, in compiled code: `hw1.training.rules` over all numbers."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+import numba
+import numba.extending
 import numpy as np
 
-from hw1.training.configuration import OPTIMIZERS, Configuration
-from hw1.training.kernels import compiled
-from hw1.training.optimizers import BETA1, BETA2, EPSILON, SMOOTHING
+from hw1.training import rules
+from hw1.training.configuration import Configuration
+from hw1.training.kernels import OPTIONS, compiled
+from hw1.training.rules import OPTIMIZERS, PENALTIES, rule_of
 
-# The columns of a model's settings, numbers of the parameters' type.
-L1, WEIGHT_DECAY, MOMENTUM, NESTEROV, MAX_GRAD_NORM = range(5)
-SGD, ADAM, ADAMW, RMSPROP = map(OPTIMIZERS.index, ("sgd", "adam", "adamw", "rmsprop"))
+# The columns of a model's settings, numbers of the parameters' type; behind them those of the
+# penalties.
+MOMENTUM, NESTEROV, MAX_GRAD_NORM, STRENGTHS = range(4)
+RULES = [r for rule in OPTIMIZERS.values() for r in (rule, rule.without_momentum) if r]
+DECOUPLES = np.array([rule.decouples for rule in RULES])
 
 
 def settings(configurations: Sequence[Configuration], dtype: Any) -> np.ndarray:
-    """What `update` is to know of each model, ``(n_models, 5)``."""
+    """What `update` is to know of each model, ``(n_models, 3 + n_penalties)``."""
     return np.array(
         [
-            (c.l1, c.weight_decay, c.momentum, c.nesterov, c.max_grad_norm or np.inf)
+            (c.momentum, c.nesterov, c.max_grad_norm or np.inf, *(getattr(c, p) for p in PENALTIES))
             for c in configurations
         ],
         dtype,
     )
+
+
+def kind(configuration: Configuration) -> int:
+    """The number of the rule by which `update` changes a model."""
+    return RULES.index(rule_of([configuration]))
+
+
+numba.extending.overload(rules.sqrt)(lambda x: lambda x: np.sqrt(x))
+numba.extending.overload(rules.sign)(lambda x: lambda x: np.sign(x))
+
+
+def _part(function: Any) -> Any:
+    """A function of which `update` is made: its text becomes a part of that, as if it stood there.
+
+    Compiled by themselves they would take several times as long, and round otherwise.
+    """
+    return numba.njit(inline="always", **OPTIONS)(function)
+
+
+def _penalties(names: Sequence[str], decouples: bool) -> Any:
+    """What applies these penalties, one after another."""
+    if not names:
+        return _part(lambda settings, parameters, grads, n_weights, lr: None)
+    penalty, others = PENALTIES[names[0]], _penalties(names[1:], decouples)
+    column = STRENGTHS + list(PENALTIES).index(names[0])
+    add, shrink = _part(penalty.add), _part(penalty.shrink or penalty.add)
+
+    def to_gradients(settings, parameters, grads, n_weights, lr):  # type: ignore[no-untyped-def]
+        strength = settings[column]
+        if strength > 0:
+            for i in range(n_weights):
+                add(i, parameters, grads, strength)
+        others(settings, parameters, grads, n_weights, lr)
+
+    def to_weights(settings, parameters, grads, n_weights, lr):  # type: ignore[no-untyped-def]
+        strength = settings[column]
+        if strength > 0:
+            for i in range(n_weights):
+                shrink(i, parameters, strength, lr, parameters.dtype.type)
+        others(settings, parameters, grads, n_weights, lr)
+
+    return _part(to_weights if decouples and penalty.shrink else to_gradients)
+
+
+@lru_cache
+def _pass(constants: Any, step: Any) -> Any:
+    """What takes a step with all parameters."""
+    of_step, of_element = _part(constants), _part(step)
+
+    def go(settings, parameters, grads, first, second, lr, t):  # type: ignore[no-untyped-def]
+        real, momentum, nesterov = parameters.dtype.type, settings[MOMENTUM], settings[NESTEROV]
+        values = of_step(real, lr, t, momentum, nesterov)
+        for i in range(len(parameters)):
+            of_element(i, parameters, grads, first, second, values)
+
+    return numba.njit(**OPTIONS)(go)
+
+
+def _choice(number: int) -> Any:
+    """What takes a step by the rule with this number or a later one."""
+    if number == len(RULES):
+        return _part(lambda kind, settings, parameters, grads, first, second, lr, t: None)
+    rule, others = RULES[number], _choice(number + 1)
+    go = _pass(rule.constants, rule.step)
+
+    def choose(  # type: ignore[no-untyped-def]
+        kind, settings, parameters, grads, first, second, lr, t
+    ):
+        if kind == number:
+            go(settings, parameters, grads, first, second, lr, t)
+        else:
+            others(kind, settings, parameters, grads, first, second, lr, t)
+
+    return _part(choose)
+
+
+_penalize_loss = _penalties([n for n, p in PENALTIES.items() if p.in_loss], decouples=False)
+_penalize, _penalize_decoupled = (
+    _penalties([n for n, p in PENALTIES.items() if not p.in_loss], decouples)
+    for decouples in (False, True)
+)
+_go = _choice(0)
 
 
 @compiled
@@ -40,24 +125,19 @@ def update(
     lr: float,
     t: int,
 ) -> None:
-    """Change ``parameters`` and the moments in place.
+    """Change ``parameters`` and what is kept beside them in place.
 
     Args:
-        kind: the place of the optimizer in `OPTIMIZERS`.
-        settings: a row of what `settings` gives.
+        kind: the number of the rule, as the function `kind` gives it.
+        settings: a row of what the function `settings` gives.
         parameters: ``(n_parameters,)``, the weights first.
-        grads: of the loss without its L1 term; overwritten.
-        first: the running mean of the gradients, or sgd's velocity.
-        second: that of their squares; not used by sgd.
-        n_weights: L1 and weight decay act on that many parameters, the first ones.
+        grads: of the loss without penalties; overwritten.
+        first, second: what the rule keeps from step to step, ``(n_parameters,)``.
+        n_weights: penalties act on that many parameters, the first ones.
         lr: the learning rate, of the parameters' type.
         t: the number of the step, from 1.
     """
-    l1 = settings[L1]
-    if l1 > 0:
-        for i in range(n_weights):
-            w = parameters[i]
-            grads[i] += l1 if w > 0 else (-l1 if w < 0 else w)  # where w is NaN, so is its sign
+    _penalize_loss(settings, parameters, grads, n_weights, lr)
     if settings[MAX_GRAD_NORM] < np.inf:
         # The norm is that of the whole gradient, of which L1 is a part.
         total = 0.0
@@ -67,86 +147,8 @@ def update(
         if not scale >= 1:  # a norm that is no number makes none of the gradient
             for i in range(len(parameters)):
                 grads[i] *= parameters.dtype.type(scale)
-    decay = settings[WEIGHT_DECAY]
-    if decay > 0:
-        if kind == ADAMW:
-            kept = parameters.dtype.type(1 - lr * decay)
-            for i in range(n_weights):
-                parameters[i] *= kept
-        else:
-            for i in range(n_weights):
-                grads[i] += decay * parameters[i]
-    if kind == SGD:
-        _sgd(settings, parameters, grads, first, lr)
-    elif kind == RMSPROP:
-        _rmsprop(settings, parameters, grads, second, first, lr)
+    if DECOUPLES[kind]:
+        _penalize_decoupled(settings, parameters, grads, n_weights, lr)
     else:
-        _adam(parameters, grads, first, second, lr, t)
-
-
-@compiled
-def _sgd(
-    settings: np.ndarray,
-    parameters: np.ndarray,
-    grads: np.ndarray,
-    velocity: np.ndarray,
-    lr: float,
-) -> None:
-    momentum = settings[MOMENTUM]
-    if momentum == 0:
-        for i in range(len(parameters)):
-            parameters[i] -= lr * grads[i]
-        return
-    # Nesterov looks one step ahead: g + momentum * v, where plain momentum takes v.
-    of_grad = settings[NESTEROV]
-    of_velocity = parameters.dtype.type(1 - of_grad * (1 - momentum))
-    for i in range(len(parameters)):
-        v = momentum * velocity[i] + grads[i]
-        velocity[i] = v
-        parameters[i] -= lr * (of_grad * grads[i] + of_velocity * v)
-
-
-@compiled
-def _rmsprop(
-    settings: np.ndarray,
-    parameters: np.ndarray,
-    grads: np.ndarray,
-    square: np.ndarray,
-    velocity: np.ndarray,
-    lr: float,
-) -> None:
-    smoothing = parameters.dtype.type(SMOOTHING)
-    rest = parameters.dtype.type(1 - SMOOTHING)
-    epsilon = parameters.dtype.type(EPSILON)
-    momentum = settings[MOMENTUM]
-    for i in range(len(parameters)):
-        g = grads[i]
-        s = smoothing * square[i] + rest * g * g
-        square[i] = s
-        v = momentum * velocity[i] + g / (np.sqrt(s) + epsilon)
-        velocity[i] = v
-        parameters[i] -= lr * v
-
-
-@compiled
-def _adam(
-    parameters: np.ndarray,
-    grads: np.ndarray,
-    mean: np.ndarray,
-    square: np.ndarray,
-    lr: float,
-    t: int,
-) -> None:
-    beta1, rest1 = parameters.dtype.type(BETA1), parameters.dtype.type(1 - BETA1)
-    beta2, rest2 = parameters.dtype.type(BETA2), parameters.dtype.type(1 - BETA2)
-    correction = np.sqrt(1 - BETA2**t)
-    # torch divides the root of the mean square by the correction, and adds epsilon then.
-    epsilon = parameters.dtype.type(EPSILON * correction)
-    rate = parameters.dtype.type(lr * correction / (1 - BETA1**t))
-    for i in range(len(parameters)):
-        g = grads[i]
-        m = beta1 * mean[i] + rest1 * g
-        s = beta2 * square[i] + rest2 * g * g
-        mean[i] = m
-        square[i] = s
-        parameters[i] -= rate * m / (np.sqrt(s) + epsilon)
+        _penalize(settings, parameters, grads, n_weights, lr)
+    _go(kind, settings, parameters, grads, first, second, lr, t)

@@ -36,14 +36,13 @@ from hw1.training.compiled.dense_kernels import (
 from hw1.training.compiled.layer_kernels import BATCH_NORM, DROPOUT, LINEAR
 from hw1.training.compiled.products import WORTH_ROUNDING
 from hw1.training.compiled.products import fast as can_round
-from hw1.training.configuration import OPTIMIZERS
 from hw1.training.keys import KeyedDropout
 from hw1.training.layers import Layers
 from hw1.training.operations import OF_STEP, of_example
 from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
 from hw1.training.threads import run
-from hw1.training.update import settings
+from hw1.training.update import kind, settings
 
 KINDS: dict[type[nn.Module], int] = ACTIVATIONS | {
     nn.Linear: LINEAR,
@@ -102,8 +101,7 @@ class Compiled:
         """Gather what the compiled code needs, all of it in the memory where it is."""
         plan, dataset = self.plan, self.plan.dataset
         self._sizes[:, BATCH], self._sizes[:, STEPS] = plan.batch_sizes, plan.steps
-        kinds = [OPTIMIZERS.index(c.optimizer) for c in plan.configurations]
-        self._sizes[:, OPTIMIZER] = kinds
+        self._sizes[:, OPTIMIZER] = list(map(kind, plan.configurations))
         self._networks = Networks(
             self._sizes,
             self._table,

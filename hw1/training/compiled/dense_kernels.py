@@ -87,7 +87,7 @@ class Training(NamedTuple):
     """How each model is trained.
 
     Attributes:
-        settings: ``(n_models, 5)``, of `hw1.training.update`.
+        settings: of `hw1.training.update.settings`.
         label_smoothing: ``(n_models,)``.
         first_moments, second_moments: ``(n_models, most_parameters)``.
         dropout_keys: ``(n_models, 2)`` uint32.

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hw1.training.configuration import OPTIMIZERS
 from hw1.training.fused.chains import fuse
 from hw1.training.gradients import gradients
 from hw1.training.keys import KeyedDraws, KeyedDropout, fold_in
@@ -17,7 +16,7 @@ from hw1.training.optimizers import Optimizer
 from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
 from hw1.training.threads import run
-from hw1.training.update import settings, update
+from hw1.training.update import kind, settings, update
 
 
 class Fused:
@@ -121,10 +120,12 @@ class _Model:
         self._fused = fuse(network) if self._on_cpu else network
         configuration = plan.configurations[number]
         if self._on_cpu:
-            self._kind = OPTIMIZERS.index(configuration.optimizer)
+            self._kind = kind(configuration)
             (self._settings,) = settings([configuration], plan.lr.numpy().dtype)
         else:
-            self._optimizer = Optimizer([configuration], self.parameters[None], self._n_weights)
+            self._optimizer = Optimizer(
+                [configuration], self.parameters[None], self._grads[None], self._n_weights
+            )
         shape = plan.dataset.input_shape
         self._image = (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
 
@@ -219,7 +220,7 @@ class _Model:
     def _update(self, step: int) -> None:
         lr = self.plan.lr[self.number, step]
         if not self._on_cpu:
-            self._optimizer.step(self._grads[None], lr.view(1, 1), step + 1)
+            self._optimizer.step(lr.view(1, 1), step + 1)
             return
         first, second = (moment.numpy() for moment in self._moments)
         update(

@@ -79,13 +79,20 @@ class Stacked:
         self._dropouts = [
             name for name, m in self._template.named_modules() if isinstance(m, KeyedDropout)
         ]
-        self._optimizer = Optimizer(plan.configurations, self.parameters, n_weights)
-        self._bind()
+        self._n_weights = n_weights
+        self._bind(None)
 
-    def _bind(self) -> None:
-        """Make what depends on the number of models or on where their parameters are."""
+    def _bind(self, kept: Sequence[Tensor] | None) -> None:
+        """Make what depends on the number of models or on where their parameters are.
+
+        Args:
+            kept: what the optimizers have kept of these models, if they go on.
+        """
         self._lr_of_step = self.plan.lr.t()[:, :, None].contiguous()
         self._grads = torch.zeros_like(self.parameters)
+        self._optimizer = Optimizer(
+            self.plan.configurations, self.parameters, self._grads, self._n_weights, kept
+        )
         views = self._views(self.parameters), self._views(self._grads)
         self._dense = Dense(self._layers, *views, self.buffers) if self._layers else None
         self._batch, self._steps = self.plan.batch_sizes[0], self.plan.steps[0]
@@ -125,8 +132,7 @@ class Stacked:
         self.parameters = self.parameters[chosen]
         self._used = None if self._used is None else self._used[chosen]
         self.buffers = {name: buffer[chosen] for name, buffer in self.buffers.items()}
-        self._optimizer.keep(self.plan.configurations, self.parameters, chosen)
-        self._bind()
+        self._bind([values[chosen] for values in self._optimizer.kept])
 
     def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
         """Train every model for one epoch."""
@@ -154,7 +160,7 @@ class Stacked:
                 else:
                     self._gradients(inputs[i], targets[i], step)
                 with torch.no_grad():
-                    self._optimizer.step(self._grads, self._lr_of_step[step], step + 1)
+                    self._optimizer.step(self._lr_of_step[step], step + 1)
 
     def _dense_gradients(
         self, dense: Dense, inputs: Tensor, targets: Tensor, factors: Sequence[Tensor]
