@@ -19,7 +19,8 @@ from hw1.errors import InputError
 from hw1.tasks import TASKS, Metric
 from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
-from hw1.training.lockstep import Backend, Family, Lockstep, State
+from hw1.training.lockstep import Lockstep, State
+from hw1.training.networks import Backend, Family
 from hw1.training.precision import Precision
 
 Report = Callable[[int, Mapping[int, float]], Collection[int]]

@@ -18,7 +18,7 @@ from hw1.errors import ArchitectureError, InputError, place
 from hw1.provenance import provenance
 from hw1.tasks import METRICS
 from hw1.training import Configuration
-from hw1.training.lockstep import Footprint, footprint
+from hw1.training.networks import Footprint, footprint
 from hw1.training.precision import Precision
 from hw1.watching import UNWATCHED, Watcher
 

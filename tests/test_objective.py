@@ -16,7 +16,7 @@ from hw1.objective import Objective
 from hw1.provenance import provenance
 from hw1.study import is_refused
 from hw1.training import Configuration
-from hw1.training.lockstep import Family
+from hw1.training.networks import Family
 
 DATA = function.load("train", Path())
 SPLITS = Splits.draw(DATA, 3, 0)

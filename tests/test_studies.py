@@ -18,7 +18,7 @@ from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.training import Configuration
-from hw1.training.lockstep import build
+from hw1.training.networks import build
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.py"))

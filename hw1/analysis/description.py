@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from hw1.analysis.scores import fits
 from hw1.errors import InputError
 from hw1.tasks import TaskName
-from hw1.training.lockstep import Family
+from hw1.training.networks import Family
 
 METADATA_KEY = "hw1"
 """Under which the metadata of a file hold the description."""

@@ -31,7 +31,7 @@ from hw1.analysis.network import Network, predict
 from hw1.analysis.programs import Run, export, from_onnx, from_pt2, to_onnx, to_pt2
 from hw1.definitions import Named, load_definition, stored_definition
 from hw1.errors import InputError, require_file
-from hw1.training.lockstep import Family
+from hw1.training.networks import Family
 
 SUFFIXES = (".safetensors", ".pt2", ".onnx")
 TOLERANCE = 1e-4

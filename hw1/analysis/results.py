@@ -26,7 +26,7 @@ from hw1.rows import study_as_dict, trial_as_dict
 from hw1.study import Settings, Study, state_name
 from hw1.tasks import Metric
 from hw1.training import Configuration
-from hw1.training.lockstep import Footprint, footprint
+from hw1.training.networks import Footprint, footprint
 
 MOST_THREADS = 1024
 _PROVENANCE = {"torch": str, "system": str, "processor": str, "threads": int}

@@ -22,7 +22,7 @@ from hw1.analysis.model_files import SUFFIXES, LoadedModel, load, save
 from hw1.analysis.network import CHUNK, Network
 from hw1.errors import InputError
 from hw1.models import CNN, MLP, ResNet
-from hw1.training.lockstep import Family
+from hw1.training.networks import Family
 
 ROOT = Path(__file__).resolve().parents[2]
 

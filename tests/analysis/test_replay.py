@@ -40,7 +40,7 @@ def test_where_trials_share_operations_the_whole_batch_is_trained_again(
     make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU: here the CPU is made to stack its models, too."""
-    monkeypatch.setattr("hw1.training.lockstep._best_backend", lambda network, device: "stacked")
+    monkeypatch.setattr("hw1.training.networks._best_backend", lambda network, device: "stacked")
     job = replace(make_job(), trials_per_batch=4)
     study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
     execute(job, study, dataset)

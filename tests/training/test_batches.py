@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from training.alone import DIGITS, REGRESSION, assert_same_networks, folds, train_alone
+from training.alone import DIGITS, REGRESSION, assert_same_networks, folds
 
 from hw1.datasets import Dataset, digits
 from hw1.models import CNN, MLP
 from hw1.models.activations import ACTIVATIONS
 from hw1.training import Configuration
 from hw1.training.compiled import products
-from hw1.training.lockstep import Backend, Family, Lockstep, footprint
+from hw1.training.lockstep import Lockstep
+from hw1.training.networks import Backend, Family, footprint
 from hw1.training.precision import choose_precision
+from hw1.training.reference import train_alone
 
 
 @pytest.fixture(autouse=True)

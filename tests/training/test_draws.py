@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from training.alone import DIGITS, assert_same_networks, folds, train_alone
+from training.alone import DIGITS, assert_same_networks, folds
 
 from hw1.training import Configuration
 from hw1.training.keys import KeyedDraws, dropout_factors, fold_in, keys
-from hw1.training.lockstep import Family, Lockstep, footprint
+from hw1.training.lockstep import Lockstep
+from hw1.training.networks import Family, footprint
+from hw1.training.reference import train_alone
 
 P = 0.25
 SEEDS = [11, 22, 33]

@@ -11,13 +11,16 @@ import torch
 from sklearn.metrics import accuracy_score, mean_squared_error
 from torch import Tensor, nn
 from torch.nn import functional
-from training.alone import DIGITS, REGRESSION, K, assert_same_networks, folds, train_alone
+from training.alone import DIGITS, REGRESSION, K, assert_same_networks, folds
 
 from hw1.datasets import Dataset, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.training import Configuration
-from hw1.training.lockstep import Backend, Family, Lockstep, build
+from hw1.training.lockstep import Lockstep
+from hw1.training.networks import Backend, Family, build
+from hw1.training.plan import Plan
+from hw1.training.reference import train_alone
 
 SEEDS = [11, 22, 33]
 
@@ -196,14 +199,11 @@ def test_a_model_does_not_depend_on_its_companions(family: Family, dataset: Data
 def test_every_epoch_is_a_new_order_of_each_models_own_rows() -> None:
     rows = [torch.arange(0, 50), torch.arange(40, 93)]
     c = Configuration(batch_size=16)
-    models = Lockstep(MLP, [c, c], REGRESSION, rows, [1, 2])
-    assert models.steps_per_epoch == 3
+    plan = Plan([c, c], REGRESSION, rows, [1, 2], normalises=False)
+    assert (plan.steps, plan.batch_sizes) == ([3, 3], [16, 16])
     epochs = []
     for epoch in range(20):
-        models.epoch = epoch
-        batches = list(models.batches())
-        assert [b.shape for b in batches] == [(2, 16)] * 3
-        drawn = torch.cat(batches, 1)
+        drawn = plan.order(epoch)[:, : 3 * 16]
         for i in range(2):
             assert len(drawn[i].unique()) == 48
             assert set(drawn[i].tolist()) <= set(rows[i].tolist())

@@ -11,7 +11,8 @@ from hw1.models import CNN, MLP, ResNet
 from hw1.training import Configuration
 from hw1.training.keys import with_keyed_dropout
 from hw1.training.layers import dense_layers
-from hw1.training.lockstep import Lockstep, footprint
+from hw1.training.lockstep import Lockstep
+from hw1.training.networks import footprint
 from hw1.training.operations import OF_CALL, OF_STEP, OF_UNIT, count
 
 DIGITS = digits.load("train", Path()).sample(100, seed=0)

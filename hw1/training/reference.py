@@ -1,0 +1,102 @@
+"""What training is: one network, an optimizer of ``torch.optim``, one batch after another.
+
+`hw1.training.lockstep` and the backends beneath it are optimizations of this: they train many
+networks at once, and tests hold what becomes of each to what becomes of it here.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import lr_scheduler
+
+from hw1.datasets import Dataset
+from hw1.training.augmentation import augment, draw
+from hw1.training.configuration import Configuration
+from hw1.training.keys import KeyedDropout, fold_in, keys, with_keyed_dropout
+from hw1.training.networks import Family, build
+from hw1.training.plan import AUGMENTATION, DROPOUT, Plan
+
+
+def train_alone(
+    family: Family, c: Configuration, dataset: Dataset, rows: Tensor, seed: int, epochs: int
+) -> nn.Module:
+    """Train one network for some of its epochs; what it takes are normalized inputs.
+
+    Args:
+        family: builds the network.
+        c: its configuration.
+        dataset: the examples.
+        rows: those to train on, int64.
+        seed: decides the initial weights, the order of the examples, dropout and augmentation.
+        epochs: after how many to stop.
+    """
+    model = with_keyed_dropout(build(family, c, dataset, seed)).train()
+    plan, key = Plan([c], dataset, [rows], [seed], normalises=False), keys([seed])
+    steps, batch_size = plan.steps[0], plan.batch_sizes[0]
+    optimizer, weights = _optimizer(c, model), [p for p in model.parameters() if p.dim() > 1]
+    scheduler = _scheduler(c, optimizer, steps)
+    known = dataset.inputs[rows].to(torch.get_default_dtype())
+    over = [d for d in range(known.dim()) if d != 1]  # features, or channels of images, apart
+    mean, std = known.mean(over, keepdim=True), known.std(over, correction=0, keepdim=True)
+    y = dataset.targets[rows]
+    dropouts = [layer for layer in model.modules() if isinstance(layer, KeyedDropout)]
+    for step in range(epochs * steps):
+        epoch, start = step // steps, step % steps * batch_size
+        batch = plan.order(epoch)[0, start : start + batch_size]
+        inputs, targets = dataset.inputs[batch], dataset.targets[batch]
+        if c.augments and inputs.dim() == 4:
+            of_step = fold_in(fold_in(key, AUGMENTATION), step)
+            inputs = augment(inputs[None], draw([c], of_step, batch_size, inputs.shape[2:]))[0]
+        for i, layer in enumerate(dropouts):
+            layer.key, layer.calls = fold_in(fold_in(fold_in(key[0], DROPOUT), step), i), 0
+        outputs = model((inputs - mean) / std)
+        if dataset.task == "regression":
+            targets = (targets - y.mean(0)) / y.std(0, correction=0)
+            loss = functional.mse_loss(outputs, targets)
+        else:
+            loss = functional.cross_entropy(outputs, targets, label_smoothing=c.label_smoothing)
+        loss = loss + c.l1 * sum(p.abs().sum() for p in weights)
+        optimizer.zero_grad()
+        loss.backward()
+        if c.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), c.max_grad_norm)
+        optimizer.step()
+        scheduler.step()
+    return model.eval()
+
+
+def _optimizer(c: Configuration, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer of a configuration; only weights decay."""
+    decays = {True: c.weight_decay, False: 0.0}
+    groups = [
+        {"params": [p for p in model.parameters() if (p.dim() > 1) == are_weights]}
+        | {"weight_decay": decay}
+        for are_weights, decay in decays.items()
+    ]
+    match c.optimizer:
+        case "sgd":
+            return torch.optim.SGD(groups, c.lr, momentum=c.momentum, nesterov=c.nesterov)
+        case "adam":
+            return torch.optim.Adam(groups, c.lr)
+        case "adamw":
+            return torch.optim.AdamW(groups, c.lr)
+        case _:
+            return torch.optim.RMSprop(groups, c.lr, momentum=c.momentum)
+
+
+def _scheduler(
+    c: Configuration, optimizer: torch.optim.Optimizer, steps: int
+) -> lr_scheduler.LRScheduler:
+    """The schedule of a configuration with so many steps in an epoch."""
+    match c.schedule:
+        case "step":
+            return lr_scheduler.StepLR(optimizer, math.ceil(c.epochs / 3) * steps)
+        case "cosine":
+            return lr_scheduler.CosineAnnealingLR(optimizer, c.epochs * steps)
+        case "one_cycle":
+            n_steps = c.epochs * steps
+            return lr_scheduler.OneCycleLR(optimizer, c.lr, n_steps, cycle_momentum=False)
+        case _:
+            return lr_scheduler.ConstantLR(optimizer, factor=1.0)
