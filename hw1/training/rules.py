@@ -28,7 +28,8 @@ class Rule:
             parameters; ``t`` counts the steps from 1, and ``real`` rounds a number to the
             parameters' type.
         step: ``(i, parameters, grads, first, second, constants)``: changes ``parameters[i]`` and,
-            from step to step, ``first[i]`` and ``second[i]``, which are zero at the start.
+            from step to step, ``first[i]`` and ``second[i]``, which are zero at the start. What
+            was read is not to be used once it is written: of a tensor it is the same memory.
         decouples: whether weight decay shrinks the weights and leaves the gradient alone.
         without_momentum: a shorter rule for models that all have a momentum of zero.
     """
