@@ -164,7 +164,7 @@ def test_regression(
         "Learning curves of the folds",
         "The fitted function",
         "Weights before and after training",
-        "From the input to the function",
+        "Activation of hidden units along the input",
     ):
         assert f"<h4>{title}</h4>" in titles
 
@@ -190,6 +190,6 @@ def test_fashion_mnist(
         "Weights before and after training",
         "Feature maps",
         "Receptive fields",
-        "Images that maximise the classes",
+        "Activation maximization",
     ):
         assert f"<h4>{title}</h4>" in titles

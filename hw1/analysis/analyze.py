@@ -40,7 +40,7 @@ def analyze(
     *,
     watcher: Watcher = UNWATCHED,
 ) -> Path:
-    """Draw the search, and how trials train and what their networks have learnt.
+    """Draw the search, and how trials train and what their networks have learned.
 
     Each trial is trained again on the study's folds, and on all rows.
 
@@ -137,7 +137,7 @@ def training_figures(
 def network_figures(
     results: StudyResults, trial: FrozenTrial, *, watcher: Watcher = UNWATCHED
 ) -> list[Figure]:
-    """What the network of a completed trial, trained on all rows, has learnt."""
+    """What the network of a completed trial, trained on all rows, has learned."""
     retrained = retrain(results, trial, watcher=watcher)
     return inside_figures(
         retrained.networks[0],
