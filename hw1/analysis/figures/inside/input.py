@@ -25,7 +25,7 @@ FUNCTION_HEIGHT = 170
 def units_along_input(subject: Subject) -> Figure | None:
     """How each hidden unit's activation runs along the only feature, above it the function.
 
-    None for several features, for classes, or without hidden layers.
+    None for several features or a single value of it, for classes, or without hidden layers.
     """
     sample = subject.sample
     if sample.input_shape != (1,) or subject.has_classes:
@@ -34,7 +34,10 @@ def units_along_input(subject: Subject) -> Figure | None:
     if not layers:
         return None
     feature = sample.feature_names[0] if sample.feature_names else "input"
-    points = torch.linspace(float(sample.inputs.min()), float(sample.inputs.max()), GRID_POINTS)
+    low, high = float(sample.inputs.min()), float(sample.inputs.max())
+    if low == high:
+        return None
+    points = torch.linspace(low, high, GRID_POINTS)
     x = points.numpy()
     ends, half = (float(x[0]), float(x[-1])), float(x[1] - x[0]) / 2
     found = subject.activations(layers, points[:, None])

@@ -24,6 +24,7 @@ from hw1.analysis.figures.marks import (
     Image,
     Line,
     Mark,
+    Pair,
     Text,
 )
 from hw1.analysis.figures.matplotlib import shortened, text_width
@@ -143,7 +144,7 @@ def effective_receptive_fields(subject: Subject) -> Figure | None:
     None where examples are no images, or no layer has maps.
     """
     subject = subject.fewer(FIELD_IMAGES)
-    network, shape = subject.trained.network, subject.sample.input_shape
+    shape = subject.sample.input_shape
     all_layers = _layers_with_maps(subject)
     layers = evenly(all_layers, MOST_FIELDS)
     if not layers:
@@ -152,26 +153,14 @@ def effective_receptive_fields(subject: Subject) -> Figure | None:
     _, columns = arranged(len(layers))
     side = min((DRAWING_WIDTH - FIELD_GAP * (columns - 1)) / columns, FIELD_SIDE)
     size = fitted(shape[1:], side)
-    pixel = size[0] / shape[2]
-    marks: list[Mark] = []
+    marks = _legend()
     sizes = []
     for i, layer in enumerate(layers):
         channel = int(most_varying(found[layer.name], 1)[0])
-        field = effective_receptive_field(network, subject.normalized, layer.name, channel, SHARE)
-        window = extent(receptive_field(network, shape, layer.name))
-        sizes.append((_size([s.stop - s.start for s in window]), _size([field.side] * 2)))
-        left, top = i % columns * (side + FIELD_GAP), 66 + i // columns * (size[1] + 58)
-        text = f"{sizes[-1][0]}; {SHARE:.0%} in {sizes[-1][1]}"
-        marks.append(Text(f"{layer.title}, channel {channel}", left, top - 27, "left"))
-        marks.append(Text(text, left, top - 10, "left", color=MUTED))
-        x, y = area(left, top, size)
-        values = (field.map / field.map.max().clamp(min=1e-300)).numpy()
-        hover = "{z:.0%} of the largest"
-        marks.append(HeatMap(values, ColorScale(SEQUENTIAL, 0, 1), x, y, hover=hover))
-        marks.append(Box(x, y, GREY, 0.7))
-        for (down, across), look in ((window, SEEN), (field.square, SQUARE)):
-            ends = left + across.start * pixel, left + across.stop * pixel
-            marks.append(Box(ends, (top + down.start * pixel, top + down.stop * pixel), *look))
+        place = i % columns * (side + FIELD_GAP), 66 + i // columns * (size[1] + 58)
+        drawn, *both = _field(subject, layer, channel, place, size)
+        marks += drawn
+        sizes.append(both)
     rows = -(-len(layers) // columns)
     caption = (
         "The mean absolute gradient of the unit in the middle of a channel with respect to each "
@@ -185,9 +174,32 @@ def effective_receptive_fields(subject: Subject) -> Figure | None:
         "inside_receptive_fields",
         "Receptive fields",
         f"{caption}.{shown_of(len(layers), len(all_layers), 'layers')}",
-        [*_legend(), *marks],
+        marks,
         66 + rows * (size[1] + 58) - 58,
     )
+
+
+def _field(
+    subject: Subject, layer: Layer, channel: int, place: Pair, size: Pair
+) -> tuple[list[Mark], str, str]:
+    """The marks of a layer's field, what its units can see, and the square of most of that."""
+    network, shape = subject.trained.network, subject.sample.input_shape
+    field = effective_receptive_field(network, subject.normalized, layer.name, channel, SHARE)
+    window = extent(receptive_field(network, shape, layer.name))
+    seen, square = _size([s.stop - s.start for s in window]), _size([field.side] * 2)
+    (left, top), (x, y), pixel = place, area(*place, size), size[0] / shape[2]
+    values = (field.map / field.map.max().clamp(min=1e-300)).numpy()
+    scale = ColorScale(SEQUENTIAL, 0, 1)
+    marks: list[Mark] = [
+        Text(f"{layer.title}, channel {channel}", left, top - 27, "left"),
+        Text(f"{seen}; {SHARE:.0%} in {square}", left, top - 10, "left", color=MUTED),
+        HeatMap(values, scale, x, y, hover="{z:.0%} of the largest"),
+        Box(x, y, GREY, 0.7),
+    ]
+    for (down, across), look in ((window, SEEN), (field.square, SQUARE)):
+        ends = left + across.start * pixel, left + across.stop * pixel
+        marks.append(Box(ends, (top + down.start * pixel, top + down.stop * pixel), *look))
+    return marks, seen, square
 
 
 def _legend() -> list[Mark]:

@@ -45,6 +45,26 @@ def unit_profiles(subject: Subject) -> Figure | None:
     those = np.flatnonzero(groups >= 0)
     found = subject.activations(layers, sample.inputs[those])
     profiles = [_profile(found[layer.name], groups[those], len(labels)) for layer in layers]
+    what = "class" if subject.has_classes else f"group of similar {sample.target_name}"
+    group = what.split()[0]
+    caption = (
+        f"How far the mean activation of a unit lies, for each {what}, from its mean over all "
+        f"examples, in its standard deviations. Units are sorted by the {group} for which they are "
+        f"most active. {_caption(layers, profiles, np.bincount(groups[those]), labels, group)}"
+    )
+    caption += shown_of(len(layers), len(subject.layers), "layers")
+    caption += shown_of(len(labels), len(sample.class_names), "classes")
+    return _drawn(subject, layers, profiles, labels, caption)
+
+
+def _drawn(
+    subject: Subject,
+    layers: Sequence[Layer],
+    profiles: Sequence[tuple[np.ndarray, np.ndarray]],
+    labels: Sequence[str],
+    caption: str,
+) -> Figure:
+    """A panel for each layer, with room for the labels below it."""
     limit = min(max(max(np.abs(p).max() for _, p in profiles), 0.1), FURTHEST)
     scale = ColorScale(DIVERGING, -limit, limit, "standard deviations")
     rows, columns = arranged(len(layers))
@@ -54,6 +74,13 @@ def unit_profiles(subject: Subject) -> Figure | None:
     below = round(20 + (widest if upright else 14) + (0 if subject.has_classes else 22))
     high = min(max(12 * max(len(units) for units, _ in profiles), 100), 330)
     height = rows * high + (rows - 1) * (below + 26)
+    ends = -0.5, len(labels) - 0.5
+    ticks = tuple(enumerate(labels))
+    if not subject.has_classes:
+        # None at the end, where a label would meet that of the next panel.
+        ticks = tuple(evenly(ticks[len(ticks) // 8 : len(ticks) - len(ticks) // 8], 3))
+    name = "" if subject.has_classes else subject.sample.target_name
+    x = Axis(name, ends, ticks=ticks, angle=90 if upright else 0, grid=False)
     panels = []
     for layer, (units, profile), place in zip(
         layers,
@@ -70,44 +97,17 @@ def unit_profiles(subject: Subject) -> Figure | None:
         ]
         title = shortened(layer.heading(len(units)), across)
         cells = HeatMap(profile.round(3), scale, hover=hover)
-        x, y = _axes(subject, labels, len(units), upright=upright)
+        y = Axis("", (len(units) - 0.5, -0.5), labeled=False, grid=False)
         panels.append(Panel((cells,), x, y, place, title))
-    what = "class" if subject.has_classes else f"group of similar {sample.target_name}"
-    counts = np.bincount(groups[those])
-    caption = (
-        f"How far the mean activation of a unit lies, for each {what}, from its mean over all "
-        f"examples, in its standard deviations. Units are sorted by the {what.split()[0]} for "
-        f"which they are most active. {_caption(layers, profiles, counts, labels, what.split()[0])}"
-    )
-    caption += shown_of(len(layers), len(subject.layers), "layers")
-    caption += shown_of(len(labels), len(sample.class_names), "classes")
     return Figure(
         "inside_profiles",
-        f"Mean activation by {'class' if subject.has_classes else sample.target_name}",
+        f"Mean activation by {'class' if subject.has_classes else subject.sample.target_name}",
         caption,
         panels,
         width=WIDTH,
         height=height + 34 + below,
         margins=(24, 96, 34, below),
     )
-
-
-def _axes(
-    subject: Subject, labels: Sequence[str], n_units: int, *, upright: bool
-) -> tuple[Axis, Axis]:
-    n = len(labels)
-    named: Sequence[int] = range(n)
-    if not subject.has_classes:
-        # None at the end, where a label would meet that of the next panel.
-        named = evenly(range(n)[n // 8 : n - n // 8], 3)
-    x = Axis(
-        "" if subject.has_classes else subject.sample.target_name,
-        (-0.5, n - 0.5),
-        ticks=tuple((i, labels[i]) for i in named),
-        angle=90 if upright else 0,
-        grid=False,
-    )
-    return x, Axis("", (n_units - 0.5, -0.5), labeled=False, grid=False)
 
 
 def _caption(

@@ -32,26 +32,50 @@ def unused_units(subject: Subject) -> Figure | None:
     n_dead = [int(u.dead.sum()) for u in units]
     if not dead.any() and not zeros.any():
         return None
-    places = np.arange(len(layers))
-    of_units = []
-    for name, shares, base in (
-        ("always zero", silent, None),
-        ("always the same, but not zero", dead - silent, silent),
-    ):
-        said = [f"{name}: {share:.1%} of the units" for share in shares]
-        entry = name if shares.any() else ""
-        color, texts = VERMILLION, []
-        if base is not None:  # at the ends of the bars
-            color = YELLOW
-            texts = [f"{n} of {layer.n_units}" for n, layer in zip(n_dead, layers, strict=True)]
-        of_units.append(Bars(places, shares, color, entry, base, texts, hover=said))
-    of_zeros = Bars(
-        places,
-        zeros,
-        SKY,
-        text=[f"{share:.0%}" for share in zeros],
-        hover=[f"{share:.1%} of the activations are zero" for share in zeros],
+    return Figure(
+        "inside_unused",
+        "Dead units and sparsity",
+        _caption(layers, n_dead, zeros, len(subject.sample))
+        + shown_of(len(layers), len(subject.layers), "layers"),
+        _panels(layers, silent, dead, zeros, n_dead),
+        width=WIDTH,
+        height=26 * len(layers) + 100,
+        margins=(84, 24, 40, 60),
     )
+
+
+def _panels(
+    layers: Sequence[Layer],
+    silent: np.ndarray,
+    dead: np.ndarray,
+    zeros: np.ndarray,
+    n_dead: Sequence[int],
+) -> list[Panel]:
+    """Shares ``(n_layers,)`` of units that are always zero, or dead, and of zero activations."""
+    places = np.arange(len(layers))
+    stuck = dead - silent
+    always = "always the same, but not zero"
+    of_units = [
+        Bars(
+            places,
+            silent,
+            VERMILLION,
+            "always zero" if silent.any() else "",
+            hover="always zero: {x:.1%} of the units",
+        ),
+        Bars(
+            places,
+            stuck,
+            YELLOW,
+            always if stuck.any() else "",
+            silent,
+            [f"{n} of {layer.n_units}" for n, layer in zip(n_dead, layers, strict=True)],
+            hover=[f"{always}: {share:.1%} of the units" for share in stuck],
+        ),
+    ]
+    percents = [f"{share:.0%}" for share in zeros]
+    hover = "{x:.1%} of the activations are zero"
+    of_zeros = Bars(places, zeros, SKY, text=percents, hover=hover)
     ticks = tuple((i, layer.title) for i, layer in enumerate(layers))
     panels: list[Panel] = []
     for place, marks, shares, what in zip(
@@ -67,16 +91,7 @@ def unused_units(subject: Subject) -> Figure | None:
         rows = len(layers) - 0.4, -0.6
         y = Axis("", rows, ticks=ticks, grid=False, labeled=not panels, shared="layers")
         panels.append(Panel(marks, x, y, place))
-    return Figure(
-        "inside_unused",
-        "Dead units and sparsity",
-        _caption(layers, n_dead, zeros, len(subject.sample))
-        + shown_of(len(layers), len(subject.layers), "layers"),
-        panels,
-        width=WIDTH,
-        height=26 * len(layers) + 100,
-        margins=(84, 24, 40, 60),
-    )
+    return panels
 
 
 def _caption(

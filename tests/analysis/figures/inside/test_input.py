@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from analysis.figures.looked_at import drawn, looked_at, marks, table, titles
+from analysis.figures.looked_at import drawn, marks, titles
 from torch import nn
 
 from hw1.analysis.figures.inside.input import units_along_input
@@ -83,17 +83,3 @@ def test_of_many_units_and_layers_some_are_shown() -> None:
     assert len(cells) == 8 and cells[0].values.shape[0] == 64
     assert titles(figure)[1] == "linear 1: 64 of 80 units"
     assert figure.caption.endswith(" 8 of 12 layers are shown.")
-
-
-@pytest.mark.parametrize(
-    ("model", "dataset"),
-    [
-        (MLP((2,), 1), table(2, 1, task="regression")),
-        (MLP((1,), 2), table(1, 2)),
-        (MLP((1,), 1, widths=()), LINE),
-    ],
-)
-def test_it_needs_a_single_feature_a_number_to_predict_and_a_hidden_layer(
-    model: nn.Module, dataset: Dataset
-) -> None:
-    assert units_along_input(looked_at(model, dataset)) is None

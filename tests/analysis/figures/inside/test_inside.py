@@ -54,6 +54,8 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Dataset, list[str]]] = {
         [WEIGHTS, "inside_units"],
     ),
     "line": (lambda: MLP((1,), 1, widths=()), ONE, [WEIGHTS]),
+    "one row": (lambda: MLP((1,), 1), ONE.take(torch.tensor([0])), [WEIGHTS]),
+    "one feature": (lambda: MLP((1,), 2), table(1, 2), [WEIGHTS, PROFILES, UNUSED]),
     "table": (lambda: MLP((7,), 3, widths=(70,)), MANY, [WEIGHTS, FIRST, PROFILES, UNUSED]),
     "linear": (lambda: MLP((7,), 3, widths=()), MANY, [WEIGHTS, FIRST]),
     "one class": (lambda: MLP((7,), 1, widths=(4,)), table(7, 1), [WEIGHTS, FIRST, UNUSED]),

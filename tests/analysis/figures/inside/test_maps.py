@@ -1,22 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from analysis.figures.looked_at import (
-    PIXELS,
-    drawn,
-    images,
-    looked_at,
-    marks,
-    pictures,
-    table,
-    texts,
-)
+from analysis.figures.looked_at import PIXELS, drawn, images, marks, pictures, texts
 from torch import Tensor, nn
 
 from hw1.analysis.figures.inside.maps import effective_receptive_fields, feature_maps
 from hw1.analysis.figures.marks import Box, HeatMap, Image, Pair
-from hw1.datasets import Dataset
-from hw1.models import CNN, MLP
+from hw1.models import CNN
 
 DATA = images((1, 9, 9), 3)
 
@@ -125,11 +115,3 @@ def test_a_network_may_do_anything_before_a_layer() -> None:
 
     # The middle unit, (13, 13) of 27, sees (12..14), all copies of the pixel (4, 4).
     assert seen(Enlarges()) == ["1 × 1"]
-
-
-@pytest.mark.parametrize("figure", [feature_maps, effective_receptive_fields])
-@pytest.mark.parametrize(
-    ("model", "dataset"), [(MLP((1, 9, 9), 3), DATA), (MLP((3,), 2), table(3, 2))]
-)
-def test_without_maps_there_are_none(figure: object, model: nn.Module, dataset: Dataset) -> None:
-    assert callable(figure) and figure(looked_at(model, dataset)) is None

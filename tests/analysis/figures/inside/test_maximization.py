@@ -12,7 +12,6 @@ from analysis.figures.looked_at import (
     network_of,
     numbers,
     pictures,
-    table,
     texts,
 )
 from torch import nn
@@ -116,9 +115,3 @@ def test_the_layer_in_the_middle_and_the_last_are_shown() -> None:
     assert headings == ["conv 2: 8 of 9 channels", "conv 3: 2 channels"]
     assert np.ptp([image.x[1] - image.x[0] for image in marks(figure, Image)]) < 1e-9
     assert "(of a channel the mean over its positions)" in figure.caption
-
-
-def test_without_images_or_hidden_layers_there_is_none() -> None:
-    rows = looked_at(MLP((3,), 2), table(3, 2))
-    assert maximized_outputs(rows) is None and maximized_units(rows) is None
-    assert maximized_units(looked_at(halves(3), DATA)) is None

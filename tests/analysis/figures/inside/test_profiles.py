@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from analysis.figures.looked_at import PIXELS, drawn, images, looked_at, marks, table, titles
+from analysis.figures.looked_at import PIXELS, drawn, images, marks, table, titles
 from torch import nn
 
 from hw1.analysis.figures.inside.profiles import unit_profiles
@@ -93,15 +93,3 @@ def test_each_layer_has_a_panel(n_layers: int, n_shown: int) -> None:
     assert len(figure.panels) == n_shown
     assert titles(figure)[:: n_shown - 1] == ["linear 1: 3 units", f"linear {n_layers}: 3 units"]
     assert (f"8 of {n_layers} layers are shown." in figure.caption) == (n_layers > n_shown)
-
-
-@pytest.mark.parametrize(
-    ("model", "dataset"),
-    [
-        (MLP((2,), 2, widths=()), table(2, 2)),
-        (MLP((2,), 1), table(2, 1)),
-        (MLP((1,), 1), table(1, 1, task="regression")),  # shown along the feature
-    ],
-)
-def test_there_may_be_none(model: nn.Module, dataset: Dataset) -> None:
-    assert unit_profiles(looked_at(model, dataset)) is None

@@ -3,17 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from analysis.figures.looked_at import (
-    PIXELS,
-    drawn,
-    images,
-    looked_at,
-    marks,
-    numbers,
-    pictures,
-    table,
-    texts,
-)
+from analysis.figures.looked_at import PIXELS, drawn, images, marks, numbers, pictures, texts
 from torch import Tensor, nn
 
 from hw1.analysis.figures.inside.saliency import saliency
@@ -102,7 +92,3 @@ def test_many_classes_and_long_names_leave_room_for_some(name: str, n_shown: int
     figure = drawn(saliency, MLP((1, 4, 4), 12, widths=()), dataset, *PIXELS)
     assert len(marks(figure, Image)) == n_shown and len(marks(figure, HeatMap)) == 2 * n_shown
     assert figure.caption.endswith(f" {n_shown} of 12 classes are shown.")
-
-
-def test_without_images_there_is_none() -> None:
-    assert saliency(looked_at(MLP((3,), 2), table(3, 2))) is None

@@ -1,12 +1,11 @@
 import numpy as np
-import pytest
 import torch
-from analysis.figures.looked_at import PIXELS, drawn, images, looked_at, marks, table
+from analysis.figures.looked_at import PIXELS, drawn, images, marks, table
 from torch import nn
 
 from hw1.analysis.figures.inside.unused import unused_units
 from hw1.analysis.figures.marks import Bars
-from hw1.models import CNN, MLP
+from hw1.models import CNN
 
 DATA = table(2, 2)
 
@@ -49,18 +48,6 @@ def test_layers_come_from_the_top_in_their_order() -> None:
     for bars in marks(figure, Bars):
         np.testing.assert_array_equal(bars.y, [0, 1, 2])
     assert [text.split()[-1] for text in marks(figure, Bars)[1].text] == ["3", "4", "5"]
-
-
-@pytest.mark.parametrize(
-    ("model", "n"),
-    [
-        (MLP((2,), 2, activation="tanh"), 60),
-        (MLP((2,), 2, widths=()), 60),
-        (MLP((2,), 2), 1),
-    ],
-)
-def test_where_nothing_is_unused_there_is_none(model: nn.Module, n: int) -> None:
-    assert unused_units(looked_at(model, DATA.take(torch.arange(n)))) is None
 
 
 def test_none_is_dead() -> None:
