@@ -19,17 +19,15 @@
 # scores are stored, so that running the notebook again is quicker. The images are downloaded once.
 
 # %%
-import sys
-
 import pandas as pd
 import plotly.express as px
 from IPython.display import Markdown, display
 
+import hw1
 from hw1.analysis import (
     compare,
     evaluate,
     load_best,
-    open_study,
     search_figures,
     training_figures,
 )
@@ -37,7 +35,6 @@ from hw1.analysis.figures.inside import inside_figures
 from hw1.analysis.network import predict
 
 pd.options.display.float_format = "{:.4g}".format
-run_study = f'"{sys.executable}" ../run_study.py'
 
 # %% [markdown]
 # The defaults are small: 10,000 of the 60,000 training images and a few epochs. For results worth
@@ -49,7 +46,7 @@ DEFINITION = "fashion_cnn"  # a study in ../studies: the data, the model, the se
 STUDY = "fashion_cnn-random"  # stored under this name
 BASELINE_DEFINITION = "fashion_mlp"
 BASELINE = "fashion_mlp-random"
-OPTIONS = "--sampler random --trials 12 --train-size 10000 --folds 3 --epochs 6"
+OPTIONS = {"sampler": "random", "trials": 12, "train_size": 10_000, "n_splits": 3, "epochs": 6}
 REPEATS = 3  # of the cross-validation
 SEEDS = 3  # networks that are trained on all rows and scored on the test rows
 
@@ -57,17 +54,15 @@ SEEDS = 3  # networks that are trained on all rows and scored on the test rows
 # ## Run the studies
 #
 # A convolutional network, and a network of dense layers on the same rows to compare it with. If a
-# study is there already, the command continues it, or says that it is complete.
+# study is there already, it is continued, unless it is complete.
 
 # %%
-# !{run_study} run {DEFINITION} --name {STUDY} {OPTIONS}
+results = hw1.run(DEFINITION, name=STUDY, **OPTIONS)
 
 # %%
-# !{run_study} run {BASELINE_DEFINITION} --name {BASELINE} {OPTIONS}
+baseline = hw1.run(BASELINE_DEFINITION, name=BASELINE, **OPTIONS)
 
 # %%
-results = open_study(STUDY, definition=DEFINITION)
-baseline = open_study(BASELINE, definition=BASELINE_DEFINITION)
 rows = results.dataset
 display(Markdown(f"{len(rows):,} training images of `{rows.name}`, of each class:"))
 pd.Series([rows.class_names[i] for i in rows.targets], name="images").value_counts().to_frame()

@@ -19,18 +19,16 @@
 # so that running the notebook again is quicker.
 
 # %%
-import sys
-
 import pandas as pd
 import plotly.express as px
 import torch
 from IPython.display import Markdown, display
 
+import hw1
 from hw1.analysis import (
     compare,
     evaluate,
     load_best,
-    open_study,
     search_figures,
     training_figures,
 )
@@ -39,18 +37,17 @@ from hw1.analysis.figures.search import empirical_distribution
 from hw1.analysis.network import predict
 
 pd.options.display.float_format = "{:.4g}".format
-run_study = f'"{sys.executable}" ../run_study.py'
 
 # %% [markdown]
-# For data of your own, such as the CSV files of a course, set `OPTIONS = "--train-csv train.csv
-# --test-csv test.csv --trials 30"`, and give the two studies new names: data belong to a study for
-# good. The fitted function needs data with one input; all else works with any number.
+# For data of your own, such as the CSV files of a course, set `OPTIONS = {"train_csv": "train.csv",
+# "test_csv": "test.csv", "trials": 30}`, and give the two studies new names: data belong to a study
+# for good. The fitted function needs data with one input; all else works with any number.
 
 # %% tags=["parameters"]
 DEFINITION = "regression_mlp"  # a study in ../studies: the data, the model, the search space
 STUDY = "regression_mlp-tpe"  # stored under this name
 OTHER = "regression_mlp-random"  # the same search by chance alone
-OPTIONS = "--trials 30"
+OPTIONS = {"trials": 30}  # as `help(hw1.run)` lists them
 REPEATS = 5  # of the cross-validation
 SEEDS = 5  # networks that are trained on all rows and scored on the test rows
 NESTED = None  # (5, 3): repeat the whole search outside each of 5 folds, with 3 folds
@@ -59,14 +56,14 @@ NESTED = None  # (5, 3): repeat the whole search outside each of 5 folds, with 3
 # ## Run the studies
 #
 # The same search twice: by TPE, which tries what resembles the trials that were good, and at
-# random. The commands are those of a terminal. If a study is there already, the command continues
-# it, or says that it is complete.
+# random. In a terminal the same is `python run_study.py run regression_mlp`. A study that is there
+# already is continued, unless it is complete.
 
 # %%
-# !{run_study} run {DEFINITION} --sampler tpe --name {STUDY} {OPTIONS}
+results = hw1.run(DEFINITION, sampler="tpe", name=STUDY, **OPTIONS)
 
 # %%
-# !{run_study} run {DEFINITION} --sampler random --name {OTHER} {OPTIONS}
+other = hw1.run(DEFINITION, sampler="random", name=OTHER, **OPTIONS)
 
 # %% [markdown]
 # ## The data
@@ -75,8 +72,6 @@ NESTED = None  # (5, 3): repeat the whole search outside each of 5 folds, with 3
 # the network says what to predict.
 
 # %%
-results = open_study(STUDY, definition=DEFINITION)
-other = open_study(OTHER, definition=DEFINITION)
 rows = results.dataset.to(torch.device("cpu"))
 display(Markdown(f"{len(rows)} training rows of `{rows.name}`"))
 px.scatter(
