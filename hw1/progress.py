@@ -132,7 +132,7 @@ class ProgressLine:
         table = Table(
             Column("trial", justify="right"),
             Column("epoch", justify="right"),
-            Column("fold mean", justify="right"),
+            Column("mean score", justify="right"),
             Column("learning curve", width=CURVE_WIDTH, no_wrap=True),
             Column("state", no_wrap=True),
             box=None,

@@ -46,7 +46,7 @@ def test_in_a_terminal_the_line_stays_in_place_with_a_full_bar(
     out = io.StringIO()
     run(make_job(), Console(file=out, width=80, force_terminal=True, color_system=None))
     shown = out.getvalue()
-    assert "trial  epoch  fold mean  learning curve" in shown
+    assert "trial  epoch  mean score  learning curve" in shown
     last = shown.splitlines()[-2]
     assert "\x1b[2K" in last  # what stood there is erased
     assert "━━━━━━━━━━  3/3  best" in last

@@ -39,7 +39,7 @@ REFUSING = TINY_REGRESSION.replace(
 SINGLE_ROWS = TINY_REGRESSION.replace("[8]}", '[8], "batch_norm": True}').replace("16, 32", "1, 32")
 ALWAYS_SINGLE_ROWS = (
     SINGLE_ROWS.replace("[1, 32]", "[1]")
-    .replace('"batch_size": 32', '"batch_size": 1')
+    .replace('"batch_size", [1], default=32', '"batch_size", [1], default=1')
     .replace(
         "    return Configuration(",
         """    if trial.number >= 300:

@@ -32,16 +32,17 @@ def evaluate(
     name: NameArgument,
     trial: TrialOption = None,
     repeats: Annotated[
-        int, typer.Option(min=1, metavar="R", help="Repeats of the cross-validation.")
+        int, typer.Option(min=1, metavar="R", help="Number of repeats of the cross-validation.")
     ] = 5,
     folds: Annotated[
-        int | None, typer.Option(min=2, metavar="K", help="Its folds. [default: the study's]")
+        int | None, typer.Option(min=2, metavar="K", help="Number of folds. [default: the study's]")
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, metavar="S", help="Networks trained on all rows and tested.")
+        int,
+        typer.Option(min=1, metavar="S", help="Number of networks trained on all training data."),
     ] = 5,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Decides the fresh folds.")
+        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Random seed of the splits.")
     ] = 0,
     nested: Annotated[
         str | None,
@@ -51,11 +52,9 @@ def evaluate(
         ),
     ] = None,
     test: Annotated[
-        bool, typer.Option("--test/--no-test", help="Whether the test rows are scored.")
+        bool, typer.Option("--test/--no-test", help="Whether to score the test data.")
     ] = True,
-    again: Annotated[
-        bool, typer.Option("--again", help="Do again what is stored already.")
-    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Repeat what is stored already.")] = False,
     definition: DefinitionOption = None,
     data_dir: DataDirOption = None,
     storage: StorageOption = None,
@@ -63,10 +62,10 @@ def evaluate(
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Say how good the best configuration really is.
+    """Estimate how good the best configuration is on unseen data.
 
-    It is cross-validated on fresh folds, then trained on all rows from several seeds and scored
-    on the test rows. Results are stored with the study; the same command again shows them.
+    Cross-validates it on new splits, then trains it on all training data with several seeds and
+    scores the test data. Results are stored with the study; the same command again shows them.
     """
     folds_of_nested = parse_nested(nested)
     results = open_results(storage, name, definition, data_dir, device, precision)
@@ -112,17 +111,17 @@ def parse_nested(text: str | None) -> tuple[int, int] | None:
 )
 def compare(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME NAME...", help="Studies of the same rows.")
+        list[str], typer.Argument(metavar="NAME NAME...", help="Studies of the same data.")
     ],
     repeats: Annotated[
-        int, typer.Option(min=1, metavar="R", help="Repeats of the cross-validation.")
+        int, typer.Option(min=1, metavar="R", help="Number of repeats of the cross-validation.")
     ] = 5,
     folds: Annotated[
         int | None,
-        typer.Option(min=2, metavar="K", help="Its folds. [default: the first study's]"),
+        typer.Option(min=2, metavar="K", help="Number of folds. [default: the first study's]"),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Decides the folds.")
+        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Random seed of the splits.")
     ] = 0,
     searches: Annotated[
         bool,
@@ -139,16 +138,16 @@ def compare(
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether the best configuration of one study beats that of another.
+    """Test whether the best configuration of one study beats that of another.
 
-    All are cross-validated on the same fresh folds, and each two compared by the corrected
-    resampled t-test (Nadeau and Bengio), which allows for the rows that folds share.
+    All are cross-validated on the same new splits, and each pair is compared by the corrected
+    resampled t-test (Nadeau and Bengio), which allows for the data that training sets share.
 
     That compares two configurations, not the searches that found them: two searches that differ
     in their seed alone find different ones. --searches compares searches, by a t-test over the
     seeds of what their best configurations score, paired where the seeds are the same. Its
-    intervals cover other seeds, with these training rows; studies with --train-size draw other
-    rows for each seed, and so cannot be compared like that.
+    confidence intervals are over seeds, with these training data; studies with --train-size draw
+    other data for each seed, and so cannot be compared like that.
     """
     for name in names:
         open_study(storage, name)
@@ -207,7 +206,7 @@ def analyze(
     name: NameArgument,
     trial: TrialOption = None,
     top: Annotated[
-        int | None, typer.Option(min=1, metavar="K", help="The best K trials, not one alone.")
+        int | None, typer.Option(min=1, metavar="K", help="The best K trials instead of one.")
     ] = None,
     output: Annotated[
         Path | None,
@@ -220,7 +219,7 @@ def analyze(
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the search, and train the best trial again to draw what its network has learnt.
+    """Draw the search, and train the best trial again to draw what its network has learned.
 
     Writes index.html, which shows all figures, and each of them as interactive HTML and as SVG.
     """
@@ -251,9 +250,9 @@ def report(
             help="A .pdf; the page of HTML lies beside it. [default: storage/reports/NAME.pdf]",
         ),
     ] = None,
-    author: Annotated[str, typer.Option(metavar="TEXT", help="Who hands it in.")] = "",
+    author: Annotated[str, typer.Option(metavar="TEXT", help="The author's name.")] = "",
     title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Its title. [default: names the data]")
+        str | None, typer.Option(metavar="TEXT", help="The title. [default: names the data]")
     ] = None,
     definition: DefinitionOption = None,
     storage: StorageOption = None,

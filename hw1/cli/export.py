@@ -46,9 +46,9 @@ def export(
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train the best configuration on all rows and write the network to a file.
+    """Train the best configuration on all training data and write the network to a file.
 
-    It is the network of the first seed that `evaluate` scores. The file holds its normalisation,
+    It is the network of the first seed that `evaluate` scores. The file holds its normalization,
     configuration and provenance, and is checked by predictions before it is kept.
     """
     from hw1.analysis.export import export as export_network
@@ -104,7 +104,7 @@ def predict(
     found = predict_rows(loaded, inputs)
     if inputs.skipped:
         names = (printable(skipped, keep="") for skipped in inputs.skipped)
-        echo(f"Skipped, as they are no images: {', '.join(names)}", err=True)
+        echo(f"Skipped, as they are not images: {', '.join(names)}", err=True)
     if as_json:
         print_json([row.to_json() for row in found])
         return

@@ -94,7 +94,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
 
 @app.command(**example("best regression_mlp-tpe --json"))
 def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption = False) -> None:
-    """Print the best trial: its value, its score in every fold, its parameters."""
+    """Print the best trial: its value, its score in every fold, its hyperparameters."""
     from hw1.rows import trial_as_dict
     from hw1.words import duration, number
 

@@ -80,28 +80,35 @@ def run(
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="The study's total; a grid's default is all cells."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="The total; all cells of a grid by default.",
+        ),
     ] = None,
     timeout: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Start no trial after that long: 90s, 10m, 1.5h."),
+        typer.Option(metavar="TIME", help="Start no trial after this time: 90s, 10m, 1.5h."),
     ] = None,
     folds: Annotated[
-        int | None, typer.Option(min=2, metavar="K", help="Folds of the cross-validation.")
+        int | None,
+        typer.Option(min=2, metavar="K", help="Number of folds."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, metavar="E", help="Epochs of a trial at most.")
+        int | None, typer.Option(min=1, metavar="E", help="Most epochs of a trial.")
     ] = None,
     train_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Use a stratified part of the training rows."),
+        typer.Option(
+            min=1, metavar="N", help="Use a stratified random subset of the training data."
+        ),
     ] = None,
     train_csv: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Training rows that replace the study's data."),
+        typer.Option(metavar="FILE", help="Training data in place of the study's."),
     ] = None,
     test_csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Test rows; kept for the evaluation.")
+        Path | None, typer.Option(metavar="FILE", help="Test data; kept for the evaluation.")
     ] = None,
     target: Annotated[
         str | None,
@@ -113,12 +120,10 @@ def run(
     data_dir: DataDirOption = None,
     storage: StorageOption = None,
     device: DeviceOption = "auto",
-    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Number of worker processes.")] = 1,
     trials_per_batch: Annotated[
         str,
-        typer.Option(
-            metavar="N", help="Trials asked for at a time, to be trained together; 1: none are."
-        ),
+        typer.Option(metavar="N", help="Trials per batch, which are trained together."),
     ] = "auto",
     precision: PrecisionOption = "auto",
     seed: Annotated[
@@ -128,12 +133,13 @@ def run(
 ) -> None:
     """Run a study, or continue it: the same command again goes on where it stopped.
 
-    What is left out is taken from the stored study, or from its definition when it is new; but
-    for --data-dir, --device, --jobs, --trials-per-batch and --precision, which belong to the
+    Options that are left out are taken from the stored study, or from the definition of a new one;
+    except --data-dir, --device, --jobs, --trials-per-batch and --precision, which depend on the
     machine.
 
-    Exit status: 0 when the study is complete, 2 for bad input, 3 when it ended before (--timeout,
-    or trials that other processes still train), 130, 143 and 129 on Ctrl-C, SIGTERM and SIGHUP.
+    Exit status: 0 when the study is complete, 2 for bad input, 3 when it stopped earlier
+    (--timeout, or trials that other processes still run), 130, 143 and 129 on Ctrl-C, SIGTERM and
+    SIGHUP.
     """
     # What is wrong with the words is said before torch is imported.
     deadline = time.time() + parse_seconds(timeout)

@@ -16,18 +16,18 @@ def dashboard(
     host: Annotated[
         str,
         typer.Option(
-            metavar="HOST", help="Where to listen; elsewhere than here asks for a password."
+            metavar="HOST", help="Address to listen on; any but this machine needs a password."
         ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes a free one.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes a free port.")
     ] = 8080,
     write: Annotated[
-        bool, typer.Option("--write", help="Allow notes to be written, studies to be deleted.")
+        bool, typer.Option("--write", help="Allow writing notes and deleting studies.")
     ] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A further name by which browsers may call it."),
+        typer.Option(metavar="NAME", help="Another name by which browsers may call it."),
     ] = None,
 ) -> None:
     """Watch the studies in optuna-dashboard.

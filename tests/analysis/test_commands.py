@@ -228,7 +228,7 @@ def test_images_are_classified_from_a_folder(call: Call) -> None:
     found = json.loads(result.stdout)
     assert [row["file"] for row in found] == ["0.png", "1.png", "2.png", "3.png"]
     assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
-    assert "Skipped, as they are no images: notes.txt" in result.stderr
+    assert "Skipped, as they are not images: notes.txt" in result.stderr
     table = call("predict", "digits.pt2", "images/2.png").stdout
     assert found[2]["prediction"] in table
 
