@@ -8,7 +8,7 @@ Example:
     >>> best = load_best(results)  # doctest: +SKIP
     >>> best.model(results.dataset.inputs)  # doctest: +SKIP
     >>> for figure in network_figures(results, results.trial()):  # doctest: +SKIP
-    ...     figure.plot.show()
+    ...     display(figure)
 """
 
 from hw1.analysis.analyze import analyze, network_figures, search_figures, training_figures

@@ -7,9 +7,9 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from hw1.analysis.figures import search
-from hw1.analysis.figures.gallery import write
+from hw1.analysis.figures.gallery import Gallery, write
 from hw1.analysis.figures.inside import inside_figures
-from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.marks import Figure
 from hw1.analysis.figures.training import (
     confident_mistakes,
     confusion_matrix,
@@ -72,7 +72,7 @@ def analyze(
             sections[heading] = figures
     watcher.say("writing the figures")
     return write(
-        sections,
+        Gallery(results.name, tuple(trial.number for trial in trials), sections),
         folder,
         f"{results.name}: {'trial' if len(trials) == 1 else 'trials'} "
         + ", ".join(str(trial.number) for trial in trials),

@@ -1,5 +1,6 @@
-"""Figures, each defined once in plotly: interactive as HTML, still as SVG.
+"""Figures, each said once as marks that know no library, and drawn by two.
 
-`style` has the look that all share, `search` the figures of a study's trials, `svg` draws any
-figure as SVG, and `gallery` writes them all with a page that shows them.
+`marks` is what a figure is. `search`, `training` and `inside` make those of a study, of how a
+configuration trains, and of what a network has learned. `plotly` draws them for notebooks and
+pages, `matplotlib` for print; `gallery` keeps them in a folder with a page that shows them.
 """

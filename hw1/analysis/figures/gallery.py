@@ -1,26 +1,18 @@
 """A folder of figures: each as an interactive page and as SVG, and a page that shows them all."""
 
-import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import plotly.graph_objects as go
 import plotly.offline
 
-from hw1.analysis.figures.style import (
-    BLUE,
-    FONT_FAMILIES,
-    GRID,
-    HEIGHT,
-    INK,
-    MUTED,
-    Figure,
-)
-from hw1.analysis.figures.svg import to_svg
+from hw1.analysis.figures.marks import Figure, Parallel
+from hw1.analysis.figures.matplotlib import svg
+from hw1.analysis.figures.plotly import draw
+from hw1.analysis.figures.stored import from_json, to_json
+from hw1.analysis.figures.style import BLUE, FONT_FAMILIES, GRID, INK, MUTED
 from hw1.errors import InputError
 
 PANEL_WIDTH, IMAGE_WIDTH, AXIS_WIDTH = 230, 110, 90
@@ -60,7 +52,7 @@ figcaption {{ font-size: 14px; }}
 }}
 """
 
-_SCRIPT = """
+SCRIPT = """
 for (const block of document.querySelectorAll("script[type='application/json']")) {
   const figure = JSON.parse(block.textContent);
   const config = {
@@ -74,11 +66,23 @@ for (const block of document.querySelectorAll("script[type='application/json']")
 """
 
 
+@dataclass(frozen=True)
+class Gallery:
+    """What `write` has written.
+
+    Attributes:
+        study: whose figures these are.
+        trials: the numbers of those that were analyzed.
+        sections: figures by their headings, in order.
+    """
+
+    study: str = ""
+    trials: tuple[int, ...] = ()
+    sections: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
+
+
 def write(
-    sections: Mapping[str, Sequence[Figure]],
-    folder: Path,
-    title: str,
-    introduction: Sequence[str] = (),
+    gallery: Gallery, folder: Path, title: str = "", introduction: Sequence[str] = ()
 ) -> Path:
     """Write each figure as ``NAME.html`` and ``NAME.svg``, and ``index.html`` with all of them.
 
@@ -87,9 +91,9 @@ def write(
     The pages need no network: plotly lies beside them. The same figures give the same files.
 
     Args:
-        sections: headings with their figures, in order; those without figures are left out.
+        gallery: the figures; headings without any are left out.
         folder: where to write; it is made if need be, and files of these names are replaced.
-        title: the heading of the page.
+        title: the heading of the page; by default the study's name.
         introduction: its first paragraphs, as plain text.
 
     Returns:
@@ -99,22 +103,28 @@ def write(
         InputError: the folder can't be written to.
         ValueError: two figures have the same name.
     """
-    sections = {heading: figures for heading, figures in sections.items() if figures}
+    sections = {heading: figures for heading, figures in gallery.sections.items() if figures}
     figures = [figure for several in sections.values() for figure in several]
     names = [figure.name for figure in figures]
     if len(set(names)) < len(names):
         raise ValueError(f"figures need different names, not {sorted(names)}")
+    title = title or gallery.study
+    manifest = {
+        "study": gallery.study,
+        "trials": gallery.trials,
+        "sections": {heading: to_json(those) for heading, those in sections.items()},
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "plotly.min.js", plotly.offline.get_plotlyjs())
         for figure in figures:
-            _write(folder / f"{figure.name}.svg", to_svg(figure.plot, figure.title))
+            _write(folder / f"{figure.name}.svg", svg(figure))
             back = f'<nav><a href="index.html">{html.escape(title)}</a></nav>'
             page = _page(figure.title, back + _embedded(figure, alone=True))
             _write(folder / f"{figure.name}.html", page)
         index = folder / "index.html"
         _write(index, _page(title, _overview(sections, title, introduction)))
-        _write(folder / MANIFEST, _manifest(sections))
+        _write(folder / MANIFEST, json.dumps(manifest))
     except OSError as error:
         raise InputError(
             f"the figures can't be written to {folder} ({error.strerror}): choose another folder"
@@ -122,56 +132,29 @@ def write(
     return index
 
 
-def read(folder: Path) -> dict[str, list[Figure]]:
-    """The figures that `write` wrote to a folder, by the headings of their sections.
-
-    Empty if it wrote none there.
+def read(folder: Path) -> Gallery:
+    """What `write` wrote to a folder; empty if it wrote nothing there, or an earlier version did.
 
     Raises:
         InputError: the list of figures in the folder is damaged.
     """
     path = folder / MANIFEST
     try:
-        sections = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            heading: [
-                Figure(f["name"], f["title"], f["caption"], go.Figure(_unpacked(f["plot"])))
-                for f in figures
-            ]
-            for heading, figures in sections.items()
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if "sections" not in stored:  # of an earlier version, which kept no marks
+            return Gallery()
+        study, trials = stored["study"], tuple(stored["trials"])
+        if not isinstance(study, str) or not all(type(number) is int for number in trials):
+            raise ValueError("a study has a name, and trials have numbers")
+        sections = {
+            heading: [from_json(figure) for figure in figures]
+            for heading, figures in stored["sections"].items()
         }
+        return Gallery(study, trials, sections)
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Gallery()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is damaged: analyze the study again") from error
-
-
-def _unpacked(thing: Any) -> Any:
-    """Arrays in place of the base64 text into which plotly packs them."""
-    if isinstance(thing, dict) and "bdata" in thing:
-        array = np.frombuffer(base64.b64decode(thing["bdata"]), dtype=thing["dtype"])
-        return array.reshape([int(n) for n in str(thing.get("shape", array.size)).split(",")])
-    if isinstance(thing, dict):
-        return {key: _unpacked(value) for key, value in thing.items()}
-    return [_unpacked(value) for value in thing] if isinstance(thing, list) else thing
-
-
-def _manifest(sections: Mapping[str, Sequence[Figure]]) -> str:
-    """All figures, for `read`."""
-    return json.dumps(
-        {
-            heading: [
-                {
-                    "name": figure.name,
-                    "title": figure.title,
-                    "caption": figure.caption,
-                    "plot": json.loads(figure.plot.to_json()),
-                }
-                for figure in figures
-            ]
-            for heading, figures in sections.items()
-        }
-    )
 
 
 def _write(path: Path, text: str) -> None:
@@ -199,34 +182,38 @@ def _overview(
 def _embedded(figure: Figure, *, alone: bool = False) -> str:
     """The figure with its title, its caption and links to its files."""
     name, title = html.escape(figure.name), html.escape(figure.title)
-    data = figure.plot.to_json().replace("<", "\\u003c")  # no tag of the page's may begin in it
-    height = figure.plot.layout.height or figure.plot.layout.template.layout.height or HEIGHT
-    width = figure.plot.layout.width
-    size = f"width: {width}px" if width else f"min-width: {least_width(figure.plot)}px"
     links = f'<a href="{name}.svg">SVG</a>'
     if not alone:
         links = f'<a href="{name}.html">on its own</a> {links}'
     heading = "h1" if alone else "h3"
     return f"""<figure id="{name}">
 <{heading}>{title}</{heading}>
-<div class="scroll"><div id="plot-{name}" style="height: {height}px; {size}"></div></div>
+{interactive(figure, f"plot-{name}")}
 <img class="still" src="{name}.svg" alt="{title}">
 <figcaption>{html.escape(figure.caption)}</figcaption>
 <p class="files">{links}</p>
-<script type="application/json" data-plot="plot-{name}">{data}</script>
 </figure>"""
 
 
-def least_width(plot: go.Figure) -> int:
+def interactive(figure: Figure, element: str) -> str:
+    """The figure as HTML in an element of that id; ``SCRIPT`` at the end of a page draws it."""
+    width = f"width: {figure.width}px" if figure.width else f"min-width: {least_width(figure)}px"
+    data = str(draw(figure).to_json()).replace("<", "\\u003c")  # no tag of a page may begin in it
+    return f"""<div class="scroll plot" tabindex="0"><div id="{element}" role="img"
+aria-label="{html.escape(figure.title)}" style="height: {figure.height}px; {width}"></div></div>
+<script type="application/json" data-plot="{element}">{data}</script>"""
+
+
+def least_width(figure: Figure) -> int:
     """The pixels that a figure needs from left to right to be legible."""
-    # Axes one above the other have one domain; plotly names them in no fixed order.
-    panels: dict[tuple[float, float], bool] = {}
-    for axis in (plot.layout[key] for key in plot.layout if key.startswith("xaxis")):
-        domain = tuple(axis.domain or (0, 1))
-        panels[domain] = panels.get(domain, False) or axis.visible is not False
-    width = sum(PANEL_WIDTH if has_axis else IMAGE_WIDTH for has_axis in panels.values())
-    dimensions = sum(len(trace.dimensions) for trace in plot.data if trace.type == "parcoords")
-    return max(width, AXIS_WIDTH * dimensions, 300)
+    # Panels one above the other begin at one place.
+    panels: dict[float, int] = {}
+    for panel in figure.panels:
+        needed = PANEL_WIDTH if panel.x.visible else IMAGE_WIDTH
+        if isinstance(panel.marks[0], Parallel):
+            needed = AXIS_WIDTH * len(panel.marks[0].labels)
+        panels[panel.place[0]] = max(panels.get(panel.place[0], 0), needed)
+    return max(sum(panels.values()), 300)
 
 
 def _page(title: str, body: str) -> str:
@@ -243,7 +230,7 @@ def _page(title: str, body: str) -> str:
 <main>
 {body}
 </main>
-<script>{_SCRIPT}</script>
+<script>{SCRIPT}</script>
 </body>
 </html>
 """

@@ -23,7 +23,7 @@ a `Figure` from a function and name that function in the list of its module::
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -339,8 +339,3 @@ class Figure:
         """Show the title, the interactive figure and the caption in a notebook."""
         # By its name: what draws knows marks, not the other way round.
         importlib.import_module("hw1.analysis.figures.plotly").show(self)
-
-    @property
-    def plot(self) -> Any:
-        """For the callers that still take plotly's figures."""
-        return importlib.import_module("hw1.analysis.figures.plotly").draw(self)

@@ -1,39 +1,31 @@
 """Figures drawn with plotly: interactive, in notebooks and on pages."""
 
-import base64
 import html
-import io
 import math
 from collections.abc import Sequence
-from string import Formatter
-from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
-from PIL import Image as Pillow
 
 from hw1.analysis.figures.marks import (
     Axis,
-    Band,
-    Bars,
     Box,
     ColorScale,
     Contour,
     Figure,
-    HeatMap,
-    Histogram,
-    Image,
-    Line,
-    Mark,
-    Numbers,
     Panel,
     Parallel,
     Points,
     Text,
 )
+from hw1.analysis.figures.plotly_marks import (
+    Properties,
+    escaped,
+    parallel_of,
+    stops_of,
+    trace_of,
+)
 from hw1.analysis.figures.style import (
     BAR_LENGTH,
-    FONT_SIZE,
     INK,
     LEGEND_SPACE,
     SMALL_SIZE,
@@ -46,8 +38,6 @@ LOG_TICKS = 6
 """Of a logarithmic axis; plotly's own labels of such axes are large powers with small digits."""
 FEW = 10
 """An axis of whole numbers shorter than this has a tick at each."""
-
-Properties = dict[str, Any]
 
 
 def draw(figure: Figure) -> go.Figure:
@@ -80,12 +70,12 @@ def draw(figure: Figure) -> go.Figure:
                 case Box():
                     shapes.append({**_box(mark), "xref": x, "yref": y})
                 case Parallel():
-                    traces.append(_parallel(mark, panel, scales))
+                    traces.append(parallel_of(mark, panel, scales))
                 case _:
-                    traces.append({**_trace(mark, scales), "xaxis": x, "yaxis": y})
+                    traces.append({**trace_of(mark, scales), "xaxis": x, "yaxis": y})
                     if isinstance(mark, Contour):  # nothing that brings the color bar
                         nothing = Points([math.nan], [math.nan], [0.0], scale=mark.scale)
-                        traces.append({**_trace(nothing, scales), "xaxis": x, "yaxis": y})
+                        traces.append({**trace_of(nothing, scales), "xaxis": x, "yaxis": y})
         if panel.title:
             annotations.append(_title(panel.title, x, y))
     named = _name(traces)
@@ -149,11 +139,11 @@ def _axis(axis: Axis) -> Properties:
         "showticklabels": axis.labeled,
     }
     if axis.label:
-        settings["title"] = {"text": _escaped(axis.label)}
+        settings["title"] = {"text": escaped(axis.label)}
     if axis.ticks is not None or axis.log:
         ticks = ticks_of(axis, LOG_TICKS)
         settings["tickvals"] = [place for place, _ in ticks]
-        settings["ticktext"] = [_escaped(text) for _, text in ticks]
+        settings["ticktext"] = [escaped(text) for _, text in ticks]
     elif axis.whole and abs(axis.range[1] - axis.range[0]) < FEW:
         settings["dtick"] = 1
     elif axis.n_ticks is not None:
@@ -172,13 +162,13 @@ def _place(number: float, axis: Axis) -> float:
 
 def _scale(scale: ColorScale, inner: float) -> Properties:
     """A color axis, its bar beside panels of that height: at the top, not too long."""
-    bar: Properties = {"title": {"text": _escaped(scale.title)}, "y": 1, "yanchor": "top"}
+    bar: Properties = {"title": {"text": escaped(scale.title)}, "y": 1, "yanchor": "top"}
     bar["len"] = min(1.0, BAR_LENGTH / inner)
     if scale.ticks is not None:
         bar["tickvals"] = [place for place, _ in scale.ticks]
-        bar["ticktext"] = [_escaped(text) for _, text in scale.ticks]
+        bar["ticktext"] = [escaped(text) for _, text in scale.ticks]
     return {
-        "colorscale": _stops(scale),
+        "colorscale": stops_of(scale),
         "cmin": scale.low,
         "cmax": scale.high,
         "showscale": bool(scale.title),
@@ -186,183 +176,8 @@ def _scale(scale: ColorScale, inner: float) -> Properties:
     }
 
 
-def _stops(scale: ColorScale) -> list[list[Any]]:
-    if scale.reversed:
-        return [[1 - place, color] for place, color in reversed(scale.stops)]
-    return [list(stop) for stop in scale.stops]
-
-
-def _name_of(scale: ColorScale, scales: dict[ColorScale, str]) -> str:
-    n = len(scales) + 1
-    return scales.setdefault(scale, "coloraxis" if n == 1 else f"coloraxis{n}")
-
-
-def _trace(mark: Mark, scales: dict[ColorScale, str]) -> Properties:
-    match mark:
-        case Line():
-            return {
-                "type": "scatter",
-                "mode": "lines",
-                "x": mark.x,
-                "y": mark.y,
-                "line": {
-                    "color": _rgba(mark.color, mark.opacity),
-                    "width": mark.width,
-                    "dash": mark.dash,
-                    "shape": "hv" if mark.steps else "linear",
-                },
-                "name": _escaped(mark.name),
-                **_hover(mark.hover, mark.data),
-            }
-        case Band():
-            return {
-                "type": "scatter",
-                "mode": "lines",
-                "x": np.concatenate([mark.x, np.flip(mark.x)]),
-                "y": np.concatenate([mark.low, np.flip(mark.high)]),
-                "line": {"width": 0},
-                "fill": "toself",
-                "fillcolor": _rgba(mark.color, mark.opacity),
-                "name": _escaped(mark.name),
-                "hoverinfo": "skip",
-            }
-        case Points():
-            return _points(mark, scales)
-        case Bars():
-            return {
-                "type": "bar",
-                "orientation": "h",
-                "x": mark.length,
-                "y": mark.y,
-                "width": mark.thickness,
-                "marker": {"color": mark.color},
-                "name": _escaped(mark.name),
-                "cliponaxis": False,
-                **({} if mark.base is None else {"base": mark.base}),
-                **_labels(mark.text),
-                **_hover(mark.hover),
-            }
-        case Histogram():
-            # Each edge twice, from zero and back to it.
-            heights = np.concatenate([[0], np.repeat(mark.heights, 2), [0]])
-            return {
-                "type": "scatter",
-                "mode": "lines",
-                "x": np.repeat(np.asarray(mark.edges, dtype=np.float32), 2),
-                "y": heights.astype(np.float32),
-                "line": {"color": mark.color, "width": mark.width},
-                "fill": "tozeroy",
-                "fillcolor": _rgba(mark.fill, mark.opacity),
-                "name": _escaped(mark.name),
-                **_hover(mark.hover),
-            }
-        case HeatMap():
-            return _heat_map(mark, scales)
-        case Image():
-            return _image(mark)
-        case Contour():
-            size = (mark.scale.high - mark.scale.low) / mark.n_bands
-            ends = {"start": mark.scale.low + size, "end": mark.scale.high - size}
-            return {
-                "type": "contour",
-                "x": mark.x,
-                "y": mark.y,
-                "z": mark.values,
-                # With a color axis it would have a bar of its own kind beside that of others.
-                "colorscale": _stops(mark.scale),
-                "showscale": False,
-                "contours": {**ends, "size": size},
-                "line": {"width": 0.5, "color": "white"},
-                "hoverinfo": "skip",
-            }
-    raise TypeError(f"{type(mark).__name__} is no trace")
-
-
-def _points(mark: Points, scales: dict[ColorScale, str]) -> Properties:
-    color: Properties = {"color": mark.color}
-    if isinstance(mark.color, str):
-        color = {"color": _rgba(mark.color, mark.opacity)}
-    elif mark.scale is not None:
-        color["coloraxis"] = _name_of(mark.scale, scales)
-    symbols = mark.symbol if isinstance(mark.symbol, str) else list(mark.symbol)
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": mark.x,
-        "y": mark.y,
-        "marker": {
-            **color,
-            "size": mark.size,
-            "symbol": symbols,
-            "line": {"color": mark.outline, "width": mark.outline_width},
-        },
-        "cliponaxis": mark.clip,
-        "name": _escaped(mark.name),
-        **_hover(mark.hover),
-    }
-
-
-def _heat_map(mark: HeatMap, scales: dict[ColorScale, str]) -> Properties:
-    trace: Properties = {
-        "type": "heatmap",
-        "z": mark.values if mark.values.dtype == np.uint8 else mark.values.astype(np.float32),
-        "coloraxis": _name_of(mark.scale, scales),
-        "xgap": mark.gap,
-        "ygap": mark.gap,
-        **_cells("x", mark.x, mark.values.shape[1]),
-        **_cells("y", mark.y, mark.values.shape[0]),
-        **_hover(mark.hover, mark.data),
-    }
-    if len(mark.text):
-        bold = "<b>%{text}</b>" if mark.bold else "%{text}"
-        trace |= {"text": [list(row) for row in mark.text], "texttemplate": bold}
-    return trace
-
-
-def _cells(key: str, given: Numbers | None, n: int) -> Properties:
-    """Where ``n`` cells lie along an axis."""
-    if given is None:
-        return {}
-    if len(given) > 2:
-        return {key: given}
-    step = (given[1] - given[0]) / n
-    return {f"{key}0": given[0] + step / 2, f"d{key}": step}
-
-
-def _image(mark: Image) -> Properties:
-    buffer = io.BytesIO()
-    Pillow.fromarray(mark.pixels).convert("RGB").save(buffer, "png")
-    return {
-        "type": "image",
-        "source": f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}",
-        **_cells("x", mark.x, mark.pixels.shape[1]),
-        **_cells("y", mark.y, mark.pixels.shape[0]),
-        "hoverinfo": "skip",
-    }
-
-
-def _parallel(mark: Parallel, panel: Panel, scales: dict[ColorScale, str]) -> Properties:
-    left, lower, right, upper = panel.place
-    dimensions = [
-        {
-            "label": label,
-            "values": values,
-            "range": [0, 1],
-            "tickvals": [place for place, _ in ticks],
-            "ticktext": [text for _, text in ticks],
-        }
-        for label, values, ticks in zip(mark.labels, mark.values.T, mark.ticks, strict=True)
-    ]
-    return {
-        "type": "parcoords",
-        "domain": {"x": [left, right], "y": [lower, upper]},
-        "dimensions": dimensions,
-        "line": {"color": mark.color, "coloraxis": _name_of(mark.scale, scales)},
-    }
-
-
 def _text(mark: Text, panel: Panel) -> Properties:
-    text = _escaped(mark.text)
+    text = escaped(mark.text)
     return {
         "text": f"<b>{text}</b>" if mark.bold else text,
         "x": _place(mark.x, panel.x),
@@ -377,7 +192,7 @@ def _text(mark: Text, panel: Panel) -> Properties:
 
 def _title(title: str, x: str, y: str) -> Properties:
     return {
-        "text": _escaped(title),
+        "text": escaped(title),
         "xref": f"{x} domain",
         "yref": f"{y} domain",
         "x": 0,
@@ -398,44 +213,3 @@ def _box(mark: Box) -> Properties:
         "y1": mark.y[1],
         "line": {"color": mark.color, "width": mark.width, "dash": mark.dash},
     }
-
-
-def _labels(texts: Sequence[str]) -> Properties:
-    """Text behind the ends of bars."""
-    if not len(texts):
-        return {}
-    font = {"size": FONT_SIZE, "color": INK}
-    said = {"text": [_escaped(text) for text in texts], "textposition": "outside"}
-    return {**said, "textfont": font, "constraintext": "none", "textangle": 0}
-
-
-def _hover(
-    hover: str | Sequence[str] | Sequence[Sequence[str]], data: Numbers | None = None
-) -> Properties:
-    """What the pointer shows that rests on a point or a cell."""
-    if not len(hover):
-        return {"hoverinfo": "skip"}
-    if not isinstance(hover, str):
-        texts = [_escaped(t) if isinstance(t, str) else [_escaped(s) for s in t] for t in hover]
-        return {"hovertext": texts, "hoverinfo": "text"}
-    parts = []
-    for words, field, form, _ in Formatter().parse(hover):
-        parts.append(_escaped(words))
-        if field:
-            name = "customdata" if field == "data" else field
-            parts.append(f"%{{{name}:{form}}}" if form else f"%{{{name}}}")
-    given = {} if data is None else {"customdata": data}
-    return {"hovertemplate": f"{''.join(parts)}<extra></extra>", **given}
-
-
-def _escaped(text: str) -> str:
-    """Text in which plotly finds no tags but line breaks."""
-    return html.escape(text, quote=False).replace("\n", "<br>")
-
-
-def _rgba(color: str, opacity: float) -> str:
-    """A color ``#RRGGBB`` with an opacity in [0, 1]."""
-    if opacity == 1:
-        return color
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {opacity:g})"

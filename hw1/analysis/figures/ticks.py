@@ -1,7 +1,6 @@
 """Where axes end, and where their ticks lie."""
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -39,21 +38,6 @@ def log_ticks(low: float, high: float, wanted: int) -> list[float]:
     powers = range(math.ceil(first / every) * every, last + 1, every)
     ticks = [factor * 10.0**power for power in powers for factor in factors]
     return [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
-
-
-def log_axis(low: float, high: float, n_ticks: int = 6) -> dict[str, Any]:
-    """Plotly's properties of a logarithmic axis from ``low`` to ``high``, with some space beside.
-
-    Plotly's own labels of such axes are large powers with small digits between.
-    """
-    space = max(0.04 * (math.log10(high) - math.log10(low)), 0.02)
-    ticks = log_ticks(low * 10**-space, high * 10**space, n_ticks)
-    return {
-        "type": "log",
-        "range": [math.log10(low) - space, math.log10(high) + space],
-        "tickvals": ticks,
-        "ticktext": [tick_label(tick) for tick in ticks],
-    }
 
 
 def around(numbers: Numbers, *, space: float = 0.05, log: bool = False) -> Pair:

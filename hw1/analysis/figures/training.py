@@ -282,13 +282,13 @@ def confusions(counts: np.ndarray, names: list[str]) -> Figure:
     )
     correct = float(np.diag(counts).sum() / counts.sum())
     off = np.where(diagonal, -1, share)
-    worst = np.unravel_index(int(off.argmax()), off.shape)
+    worst, taken_for = divmod(int(off.argmax()), n)
     return Figure(
         "confusion_matrix",
         "Confusion matrix",
         "Percent of each true class, each example predicted by the fold that was not trained on "
         f"it: {correct:.1%} are right. The most frequent confusion is "
-        f"{names[worst[0]]} taken for {names[worst[1]]} ({off[worst]:.0%}); "
+        f"{names[worst]} taken for {names[taken_for]} ({off[worst, taken_for]:.0%}); "
         f"{names[int(np.diag(share).argmin())]} is recognized least "
         f"({np.diag(share).min():.0%}).",
         (panel,),
@@ -316,17 +316,18 @@ def confident_mistakes(outputs: Tensor, dataset: Dataset) -> Figure | None:
     if not len(wrong):
         return None
     chosen = wrong[probability[wrong].argsort(descending=True)[:MISTAKES]]
-    gap, label = 20, 42
+    gap, above = 20, 42
     side = (DRAWING_WIDTH + gap) / MISTAKES_IN_ROW - gap
     across, down = fitted(dataset.input_shape[1:], side)
     marks: list[Mark] = []
     for place, i in enumerate(chosen.tolist()):
         left = place % MISTAKES_IN_ROW * (side + gap)
-        top = place // MISTAKES_IN_ROW * (down + label + gap) + label
-        name = shortened(dataset.class_names[predicted[i]], side - 40)
+        top = place // MISTAKES_IN_ROW * (down + above + gap) + above
+        name = shortened(dataset.class_names[int(predicted[i])], side - 40)
+        label = shortened(dataset.class_names[int(truth[i])], side)
         marks += [
             Text(f"{name} {probability[i]:.0%}", left, top - 30, "left", color=MUTED),
-            Text(shortened(dataset.class_names[truth[i]], side), left, top - 12, "left", bold=True),
+            Text(label, left, top - 12, "left", bold=True),
             Image(_gray(dataset.inputs[i].cpu()), (left, left + across), (top, top + down)),
         ]
     half = float((probability[wrong] > 0.5).double().mean())
@@ -338,7 +339,7 @@ def confident_mistakes(outputs: Tensor, dataset: Dataset) -> Figure | None:
         "image: the predicted class with its probability, and the label in bold. Look for labels "
         "that are wrong or could be either.",
         marks,
-        -(-len(chosen) // MISTAKES_IN_ROW) * (down + label + gap) - gap,
+        -(-len(chosen) // MISTAKES_IN_ROW) * (down + above + gap) - gap,
     )
 
 

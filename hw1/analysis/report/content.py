@@ -1,12 +1,10 @@
 """What a report says, as plain data from storage: nothing is trained, no data are loaded."""
 
-import html
 import inspect
 import json
 import math
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ from hw1.analysis.evaluation import (
 )
 from hw1.analysis.figures import search
 from hw1.analysis.figures.gallery import read
-from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.marks import Figure
 from hw1.analysis.figures.training import learning_curves
 from hw1.analysis.nested import Nested, stored_nested
 from hw1.analysis.report.conditions import conditions
@@ -310,24 +308,17 @@ def _stored_figures(name: str, folder: Path, best: int) -> tuple[list[Figure], l
 
     Of several trials' those of the best, or of the first if it is not among them.
     """
-    figures = [figure for section in read(folder).values() for figure in section]
-    page = folder / "index.html"
-    if not figures or not page.is_file():
-        return [], []
-    title = re.search(r"<title>(.*?)</title>", page.read_text(encoding="utf-8"), re.DOTALL)
-    analysed, _, trials = html.unescape(title[1] if title else "").rpartition(": ")
-    numbers = [int(number) for number in re.findall(r"\d+", trials)]
-    if analysed != name or not numbers:  # of another study of which a file has the same name
-        return [], []
+    gallery = read(folder)
+    if gallery.study != name or not gallery.trials:
+        return [], []  # of another study of which a file has the same name
+    figures = [figure for section in gallery.sections.values() for figure in section]
     figures = [figure for figure in figures if not figure.name.startswith("search_")]
     prefix = ""
-    if len(numbers) > 1:
-        prefix = f"trial{best if best in numbers else numbers[0]}_"
+    if len(gallery.trials) > 1:
+        prefix = f"trial{best if best in gallery.trials else gallery.trials[0]}_"
     return [
-        Figure(f.name.removeprefix(prefix), f.title, f.caption, f.plot)
-        for f in figures
-        if f.name.startswith(prefix)
-    ], numbers
+        replace(f, name=f.name.removeprefix(prefix)) for f in figures if f.name.startswith(prefix)
+    ], list(gallery.trials)
 
 
 def _problem(those: Sequence[tuple[StudyResults, StudyContent]]) -> Problem:

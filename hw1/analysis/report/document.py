@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.marks import Figure
 from hw1.analysis.report.wording import (
     Code,
     Faint,

@@ -1,15 +1,11 @@
 """Figures of a report as SVG, in the sizes that a page needs."""
 
-import plotly.graph_objects as go
+from dataclasses import replace
 
-from hw1.analysis.figures.style import HEIGHT, WIDTH, Figure
-from hw1.analysis.figures.svg import to_svg
+from hw1.analysis.figures.marks import Figure, Parallel
+from hw1.analysis.figures.matplotlib import svg
+from hw1.analysis.figures.style import HEIGHT, WIDTH
 from hw1.analysis.report.wording import clean
-
-PIXELS_A_LETTER = 7.5
-"""Of an axis title."""
-MARGINS = 84
-"""Pixels above and below the plot."""
 
 
 class Drawings:
@@ -22,30 +18,20 @@ class Drawings:
         """The figure with this width and height, in pixels."""
         key = (figure, width, height)
         if key not in self._drawn:
-            self._drawn[key] = to_svg(_resized(figure.plot, width, height), clean(figure.title))
+            self._drawn[key] = svg(replace(figure, title=clean(figure.title)), width, height)
         return self._drawn[key]
 
 
-def size(plot: go.Figure) -> tuple[int, int]:
+def size(figure: Figure) -> tuple[int, int]:
     """The width and height of a figure, in pixels, unless it is drawn smaller."""
-    return plot.layout.width or WIDTH, plot.layout.height or HEIGHT
+    return figure.width or WIDTH, figure.height
 
 
-def is_narrow(plot: go.Figure) -> bool:
+def is_narrow(figure: Figure) -> bool:
     """Whether a figure can be drawn half as wide: it has one panel of at most usual height."""
-    axes = [key for key in plot.layout if key.startswith("xaxis")]
     return (
-        len(axes) == 1
-        and plot.layout.width is None
-        and size(plot)[1] <= HEIGHT
-        and not any(trace.type == "parcoords" for trace in plot.data)
+        len(figure.panels) == 1
+        and figure.width is None
+        and figure.height <= HEIGHT
+        and not isinstance(figure.panels[0].marks[0], Parallel)
     )
-
-
-def _resized(plot: go.Figure, width: int, height: int) -> go.Figure:
-    """The plot in another size; a title of the vertical axis that is too long loses its remark."""
-    resized = go.Figure(plot).update_layout(width=width, height=height)
-    title = resized.layout.yaxis.title.text or ""
-    if len(title) * PIXELS_A_LETTER > height - MARGINS:
-        resized.update_yaxes(title_text=title.partition(" (")[0])
-    return resized

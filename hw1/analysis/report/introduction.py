@@ -4,8 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from hw1.analysis.figures.marks import Image
 from hw1.analysis.report.commands import Commander
 from hw1.analysis.report.content import Content, Problem, StudyContent
 from hw1.analysis.report.document import Block, Column, Heading, Paragraph, Table
@@ -169,23 +168,22 @@ def shapes(studies: Sequence[StudyContent]) -> tuple[str, str]:
     for confusion in (trial.kept.get("confusion") for s in studies for trial in s.trials):
         outputs = f"{len(confusion)} classes" if confusion else outputs
     for figure in (figure for study in studies for figure in study.network_figures):
-        heatmaps = [trace for trace in figure.plot.data if trace.type == "heatmap"]
-        across, up = (
-            axis.title.text for axis in (figure.plot.layout.xaxis, figure.plot.layout.yaxis)
-        )
+        marks = [mark for panel in figure.panels for mark in panel.marks]
+        across, up = figure.panels[0].x, figure.panels[0].y
+        images = [mark for mark in marks if isinstance(mark, Image)]
         match figure.name:
             case "fitted_function":
-                inputs, outputs = f"1 feature, {across}", str(up)
+                inputs, outputs = f"1 feature, {across.label}", up.label
             case "predictions":
-                outputs = outputs or str(across).removesuffix(", actual")
-            case "confusion_matrix" if heatmaps:
-                outputs = f"{len(heatmaps[0].z)} classes"
-            case "confident_mistakes" if heatmaps:
-                pixels = np.shape(heatmaps[0].z)
+                outputs = outputs or across.label.removesuffix(", actual")
+            case "confusion_matrix" if across.ticks:
+                outputs = f"{len(across.ticks)} classes"
+            case "confident_mistakes" if images:
+                pixels = images[0].pixels.shape
                 inputs = f"{pixels[0]} × {pixels[1]} pixels"
-            case "inside_first_layer" if heatmaps and heatmaps[0].y is not None:
+            case "inside_first_layer" if up.ticks:
                 shown = re.search(r"of ([0-9]+) features", figure.caption)
-                inputs = inputs or f"{shown[1] if shown else len(heatmaps[0].y)} features"
+                inputs = inputs or f"{shown[1] if shown else len(up.ticks)} features"
     return inputs, outputs
 
 

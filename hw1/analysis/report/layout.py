@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from hw1.analysis.figures.style import WIDTH, Figure
+from hw1.analysis.figures.marks import Figure
+from hw1.analysis.figures.style import WIDTH
 from hw1.analysis.report.document import (
     Block,
     Commands,
@@ -100,15 +101,15 @@ def _rows(blocks: Sequence[Block]) -> Iterator[list[Block]]:
 
 
 def _is_narrow(block: Block) -> bool:
-    return isinstance(block, Picture) and is_narrow(block.figure.plot)
+    return isinstance(block, Picture) and is_narrow(block.figure)
 
 
 def _picture(
     document: Document, part: Part, picture: Picture, n_in_row: int, draw: Drawer
 ) -> dict[str, Any]:
     figure = picture.figure
-    width, height = size(figure.plot)
-    if is_narrow(figure.plot):
+    width, height = size(figure)
+    if is_narrow(figure):
         width, height = HALF_SIZE if n_in_row > 1 else (WIDTH, ALONE_HEIGHT)
     share = min(1.0, max(NARROWEST, TALLEST[part] * width / height))
     return {

@@ -3,15 +3,15 @@
 import base64
 import html
 from collections.abc import Iterator
+from dataclasses import replace
 
 import plotly.offline
 
-from hw1.analysis.figures.gallery import least_width
+from hw1.analysis.figures.gallery import SCRIPT, interactive
 from hw1.analysis.figures.style import (
     BLUE,
     FONT_FAMILIES,
     GRID,
-    HEIGHT,
     INK,
     MUTED,
 )
@@ -104,18 +104,6 @@ td.group {{ color: {MUTED}; font-style: italic; padding-top: 10px; }}
 }}
 """
 
-_SCRIPT = """
-for (const block of document.querySelectorAll("script[type='application/json']")) {
-  const figure = JSON.parse(block.textContent);
-  Plotly.newPlot(block.dataset.plot, figure.data, figure.layout, {
-    responsive: true,
-    displaylogo: false,
-    displayModeBar: window.innerWidth > 600 ? "hover" : false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
-  });
-}
-"""
-
 
 def to_page(document: Document, drawings: Drawings) -> str:
     """The report as HTML; the same report gives the same text."""
@@ -144,7 +132,7 @@ def to_page(document: Document, drawings: Drawings) -> str:
 <nav aria-label="Contents"><ol>{"".join(links)}</ol></nav>
 {body}
 </main>
-<script>{_SCRIPT}</script>
+<script>{SCRIPT}</script>
 </body>
 </html>
 """
@@ -236,17 +224,10 @@ def _label(document: Document, key: str) -> str:
 
 def _picture(document: Document, drawings: Drawings, picture: Picture) -> str:
     figure, key = picture.figure, picture.key
-    layout = figure.plot.layout
-    width = (
-        f"width: {layout.width}px" if layout.width else f"min-width: {least_width(figure.plot)}px"
-    )
-    still = base64.b64encode(drawings.svg(figure, *size(figure.plot)).encode()).decode()
-    data = figure.plot.to_json().replace("<", "\\u003c")  # no tag of the page's begins in it
+    still = base64.b64encode(drawings.svg(figure, *size(figure)).encode()).decode()
     title = html.escape(clean(figure.title))
     return f"""<figure id="{key}">
-<div class="scroll plot" tabindex="0"><div id="{key}-plot" role="img" aria-label="{title}"
-style="height: {layout.height or HEIGHT}px; {width}"></div></div>
+{interactive(replace(figure, title=clean(figure.title)), f"{key}-plot")}
 <img class="still" alt="{title}" src="data:image/svg+xml;base64,{still}">
 <figcaption>{_label(document, key)} {_spans(document, caption(picture))}</figcaption>
-<script type="application/json" data-plot="{key}-plot">{data}</script>
 </figure>"""

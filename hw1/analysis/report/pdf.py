@@ -12,7 +12,7 @@ import matplotlib
 import typst
 from matplotlib.ft2font import FT2Font
 
-from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.marks import Figure
 from hw1.analysis.report.compose import Draft
 from hw1.analysis.report.document import Document
 from hw1.analysis.report.drawings import Drawings

@@ -1,6 +1,6 @@
 """Which figures a report shows, and where."""
 
-from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.marks import Figure
 from hw1.analysis.report.content import Content, Problem, StudyContent
 from hw1.analysis.report.document import Picture
 from hw1.analysis.report.wording import named

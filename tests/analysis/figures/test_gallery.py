@@ -1,23 +1,31 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
-import plotly.graph_objects as go
 import pytest
-from plotly.subplots import make_subplots
 
-from hw1.analysis.figures.gallery import read, write
-from hw1.analysis.figures.style import TEMPLATE, Figure
-from hw1.analysis.figures.svg import to_svg
+from hw1.analysis.figures.gallery import Gallery, read, write
+from hw1.analysis.figures.layout import grid
+from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
+from hw1.analysis.figures.matplotlib import svg
+from hw1.analysis.figures.plotly import draw
+from hw1.analysis.figures.stored import to_json
+from hw1.analysis.figures.style import BLUE
 from hw1.errors import InputError
 
 
-def make(name: str, caption: str = "What to see.", **layout: object) -> Figure:
-    plot = go.Figure(go.Scatter(x=[1, 2, 3], y=[4, 5, 6]), {"template": TEMPLATE, **layout})
-    return Figure(name, f"The title of {name}", caption, plot)
+def make(name: str, caption: str = "What to see.", **attributes: Any) -> Figure:
+    line = Line([1, 2, 3], [4, 5, 6], BLUE, attributes.pop("line", ""))
+    panel = Panel((line,), Axis("x", (1.0, 3.0)), Axis("y", (4.0, 6.0)))
+    return Figure(name, f"The title of {name}", caption, (panel,), **attributes)
+
+
+def of(*figures: Figure) -> Gallery:
+    return Gallery("tiny", (3,), {"a": figures})
 
 
 class Page(HTMLParser):
@@ -50,18 +58,17 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def sections() -> dict[str, list[Figure]]:
-    return {
+def gallery() -> Gallery:
+    sections = {
         "The search": [make("one", caption="0.5 < 0.7 & more"), make("two")],
         "Nothing": [],
         "The evaluation": [make("three", width=520, height=460)],
     }
+    return Gallery("tiny", (3, 5), sections)
 
 
-def test_every_figure_has_a_page_and_an_svg(
-    tmp_path: Path, sections: dict[str, list[Figure]]
-) -> None:
-    index = write(sections, tmp_path / "new" / "figures", "The study", ["First.", "Second."])
+def test_every_figure_has_a_page_and_an_svg(tmp_path: Path, gallery: Gallery) -> None:
+    index = write(gallery, tmp_path / "new" / "figures", "The study", ["First.", "Second."])
     folder = index.parent
     names = ["one", "two", "three"]
     files = {"index.html", "figures.json", "plotly.min.js"}
@@ -75,8 +82,8 @@ def test_every_figure_has_a_page_and_an_svg(
         assert block["plot"] in page.ids
 
 
-def test_the_index_shows_everything(tmp_path: Path, sections: dict[str, list[Figure]]) -> None:
-    page = Page(write(sections, tmp_path, "The study <1>", ["Tom & Jerry."]))
+def test_the_index_shows_everything(tmp_path: Path, gallery: Gallery) -> None:
+    page = Page(write(gallery, tmp_path, "The study <1>", ["Tom & Jerry."]))
     for text in (
         "The study <1>",
         "Tom & Jerry.",
@@ -87,18 +94,18 @@ def test_the_index_shows_everything(tmp_path: Path, sections: dict[str, list[Fig
         assert text in page.text
     assert "Nothing" not in page.text
     assert [block["plot"] for block in page.blocks] == ["plot-one", "plot-two", "plot-three"]
-    figures = [*sections["The search"], *sections["The evaluation"]]
+    figures = [*gallery.sections["The search"], *gallery.sections["The evaluation"]]
     for block, figure in zip(page.blocks, figures, strict=True):
         plot = {"data": block["data"], "layout": block["layout"]}
-        assert plot == json.loads(figure.plot.to_json())
+        assert plot == json.loads(draw(figure).to_json())
     assert {"one.svg", "two.html", "#section-1"} <= set(page.links)
     assert len(set(page.ids)) == len(page.ids)
 
 
 def test_the_pages_need_no_network_and_link_to_nothing_that_is_not_there(
-    tmp_path: Path, sections: dict[str, list[Figure]]
+    tmp_path: Path, gallery: Gallery
 ) -> None:
-    folder = write(sections, tmp_path, "The study").parent
+    folder = write(gallery, tmp_path, "The study").parent
     for path in folder.glob("*.html"):
         page = Page(path)
         assert "//" not in re.sub(r"<script>.*?</script>", "", page.source, flags=re.DOTALL)
@@ -107,28 +114,29 @@ def test_the_pages_need_no_network_and_link_to_nothing_that_is_not_there(
     assert (folder / "plotly.min.js").stat().st_size > 1e6
 
 
-def test_the_same_figures_give_the_same_files(
-    tmp_path: Path, sections: dict[str, list[Figure]]
-) -> None:
-    first, second = (write(sections, tmp_path / n, "The study").parent for n in "ab")
-    write(sections, second, "The study")  # again over the old ones
+def test_the_same_figures_give_the_same_files(tmp_path: Path, gallery: Gallery) -> None:
+    first, second = (write(gallery, tmp_path / n, "The study").parent for n in "ab")
+    write(gallery, second, "The study")  # again over the old ones
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
 
 def test_text_in_a_figure_does_not_end_the_script(tmp_path: Path) -> None:
-    figure = make("one", title_text="</script><script>alert(1)</script>")
-    page = Page(write({"a": [figure]}, tmp_path, "t"))
+    figure = make("one", line="</script><script>alert(1)</script>")
+    page = Page(write(of(figure), tmp_path, "t"))
     (block,) = page.blocks
-    assert block["layout"]["title"]["text"] == figure.plot.layout.title.text  # type: ignore[index]
+    name = block["data"][0]["name"]  # type: ignore[index]
+    assert name == "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;"
 
 
 def test_plots_beside_each_other_keep_their_width_on_a_narrow_screen(tmp_path: Path) -> None:
-    wide = Figure("wide", "t", "c", make_subplots(2, 3))
-    source = Page(write({"a": [make("one"), wide]}, tmp_path, "t")).source
+    (panel,) = make("one").panels
+    wide = make("wide")
+    wide = replace(wide, panels=[replace(panel, place=place) for place in grid(2, 3)])
+    source = Page(write(of(make("one"), wide), tmp_path, "t")).source
     least = {
         match[1]: int(match[2])
-        for match in re.finditer(r'id="plot-(\w+)" style="[^"]*min-width: (\d+)px', source)
+        for match in re.finditer(r'id="plot-(\w+)"[^>]*min-width: (\d+)px', source)
     }
     assert least["one"] <= 340
     assert least["wide"] > 600
@@ -136,40 +144,56 @@ def test_plots_beside_each_other_keep_their_width_on_a_narrow_screen(tmp_path: P
 
 def test_two_figures_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="different names"):
-        write({"a": [make("one")], "b": [make("one")]}, tmp_path, "t")
+        write(of(make("one"), make("one")), tmp_path, "t")
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="choose another folder"):
-        write({"a": [make("one")]}, tmp_path / "file" / "figures", "t")
+        write(of(make("one")), tmp_path / "file" / "figures", "t")
 
 
-def test_figures_are_read_as_they_were_written(
-    tmp_path: Path, sections: dict[str, list[Figure]]
-) -> None:
-    assert read(tmp_path) == {}
-    write(sections, tmp_path, "The study")
+def test_figures_are_read_as_they_were_written(tmp_path: Path, gallery: Gallery) -> None:
+    assert read(tmp_path) == Gallery()
+    write(gallery, tmp_path)
     found = read(tmp_path)
-    assert list(found) == ["The search", "The evaluation"]
-    for heading, figures in found.items():
-        for figure, written in zip(figures, sections[heading], strict=True):
-            assert figure.plot == written.plot
-            for name in ("name", "title", "caption"):
-                assert getattr(figure, name) == getattr(written, name)
+    assert (found.study, found.trials) == ("tiny", (3, 5))
+    assert list(found.sections) == ["The search", "The evaluation"]
+    for heading, figures in found.sections.items():
+        for figure, written in zip(figures, gallery.sections[heading], strict=True):
+            assert to_json(figure) == to_json(written)
+            assert svg(figure) == svg(written)
     manifest = tmp_path / "figures.json"
     manifest.write_text(manifest.read_text()[:-100])
     with pytest.raises(InputError, match="analyze the study again"):
         read(tmp_path)
 
 
-def test_arrays_are_read_as_arrays(tmp_path: Path) -> None:
-    plot = go.Figure(layout={"template": TEMPLATE})
-    plot.add_heatmap(z=np.arange(6.0).reshape(2, 3))
-    plot.add_scatter(x=np.arange(3), y=np.array([0.5, 1.5, 2.5]))
-    write({"All": [Figure("arrays", "Arrays", "Caption.", plot)]}, tmp_path, "The study")
-    (found,) = read(tmp_path)["All"]
-    heatmap, scatter = found.plot.data
-    assert np.array(heatmap.z).tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert np.array(scatter.y).tolist() == [0.5, 1.5, 2.5]
-    assert to_svg(found.plot, "Arrays") == (tmp_path / "arrays.svg").read_text()
+def test_figures_of_an_earlier_version_are_as_if_there_were_none(tmp_path: Path) -> None:
+    plot = {"data": [{"type": "bar", "y": [1]}], "layout": {}}
+    old = {"All": [{"name": "one", "title": "t", "caption": "c", "plot": plot}]}
+    (tmp_path / "figures.json").write_text(json.dumps(old))
+    assert read(tmp_path) == Gallery()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": '"><script>'},
+        {"name": 3},
+        {"kind": "Popen"},
+        {"kind": "Line"},
+        {"width": "wide"},
+        {"panels": [1]},
+        {"panels": {"dtype": "object", "shape": [1], "data": "gA=="}},
+        {"more": 1},
+    ],
+)
+def test_what_is_no_figure_is_damaged(change: dict[str, Any], tmp_path: Path) -> None:
+    write(of(make("one")), tmp_path)
+    manifest = tmp_path / "figures.json"
+    stored = json.loads(manifest.read_text())
+    stored["sections"]["a"][0] |= change
+    manifest.write_text(json.dumps(stored))
+    with pytest.raises(InputError, match="damaged"):
+        read(tmp_path)

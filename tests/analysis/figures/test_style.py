@@ -1,9 +1,8 @@
-"""The palette is measured: perceptual distances in CIELAB, under simulated colour blindness too."""
+"""The palette is measured: perceptual distances in CIELAB, under simulated color blindness too."""
 
 import itertools
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
@@ -16,8 +15,6 @@ from hw1.analysis.figures.style import (
     MUTED,
     PALETTE,
     SEQUENTIAL,
-    TEMPLATE,
-    translucent,
 )
 
 # Machado, Oliveira, Fernandes 2009, of full severity, in linear sRGB.
@@ -54,8 +51,8 @@ TO_XYZ = np.array(
 )
 
 
-def linear(colour: str) -> np.ndarray:
-    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+def linear(color: str) -> np.ndarray:
+    channels = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
 
 
@@ -65,18 +62,18 @@ def lab(rgb: np.ndarray) -> np.ndarray:
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
-def lightness(colour: str) -> float:
-    return float(lab(linear(colour))[0])
+def lightness(color: str) -> float:
+    return float(lab(linear(color))[0])
 
 
-def contrast(colour: str) -> float:
+def contrast(color: str) -> float:
     """To white, as WCAG has it."""
-    return float(1.05 / ((TO_XYZ @ linear(colour))[1] + 0.05))
+    return float(1.05 / ((TO_XYZ @ linear(color))[1] + 0.05))
 
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_the_palette_is_told_apart(vision: str) -> None:
-    seen = [lab(VISIONS[vision] @ linear(colour)) for colour in PALETTE]
+    seen = [lab(VISIONS[vision] @ linear(color)) for color in PALETTE]
     nearest = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2))
     assert nearest > 15
 
@@ -86,16 +83,16 @@ def test_the_palette_is_told_apart_in_grey_print() -> None:
     assert steps.min() > 8
 
 
-def test_text_and_the_first_colours_stand_out_from_the_paper() -> None:
+def test_text_and_the_first_colors_stand_out_from_the_paper() -> None:
     assert contrast(INK) > 7
     assert contrast(MUTED) > 4.5
-    assert all(contrast(colour) > 3 for colour in PALETTE[:3])
+    assert all(contrast(color) > 3 for color in PALETTE[:3])
     assert contrast(GREY) > 2
 
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_the_sequential_scale_darkens_evenly(vision: str) -> None:
-    seen = [lab(VISIONS[vision] @ linear(colour))[0] for _, colour in SEQUENTIAL]
+    seen = [lab(VISIONS[vision] @ linear(color))[0] for _, color in SEQUENTIAL]
     steps = -np.diff(seen)
     assert steps.min() > 10
     assert steps.max() < 22
@@ -103,7 +100,7 @@ def test_the_sequential_scale_darkens_evenly(vision: str) -> None:
 
 
 def test_the_diverging_scale_is_lightest_in_the_middle_and_even_to_both_sides() -> None:
-    seen = [lightness(colour) for _, colour in DIVERGING]
+    seen = [lightness(color) for _, color in DIVERGING]
     assert int(np.argmax(seen)) == 2
     assert seen[0] == pytest.approx(seen[-1], abs=12)
     assert seen[1] == pytest.approx(seen[3], abs=12)
@@ -118,25 +115,15 @@ def test_images_are_black_where_they_are_zero() -> None:
     assert GREYS == ((0.0, "#000000"), (1.0, "#FFFFFF"))
 
 
-def test_a_figure_of_the_template_has_its_colours() -> None:
-    figure = go.Figure(go.Heatmap(z=[[1, 2]]), layout={"template": TEMPLATE})
-    full = figure.layout.template
-    assert full.layout.colorway == PALETTE
-    assert tuple(map(tuple, full.data.heatmap[0].colorscale)) == SEQUENTIAL
-
-
-def test_translucent() -> None:
-    assert translucent("#005AA0", 0.25) == "rgba(0, 90, 160, 0.25)"
-
-
 def test_in_a_notebook_a_figure_shows_its_title_its_plot_and_its_caption() -> None:
     cell = new_code_cell(
-        "import plotly.graph_objects as go\n"
-        "from hw1.analysis.figures.style import Figure\n"
-        "Figure('name', 'A < B', 'See & tell.', go.Figure(go.Bar(y=['one'])))"
+        "from hw1.analysis.figures.marks import Axis, Bars, Figure, Panel\n"
+        "axis = Axis('', (0.0, 1.0))\n"
+        "bars = Bars([0.5], [1.0], '#005AA0')\n"
+        "Figure('name', 'A < B', 'See & tell.', (Panel((bars,), axis, axis),))"
     )
     NotebookClient(new_notebook(cells=[cell]), timeout=60, kernel_name="python3").execute()
     title, plot, caption = (o.data for o in cell.outputs if o.output_type == "display_data")
     assert title["text/html"] == "<h4>A &lt; B</h4>"
-    assert plot["application/vnd.plotly.v1+json"]["data"][0]["y"] == ["one"]
+    assert plot["application/vnd.plotly.v1+json"]["data"][0]["y"] == [0.5]
     assert caption["text/html"] == "<p>See &amp; tell.</p>"

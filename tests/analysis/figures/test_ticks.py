@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw1.analysis.figures.ticks import linear_ticks, log_axis, log_ticks
+from hw1.analysis.figures.marks import Axis
+from hw1.analysis.figures.ticks import around, linear_ticks, log_ticks, ticks_of
 
 NUMBERS = st.floats(-1e6, 1e6)
 
@@ -51,9 +52,26 @@ def test_log_ticks(low: float, high: float, wanted: int, ticks: list[float]) -> 
 
 @given(st.floats(1e-9, 1e6), st.floats(1, 1e9), st.integers(2, 9))
 def test_a_log_axis_holds_its_ends_and_labels_its_ticks(low: float, ratio: float, n: int) -> None:
-    high = low * ratio
-    axis = log_axis(low, high, n)
-    left, right = axis["range"]
-    assert left < math.log10(low) <= math.log10(high) < right
-    assert len(axis["tickvals"]) == len(axis["ticktext"])
-    assert all(left <= math.log10(tick) <= right for tick in axis["tickvals"])
+    ends = around([low, low * ratio], log=True)
+    assert ends[0] < low <= low * ratio < ends[1]
+    ticks = ticks_of(Axis("", ends, log=True), n)
+    assert len(ticks) <= max(3 * n, 5)
+    assert all(ends[0] * (1 - 1e-8) <= place <= ends[1] * (1 + 1e-8) for place, _ in ticks)
+
+
+@given(st.integers(0, 50), st.integers(1, 2000), st.integers(2, 12))
+def test_an_axis_of_whole_numbers_has_no_fractions(low: int, span: int, n: int) -> None:
+    ticks = ticks_of(Axis("epoch", (low - 0.5, low + span + 0.5), whole=True), n)
+    assert ticks and all(place.is_integer() and "." not in text for place, text in ticks)
+
+
+def test_ticks_of_ones_own_shares_and_an_axis_upside_down() -> None:
+    assert ticks_of(Axis("", (0.0, 1.0), ticks=((0.5, "a"), (2.0, "beyond"))), 9) == ((0.5, "a"),)
+    texts = [text for _, text in ticks_of(Axis("", (1.0, 0.0), percent=True), 3)]
+    assert texts == ["0%", "50%", "100%"]
+
+
+@given(st.lists(st.floats(-1e9, 1e9) | st.just(math.nan), max_size=9))
+def test_the_ends_of_an_axis_lie_around_its_numbers(numbers: list[float]) -> None:
+    low, high = around(numbers)
+    assert low < high and all(low < number < high for number in numbers if math.isfinite(number))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-import plotly.graph_objects as go
 import pytest
 from optuna.distributions import (
     BaseDistribution,
@@ -20,8 +19,9 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hw1.analysis.evaluation import CROSS_VALIDATIONS, TESTS
-from hw1.analysis.figures.gallery import write
-from hw1.analysis.figures.style import TEMPLATE, Figure
+from hw1.analysis.figures.gallery import Gallery, write
+from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
+from hw1.analysis.figures.style import BLUE
 from hw1.analysis.nested import NESTED
 from hw1.analysis.report import write_report
 from hw1.analysis.results import StudyResults, open_study
@@ -182,8 +182,8 @@ class Made:
             figure("inside_receptive_fields", width=780, height=480),
             figure("inside_saliency", width=780, height=300),
         ]
-        sections = {"Inside the network": figures}
-        write(sections, self.figures(results), f"{results.name}: trial {number}")
+        gallery = Gallery(results.name, (number,), {"Inside the network": figures})
+        write(gallery, self.figures(results))
 
     def figures(self, results: StudyResults) -> Path:
         """Where its figures are."""
@@ -196,13 +196,13 @@ def _search_space(path: Path, n_more: int) -> dict[str, str]:
     return load_definition(path).fingerprint()
 
 
-def figure(name: str, **layout: int) -> Figure:
+def figure(name: str, **layout: Any) -> Figure:
     """A small figure whose texts are those of its name."""
-    plot = go.Figure(layout={"template": TEMPLATE, **layout})
-    plot.add_scatter(x=np.arange(5.0), y=np.arange(5.0) ** 2, name="a <trace>")
-    plot.update_xaxes(title="input").update_yaxes(title="label")
+    line = Line(np.arange(5.0), np.arange(5.0) ** 2, BLUE, "a <line>")
+    panel = Panel((line,), Axis("input", (0.0, 4.0)), Axis("label", (0.0, 16.0)))
     words = name.replace("_", " ")
-    return Figure(name, words.capitalize(), f"What {words} shows: 42.5 < 43 & so on.", plot)
+    caption = f"What {words} shows: 42.5 < 43 & so on."
+    return Figure(name, words.capitalize(), caption, (panel,), **layout)
 
 
 def _trial(

@@ -8,6 +8,7 @@ from scipy import stats
 
 from hw1.analysis.comparison import compare
 from hw1.analysis.evaluation import CROSS_VALIDATIONS, evaluate
+from hw1.analysis.figures.marks import Line
 from hw1.analysis.report.content import StudyContent, collect
 from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
@@ -97,8 +98,8 @@ def test_figures_of_the_best_of_several_trials_are_taken(made: Made) -> None:
     found = only(made, results)
     assert found.analysed == [1]
     assert "inside_weights" in [figure.name for figure in found.network_figures]
-    plot = found.network_figures[1].plot
-    assert np.array_equal(plot.data[0].y, np.arange(5.0) ** 2)  # not packed as text
+    (line,) = found.network_figures[1].panels[0].marks
+    assert isinstance(line, Line) and np.array_equal(line.y, np.arange(5.0) ** 2)
     made.analysed(made.study("other"), 1)
     (made.path / "figures" / "made").rename(made.path / "figures" / "old")
     (made.path / "figures" / "other").rename(made.path / "figures" / "made")
@@ -110,7 +111,8 @@ def test_learning_curves_come_from_storage_without_an_analysis(made: Made) -> No
     found = only(made, made.study(kept={"curves": curves, "epochs": 30}))
     (figure,) = found.network_figures
     assert figure.name == "learning_curves"
-    assert list(figure.plot.data[0].y) == [curve[0] for curve in curves]
+    line = figure.panels[0].marks[0]
+    assert isinstance(line, Line) and list(line.y) == [curve[0] for curve in curves]
     assert found.analysed == []
 
 

@@ -1,14 +1,15 @@
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import plotly.graph_objects as go
 from analysis.report.reading import Page, outline, squeezed, text_of
-from plotly.subplots import make_subplots
 from pypdf import PdfReader
 
-from hw1.analysis.figures.style import Figure
+from hw1.analysis.figures.layout import grid
+from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
+from hw1.analysis.figures.style import BLUE
 from hw1.analysis.report.document import Block, Document, Picture
 from hw1.analysis.report.drawings import Drawings
 from hw1.analysis.report.page import to_page
@@ -52,16 +53,21 @@ def test_the_page_has_the_blocks_of_the_pdf(written: Written) -> None:
 
 
 def test_plots_side_by_side_keep_their_width_on_a_narrow_screen() -> None:
-    """In whatever order plotly names their axes, of which the upper ones may be hidden."""
-    plots = []
-    for shown in (False, True):
-        plot = make_subplots(2, 3)
-        plot.add_scatter(x=[0], y=[0])
-        plot.update_xaxes(visible=shown, row=1).update_xaxes(visible=not shown, row=2)
-        plots.append(plot)
+    """Of panels one above the other some may be hidden."""
+    x, y = Axis("", (0.0, 1.0)), Axis("", (0.0, 1.0))
+    hidden = replace(x, visible=False)
+    line = Line([0, 1], [0, 1], BLUE)
+    layouts = [
+        [Panel((line,), axis, y, place) for axis, place in zip(axes, places, strict=True)]
+        for axes, places in (
+            ([hidden] * 3 + [x] * 3, grid(2, 3)),
+            ([x] * 3 + [hidden] * 3, grid(2, 3)),
+            ([x], grid(1, 1)),
+        )
+    ]
     figures: list[Block] = [
-        Picture(f"f{i}", Figure("name", "Title", "Caption.", plot), ("study",))
-        for i, plot in enumerate([*plots, go.Figure(go.Scatter(x=[0], y=[0]))])
+        Picture(f"f{i}", Figure("name", "Title", "Caption.", panels), ("study",))
+        for i, panels in enumerate(layouts)
     ]
     document = Document("t", "", datetime(2026, 3, 1), figures, [])
     widths = re.findall(r"min-width: ([0-9]+)px\"", to_page(document, Drawings()))
