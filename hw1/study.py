@@ -1,11 +1,8 @@
 """Studies in storage: their settings, their progress, their next trial."""
 
-import os
 import re
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
@@ -17,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 import hw1
 from hw1.errors import ForeignStudyError, InputError, choose
 from hw1.optuna_store.storage import Storage
+from hw1.processes import lives, this_process
 from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.tasks import METRICS, Metric
 
@@ -317,7 +315,7 @@ class Study:
                 if trial.state != TrialState.RUNNING or worker is None:
                     continue
                 given_up = own and worker == this_process()
-                if not (given_up or trial.number in stale or not _lives(worker)):
+                if not (given_up or trial.number in stale or not lives(worker)):
                     continue
                 crashes = trial.user_attrs.get(CRASHES, 0) + (not given_up)
                 if (
@@ -378,35 +376,6 @@ def counts(trial: FrozenTrial) -> bool:
 def is_refused(trial: FrozenTrial) -> bool:
     """Whether the trial's network cannot exist, so that it was never trained."""
     return trial.state == TrialState.PRUNED and "refused" in trial.user_attrs
-
-
-def this_process() -> dict[str, Any]:
-    """What tells this process from every other, also from a later one of its number."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "start": _start_time(os.getpid())}
-
-
-def _lives(worker: dict[str, Any]) -> bool:
-    """Whether a trial's process is still there; on other machines it is taken to be."""
-    host, pid = worker.get("host"), worker.get("pid")
-    if host != socket.gethostname():
-        return isinstance(host, str)
-    try:
-        os.kill(pid, 0)  # type: ignore[arg-type]  # whatever stands in the database
-    except PermissionError:
-        pass
-    except (ProcessLookupError, OverflowError, TypeError):
-        return False
-    return bool(_start_time(pid) == worker.get("start"))  # type: ignore[arg-type]
-
-
-def _start_time(pid: int) -> str | None:
-    """When a process started, which tells it from a later one of the same number; Linux only."""
-    try:
-        # The fields after the command, which is in parentheses and may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] == "Z" else fields[19]
-    except (OSError, IndexError):
-        return None
 
 
 def state_name(trial: FrozenTrial) -> str:

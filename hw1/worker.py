@@ -14,8 +14,9 @@ from hw1.errors import ArchitectureError, InputError
 from hw1.objective import Candidate, Objective
 from hw1.optuna_store.storage import HEARTBEAT_SECONDS
 from hw1.optuna_store.working_copy import Conflict, WorkingCopy
+from hw1.processes import this_process
 from hw1.samplers import ADAPTIVE_SAMPLERS, make_pruner, make_sampler
-from hw1.study import OUT_OF_MEMORY, Study, counts, next_cell, this_process
+from hw1.study import OUT_OF_MEMORY, Study, counts, next_cell
 from hw1.watching import UNWATCHED, Watcher
 
 REFUSED_IN_A_ROW = 100

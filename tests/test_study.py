@@ -18,7 +18,8 @@ from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.objective import Objective
 from hw1.optuna_store.storage import Storage
-from hw1.study import MOST_CRASHES, OUT_OF_MEMORY, Study, _start_time
+from hw1.processes import start_time
+from hw1.study import MOST_CRASHES, OUT_OF_MEMORY, Study
 from hw1.worker import Worker
 
 # About half of the networks have a layer without a unit.
@@ -244,7 +245,7 @@ def test_a_process_that_nobody_buried_is_dead() -> None:
     while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
         os.sched_yield()
     os.kill(child.pid, 0)  # it still has its number
-    assert _start_time(child.pid) is None
+    assert start_time(child.pid) is None
     child.stdout.close()
     child.wait()
 
