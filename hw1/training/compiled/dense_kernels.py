@@ -24,6 +24,7 @@ from hw1.training.compiled.layer_kernels import (
     normalize,
     normalize_backward,
 )
+from hw1.training.compiled.loss_kernels import cross_entropy_gradient, squared_error_gradient
 from hw1.training.compiled.products import (
     SCRATCH,
     multiply_for_inputs,
@@ -31,7 +32,7 @@ from hw1.training.compiled.products import (
     multiply_forward,
     round_all,
 )
-from hw1.training.kernels import compiled, exp
+from hw1.training.kernels import compiled
 from hw1.training.loading import load
 from hw1.training.update import update
 
@@ -297,44 +298,6 @@ def _backward(
 
 
 @compiled
-def _squared_error_gradient(
-    outputs: np.ndarray,
-    targets: np.ndarray,
-    rows: np.ndarray,
-    mean: np.ndarray,
-    std: np.ndarray,
-    grad: np.ndarray,
-) -> None:
-    n_rows, n_outputs = outputs.shape
-    scale = outputs.dtype.type(2 / (n_rows * n_outputs))
-    for b in range(n_rows):
-        for j in range(n_outputs):
-            target = (targets[rows[b], j] - mean[j]) / std[j]
-            grad[b, j] = (outputs[b, j] - target) * scale
-
-
-@compiled
-def _cross_entropy_gradient(
-    outputs: np.ndarray, classes: np.ndarray, rows: np.ndarray, smoothing: float, grad: np.ndarray
-) -> None:
-    """Softmax minus the target's distribution: what smoothing leaves on it, the rest on all."""
-    n_rows, n_outputs = outputs.shape
-    share = outputs.dtype.type(1 / n_rows)
-    for b in range(n_rows):
-        out, g = outputs[b], grad[b]
-        highest = out[0]
-        for j in range(1, n_outputs):
-            highest = max(highest, out[j])
-        total = outputs.dtype.type(0)
-        for j in range(n_outputs):
-            g[j] = exp(out[j] - highest)
-            total += g[j]
-        for j in range(n_outputs):
-            g[j] = (g[j] / total - smoothing / n_outputs) * share
-        g[classes[rows[b]]] -= (outputs.dtype.type(1) - smoothing) * share
-
-
-@compiled
 def train(
     models: tuple[int, int],
     steps: tuple[int, int],
@@ -382,12 +345,12 @@ def train(
             _forward(layers, constants, own, buffers, key, True, batch, work)
             if len(data.targets):
                 target_mean, target_std = data.target_mean[m], data.target_std[m]
-                _squared_error_gradient(
+                squared_error_gradient(
                     outputs, data.targets, rows, target_mean, target_std, of_outputs
                 )
             else:
                 smoothing = training.label_smoothing[m]
-                _cross_entropy_gradient(outputs, data.classes, rows, smoothing, of_outputs)
+                cross_entropy_gradient(outputs, data.classes, rows, smoothing, of_outputs)
             _backward(layers, constants, own, batch, work)
             update(
                 sizes[OPTIMIZER], training.settings[m], own, work.grads, first, second,
