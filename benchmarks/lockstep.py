@@ -27,19 +27,19 @@ import torch
 
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset
-from hw1.definitions import find_device
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.objective import Objective
 from hw1.optuna_store.storage import Storage
 from hw1.optuna_store.working_copy import WorkingCopy
 from hw1.study import Study
+from hw1.study_files import find_device
 from hw1.training.precision import choose_precision
 
 STUDIES = Path(__file__).resolve().parent.parent / "studies"
 WITHOUT_PATIENCE = """from dataclasses import replace
 from pathlib import Path
-from hw1.definitions import load_definition
+from hw1.study_files import load_definition
 
 definition = load_definition(Path({path!r}))
 

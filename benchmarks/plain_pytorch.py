@@ -5,7 +5,7 @@ optimizers of ``torch``, one training after another, and SQLite with Optuna's de
 of a trial are trained in turn and evaluated after every epoch; the best point of the mean curve
 over the folds is the trial's value. There is no pruning and no early stopping.
 
-Of hw1 it takes what does not touch the training: the networks with their initialisation, and the
+Of hw1 it takes what does not touch the training: the networks with their initialization, and the
 search space of a study. It trains given configurations, so that others can train the same.
 
     python benchmarks/plain_pytorch.py --study fashion_cnn --configurations configurations.json \\
@@ -35,8 +35,8 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from torchvision import transforms
 from torchvision.datasets import FashionMNIST
 
-from hw1.definitions import load_definition
 from hw1.models import CNN, MLP, ResNet
+from hw1.study_files import load_definition
 from hw1.training.configuration import Configuration
 from hw1.training.initialization import initialize
 
@@ -102,7 +102,7 @@ def augment(fold: Fold, configuration: Configuration) -> Subset:
         steps.append(transforms.RandomCrop(28, padding=configuration.shift))
     steps.append(transforms.ToTensor())
     if configuration.erase:
-        # Before the images are normalised: what is erased, to zero, is to be black.
+        # Before the images are normalized: what is erased, to zero, is to be black.
         steps.append(transforms.RandomErasing(p=configuration.erase))
     steps.append(transforms.Normalize((fold.mean,), (fold.std,)))
     images = copy.copy(fold.training.dataset)
@@ -156,7 +156,7 @@ def train(configuration: Configuration, fold: Fold, options: argparse.Namespace)
         training,
         batch_size=configuration.batch_size,
         shuffle=True,
-        # Batch norm has nothing to normalise in a batch of one row.
+        # Batch norm has nothing to normalize in a batch of one row.
         drop_last=len(training) % configuration.batch_size == 1,
         **loading,
     )

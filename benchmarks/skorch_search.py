@@ -8,7 +8,7 @@ A configuration is scored once, after its last epoch, as scikit-learn's searches
 the mean over the folds there, not at the best epoch. (To score every epoch would take a callback
 and a validation set, and `RandomizedSearchCV` would not look at them.)
 
-Of hw1 it takes the network with its initialisation.
+Of hw1 it takes the network with its initialization.
 
     python benchmarks/skorch_search.py --configurations configurations.json --splits splits.npz \\
         --data train.csv --epochs 200
@@ -49,7 +49,7 @@ OPTIMIZERS = {
 
 
 class InitializedMLP(MLP):
-    """An MLP whose initialisation is a parameter like others."""
+    """An MLP whose initialization is a parameter like others."""
 
     def __init__(self, *args: Any, initialization: str = "default", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -118,7 +118,7 @@ def parameters(configuration: dict[str, Any], n_rows: list[int], epochs: int) ->
         epochs: the passes over them.
     """
     batch_size, kind = configuration["batch_size"], configuration["optimizer"]
-    # Batch norm has nothing to normalise in a batch of one row.
+    # Batch norm has nothing to normalize in a batch of one row.
     drop_last = any(n % batch_size == 1 for n in n_rows)
     steps = max(n // batch_size if drop_last else math.ceil(n / batch_size) for n in n_rows)
     callbacks: list[tuple[str, Callback]] = []

@@ -15,13 +15,13 @@ from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, Loader, tabular
 from hw1.datasets.given import GIVEN, Given
 from hw1.definition import CONFIGURATIONS, StudyDefinition
-from hw1.definitions import IN_PYTHON, find_definition, find_device, find_precision, load_definition
 from hw1.errors import InputError, choose
 from hw1.objective import Objective, shown_data
 from hw1.optuna_store.storage import Storage
 from hw1.places import data_folder, storage_url
 from hw1.samplers import PRUNERS, SAMPLERS
 from hw1.study import FACTS_KEY, SHOWN_KEY, SPLITS_KEY, Settings, Study, check_name, counts
+from hw1.study_files import IN_PYTHON, find_definition, find_device, find_precision, load_definition
 from hw1.tasks import METRICS
 from hw1.training.precision import Precision, choose_precision
 from hw1.watching import Watcher
@@ -163,7 +163,7 @@ def make_job(
         sampler: None for the definition's.
         storage: None for `hw1.places.storage_url`.
         data_dir: None for `hw1.places.data_folder`.
-        device, precision: see `hw1.definitions`.
+        device, precision: see `hw1.study_files`.
         trials_per_batch: see `Job`.
 
     Raises:

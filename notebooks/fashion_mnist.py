@@ -13,7 +13,7 @@
 #
 # Images of 28 × 28 pixels are to be sorted into ten kinds of clothing. This notebook searches a
 # convolutional network, asks how good it really is and whether it beats a network without
-# convolutions, shows which classes are confused, and looks at what the layers have learnt.
+# convolutions, shows which classes are confused, and looks at what the layers have learned.
 #
 # With the defaults it takes 10 to 20 minutes on two processor cores, most of it for training. All
 # scores are stored, so that running the notebook again is quicker. The images are downloaded once.
@@ -110,7 +110,7 @@ pd.DataFrame(estimates).transpose()
 # these training rows; that of the ensemble is about other test rows alone. 10,000 test rows and an
 # accuracy of 90 % are good for about ± 0.6 %, however many seeds there are.
 #
-# A network for the test rows has learnt from all training rows, those of the cross-validation from
+# A network for the test rows has learned from all training rows, those of the cross-validation from
 # two thirds of them. So the test score is often the higher one.
 #
 # Test rows are for one look at the end. Whoever looks, changes something and looks again is
@@ -139,8 +139,8 @@ pd.DataFrame({name: vars(part.estimate) for name, part in comparison.studies.ite
 # The best trial is trained again on the folds of the study, and each row is predicted by the
 # network that has not seen it.
 #
-# - **Confusion matrix**: a row is a true class, a column what it is taken for. Colours show the
-#   mistakes alone. Are they symmetric? Is a class recognised least because it has no typical form?
+# - **Confusion matrix**: a row is a true class, a column what it is taken for. Colors show the
+#   mistakes alone. Are they symmetric? Is a class recognized least because it has no typical form?
 # - **Confident mistakes**: images of which the network was sure, and wrong. In some the label is to
 #   blame: would you have known? In others look for what has misled it.
 
@@ -151,7 +151,7 @@ for figure in training_figures(results, results.trial()):
 # %% [markdown]
 # ## The network itself
 #
-# `load_best` trains the best configuration on all rows. The network comes with its normalisation:
+# `load_best` trains the best configuration on all rows. The network comes with its normalization:
 # it takes pixels as they are, and gives logits. It is the one that `evaluate` scored first.
 
 # %%
@@ -230,7 +230,7 @@ inside.get("inside_maps")
 
 # %% [markdown]
 # **Receptive fields**: the pixels that a unit in the middle can see. The orange square follows from
-# the sizes of kernels and poolings, and grows with each layer. The colour is measured: how much the
+# the sizes of kernels and poolings, and grows with each layer. The color is measured: how much the
 # unit depends on each pixel. The most important pixels are often in the middle, from where more
 # paths lead to the unit than from the edge.
 
@@ -238,7 +238,7 @@ inside.get("inside_maps")
 inside.get("inside_receptive_fields")
 
 # %% [markdown]
-# **Activation maximisation**: images made up to excite a class or a hidden unit as much as can be.
+# **Activation maximization**: images made up to excite a class or a hidden unit as much as can be.
 # They are no pictures of the class: the network needs only what tells classes apart. Hidden units
 # of early layers like stripes and textures, those of late ones parts. A pattern whose score
 # collapses when it is shifted by a pixel would be noise that only this network sees.

@@ -191,7 +191,7 @@ for figure in training_figures(results, results.trial()):
 # %% [markdown]
 # ## The network itself
 #
-# `load_best` trains the best configuration on all rows. The network comes with its normalisation:
+# `load_best` trains the best configuration on all rows. The network comes with its normalization:
 # inputs and predictions are in the units of the data. It is the one that `evaluate` scored first.
 
 # %%
@@ -228,7 +228,7 @@ list(inside)
 inside.get("inside_weights")
 
 # %% [markdown]
-# **Activation profiles**: a line is a hidden unit, its colour what the unit puts out over the
+# **Activation profiles**: a line is a hidden unit, its color what the unit puts out over the
 # input. A unit of the first layer rises or falls in one place. Those of deeper layers combine such
 # units, and answer to an interval here and there. The function at the top is a weighted sum of the
 # last layer's. Look at the gaps: the units go on there smoothly, and that is all that the network

@@ -19,8 +19,8 @@ import hw1
 from hw1.datasets import Dataset
 from hw1.datasets.given import given
 from hw1.definition import StudyDefinition
-from hw1.definitions import load_definition
 from hw1.errors import InputError
+from hw1.study_files import load_definition
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(45, 2))

@@ -20,7 +20,7 @@ FLOORS = [
     ["definition", "optuna_store"],
     ["objective"],
     ["samplers"],
-    ["study", "definitions"],
+    ["study", "study_files"],
     ["worker"],
     ["job"],
     ["execution", "console", "rows"],

@@ -12,11 +12,11 @@ import torch
 from hw1.cross_validation import Splits, cross_validate
 from hw1.datasets import Dataset
 from hw1.definition import StudyDefinition
-from hw1.definitions import describe, load_definition
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.samplers import PRUNERS, SAMPLERS
+from hw1.study_files import describe, load_definition
 from hw1.training import Configuration
 from hw1.training.networks import build
 

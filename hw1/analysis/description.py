@@ -25,7 +25,7 @@ class ModelDescription:
 
     Attributes:
         family: the import path of its model class, such as ``hw1.models.mlp.MLP``.
-        definition: the study's, as `hw1.definitions.stored_definition` takes it.
+        definition: the study's, as `hw1.study_files.stored_definition` takes it.
         task: ``"regression"`` or ``"classification"``.
         input_shape: of one row, ``(n_features,)`` or ``(channels, height, width)``.
         n_outputs: the number of outputs.

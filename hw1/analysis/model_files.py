@@ -29,8 +29,8 @@ import hw1.models
 from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
 from hw1.analysis.network import Network, predict
 from hw1.analysis.programs import Run, export, from_onnx, from_pt2, to_onnx, to_pt2
-from hw1.definitions import Named, load_definition, stored_definition
 from hw1.errors import InputError, require_file
+from hw1.study_files import Named, load_definition, stored_definition
 from hw1.training.networks import Family
 
 SUFFIXES = (".safetensors", ".pt2", ".onnx")

@@ -16,7 +16,6 @@ from hw1.analysis.scores import fits
 from hw1.datasets import Dataset
 from hw1.datasets.given import given
 from hw1.definition import StudyDefinition
-from hw1.definitions import Named, find_device, find_precision, stored_definition
 from hw1.errors import InputError
 from hw1.job import Job
 from hw1.objective import backend_of
@@ -24,6 +23,7 @@ from hw1.optuna_store.storage import Storage
 from hw1.places import data_folder, storage_url
 from hw1.rows import study_as_dict, trial_as_dict
 from hw1.study import Settings, Study, state_name
+from hw1.study_files import Named, find_device, find_precision, stored_definition
 from hw1.tasks import Metric
 from hw1.training import Configuration
 from hw1.training.networks import Footprint, footprint

@@ -13,10 +13,10 @@ import typer
 from typer.core import TyperGroup
 
 import hw1
-from hw1.definitions import DEVICES, PRECISIONS, find_definition
 from hw1.errors import InputError, choose, printable
 from hw1.passwords import hide, secrets, without
 from hw1.places import program, storage_url
+from hw1.study_files import DEVICES, PRECISIONS, find_definition
 
 # Before torch is imported: threads that wait for work are to sleep, not to spin. Where another
 # program wants the processor too, spinning costs many times the little it saves elsewhere.

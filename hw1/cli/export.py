@@ -54,7 +54,7 @@ def export(
     from hw1.analysis.export import export as export_network
     from hw1.analysis.export import usage
     from hw1.analysis.model_files import check_suffix
-    from hw1.definitions import naming
+    from hw1.study_files import naming
 
     if output is not None:
         check_suffix(output)  # before the training

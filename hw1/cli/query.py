@@ -28,10 +28,10 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
     from rich.table import Table
 
     from hw1.console import Terminal
-    from hw1.definitions import describe, known_studies
     from hw1.optuna_store.storage import Storage, shown
     from hw1.rows import study_as_dict
     from hw1.study import Study
+    from hw1.study_files import describe, known_studies
     from hw1.words import number
 
     quiet_optuna()

@@ -21,10 +21,10 @@ from hw1.cli.app import (
     quiet_optuna,
     storage_option,
 )
-from hw1.definitions import find_definition, known_studies
 from hw1.errors import InputError, require_file
 from hw1.passwords import hide
 from hw1.places import program, storage_url
+from hw1.study_files import find_definition, known_studies
 
 UNFINISHED = 3
 """The exit status of a run that ends before the study is complete."""

@@ -26,15 +26,15 @@ from optuna.trial import FrozenTrial
 
 from hw1.analysis.figures import matplotlib, plotly, training
 from hw1.analysis.figures.marks import Axis, Figure, Panel, Points
-from hw1.analysis.figures.style import BLUE, GREY
+from hw1.analysis.figures.style import BLUE, GRAY
 from hw1.analysis.figures.ticks import around
 from hw1.definition import CONFIGURATIONS
-from hw1.definitions import naming
 from hw1.errors import ForeignStudyError, InputError
 from hw1.optuna_store.dashboard import Attributes, with_file, with_note, with_plot
 from hw1.optuna_store.storage import UNREADABLE, Storage
 from hw1.places import program
 from hw1.study import SHOWN_KEY, Study
+from hw1.study_files import naming
 from hw1.words import number, range_text, value_text
 
 COMPARED = 10
@@ -168,7 +168,7 @@ def _fit(trial: FrozenTrial, study: Study) -> Figure | None:
         return training.predictions(truth, predicted, target)
     x = np.array(shown["inputs"])
     # Of several networks: a line would join what different ones say.
-    data = Points(x, truth, GREY, "training data", hover="{x:.4g}: {y:.4g}")
+    data = Points(x, truth, GRAY, "training data", hover="{x:.4g}: {y:.4g}")
     found = Points(x, predicted, BLUE, "prediction by the fold's network", hover=data.hover)
     across = Axis(shown["feature"], around(x))
     panel = Panel((data, found), across, Axis(target, around([*truth, *predicted])))

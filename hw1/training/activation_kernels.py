@@ -74,7 +74,7 @@ def differentiate(kind: int, constant: float, z: np.ndarray, grad: np.ndarray, n
     slope = z.dtype.type(constant)
     if kind == RELU:
         for i in range(n):
-            # Read in any case: a loop with a choice what to read is not vectorised.
+            # Read in any case: a loop with a choice what to read is not vectorized.
             g = grad[i]
             grad[i] = zero if z[i] <= zero else g
     elif kind == LEAKY_RELU:

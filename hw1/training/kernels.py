@@ -1,4 +1,4 @@
-"""What compiled functions are made of: elementwise functions that the compiler can vectorise.
+"""What compiled functions are made of: elementwise functions that the compiler can vectorize.
 
 All are compiled by Numba when they are first called, for the processor at hand, and kept on disk.
 They release Python's lock and use one thread; models are trained on several threads instead.
@@ -26,7 +26,7 @@ from hw1.training.keys import GOLDEN as SIGNED_GOLDEN
 Function = TypeVar("Function", bound=Callable[..., Any])
 Index = Any
 """An ``np.uint64``: negative indices would count from an array's end, which keeps a loop from
-being vectorised."""
+being vectorized."""
 GOLDEN = np.uint32(SIGNED_GOLDEN % 2**32)
 
 # Sums may be reordered, but what is not finite has to stay so: it tells that a network diverged.

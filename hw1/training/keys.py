@@ -151,7 +151,7 @@ def dropout_factors(key: Tensor, p: Tensor, shape: Sequence[int]) -> Tensor:
         ``(*key.shape[:-1], *shape)`` of the type of ``p``.
     """
     row = math.prod(shape[1:])
-    # 16 bits are enough for a probability: a word serves two neighbours.
+    # 16 bits are enough for a probability: a word serves two neighbors.
     words = random_bits(key, (shape[0], -(-row // 2)))
     if _array(words) is not None:
         bits = words.view(torch.int16)[..., :row]

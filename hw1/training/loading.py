@@ -1,4 +1,4 @@
-"""Batches of normalised rows in compiled code: gathered, augmented and scaled in one pass."""
+"""Batches of normalized rows in compiled code: gathered, augmented and scaled in one pass."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def load(
     moves: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Normalise a batch, channel by channel.
+    """Normalize a batch, channel by channel.
 
     Args:
         inputs: ``(n_rows, channels * height * width)``, of any type.
@@ -37,10 +37,10 @@ def load(
 @compiled
 def _load(row: np.ndarray, size: int, mean: np.ndarray, std: np.ndarray, out: np.ndarray) -> None:
     for channel in range(len(mean)):
-        centre = mean[channel]
+        center = mean[channel]
         scale = out.dtype.type(1) / std[channel]
         for i in range(channel * size, (channel + 1) * size):
-            out[i] = (out.dtype.type(row[i]) - centre) * scale
+            out[i] = (out.dtype.type(row[i]) - center) * scale
 
 
 @compiled
@@ -56,11 +56,11 @@ def _load_moved(
     first = max(0, -moves[RIGHT])
     last = min(width, width - moves[RIGHT])
     for channel in range(len(mean)):
-        centre = mean[channel]
+        center = mean[channel]
         scale = out.dtype.type(1) / std[channel]
         start = channel * height * width
         for i in range(start, start + height * width):
-            out[i] = -centre * scale  # black
+            out[i] = -center * scale  # black
         for row in range(height):
             source = row + moves[DOWN]
             if source < 0 or source >= height:
@@ -70,11 +70,11 @@ def _load_moved(
             if moves[FLIP]:
                 for column in range(first, last):
                     value = out.dtype.type(of[column + moves[RIGHT]])
-                    to[width - 1 - column] = (value - centre) * scale
+                    to[width - 1 - column] = (value - center) * scale
             else:
                 for column in range(first, last):
                     value = out.dtype.type(of[column + moves[RIGHT]])
-                    to[column] = (value - centre) * scale
+                    to[column] = (value - center) * scale
         for row in range(moves[TOP], moves[BOTTOM]):
             for i in range(start + row * width + moves[LEFT], start + row * width + moves[END]):
-                out[i] = -centre * scale
+                out[i] = -center * scale

@@ -36,7 +36,7 @@ class Models(Protocol):
         """Train every model for one epoch."""
 
     def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
-        """What the models say of rows ``(n_models, n_rows)``, in normalised units."""
+        """What the models say of rows ``(n_models, n_rows)``, in normalized units."""
 
     def keep(self, models: Sequence[int]) -> None:
         """Go on with these models alone."""
@@ -59,7 +59,7 @@ class Lockstep:
     does not change the shape of a step. What a model becomes depends on its own seed, rows and
     configuration alone, not on the others.
 
-    Inputs, and the targets of a regression, are normalised with each model's own training rows
+    Inputs, and the targets of a regression, are normalized with each model's own training rows
     (for images, channel by channel); outputs and scores are in the target's own units.
 
     Args:
@@ -133,7 +133,7 @@ class Lockstep:
             dataset,
             rows,
             seeds,
-            normalises=any(isinstance(m, _BatchNorm) for n in networks for m in n.modules()),
+            normalizes=any(isinstance(m, _BatchNorm) for n in networks for m in n.modules()),
         )
         self._models: Models
         if self.backend == "compiled":
@@ -239,7 +239,7 @@ class Lockstep:
     def model(self, i: int) -> nn.Module:
         """Model ``i`` as a plain network of the family, in evaluation mode.
 
-        It takes normalised inputs.
+        It takes normalized inputs.
         """
         network = build(self.family, self.configurations[i], self.dataset, 0)
         named = self._models.named(i)

@@ -29,7 +29,7 @@ stands between convolutions fused; or as one tensor program over all of them."""
 def build(
     family: Family, configuration: Configuration, dataset: Dataset, model_seed: int
 ) -> nn.Module:
-    """The plain, initialised network of a configuration; its seed alone decides the weights.
+    """The plain, initialized network of a configuration; its seed alone decides the weights.
 
     Raises:
         ArchitectureError: it cannot exist for the data set's inputs.

@@ -36,7 +36,7 @@ def cut(n_rows: int, batch_size: int) -> tuple[int, int]:
 
 
 class Plan:
-    """The rows, normalisation, learning rates and random keys of ``n_models`` models.
+    """The rows, normalization, learning rates and random keys of ``n_models`` models.
 
     Args:
         configurations: one a model.
@@ -44,7 +44,7 @@ class Plan:
         rows: the training rows of each model, int64; where one model has more rows than another,
             each epoch leaves out some of them at random.
         seeds: one a model.
-        normalises: whether there is batch norm, which needs batches of two rows.
+        normalizes: whether there is batch norm, which needs batches of two rows.
 
     Attributes:
         batch_sizes: the examples in each model's batches; see `cut`.
@@ -66,7 +66,7 @@ class Plan:
         rows: Sequence[Tensor],
         seeds: Sequence[int],
         *,
-        normalises: bool,
+        normalizes: bool,
     ) -> None:
         device, dtype = dataset.inputs.device, torch.get_default_dtype()
         self.configurations = list(configurations)
@@ -77,7 +77,7 @@ class Plan:
         cuts = [cut(n_rows, c.batch_size) for c in configurations]
         self.steps = [steps for steps, _ in cuts]
         self.batch_sizes = [batch for _, batch in cuts]
-        if normalises and min(self.batch_sizes) < 2:
+        if normalizes and min(self.batch_sizes) < 2:
             smallest = min(c.batch_size for c in configurations)
             raise ArchitectureError(
                 f"batch norm needs batches of two rows, and {n_rows} training rows in batches of "
@@ -129,7 +129,7 @@ class Plan:
         """Mean and standard deviation of each model's training rows.
 
         Each is ``(n_models, n_features)`` or, for images, ``(n_models, channels)``. A feature
-        that never varies is only centred.
+        that never varies is only centered.
         """
         found: dict[bytes, tuple[Tensor, Tensor]] = {}  # each trial has the same folds
         by_model = []
@@ -184,7 +184,7 @@ class Plan:
     def load(
         self, models: slice, rows: Tensor, steps: np.ndarray | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The normalised inputs and targets of some rows.
+        """The normalized inputs and targets of some rows.
 
         Args:
             models: whose rows these are.

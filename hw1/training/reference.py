@@ -33,7 +33,7 @@ def train_alone(
         epochs: after how many to stop.
     """
     model = with_keyed_dropout(build(family, c, dataset, seed)).train()
-    plan, key = Plan([c], dataset, [rows], [seed], normalises=False), keys([seed])
+    plan, key = Plan([c], dataset, [rows], [seed], normalizes=False), keys([seed])
     steps, batch_size = plan.steps[0], plan.batch_sizes[0]
     optimizer, weights = _optimizer(c, model), [p for p in model.parameters() if p.dim() > 1]
     scheduler = _scheduler(c, optimizer, steps)

@@ -339,7 +339,7 @@ study = StudyDefinition(
 
 def scaled(tmp_path: Path) -> tuple[Case, Path]:
     """A network of a study file, saved."""
-    from hw1.definitions import load_definition
+    from hw1.study_files import load_definition
 
     study = tmp_path / "studies" / "tiny.py"
     study.parent.mkdir()

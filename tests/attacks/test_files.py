@@ -359,7 +359,7 @@ def test_image_files_of_another_kind_are_refused(
 
 @pytest.fixture(scope="session")
 def picture_model(tmp_path_factory: pytest.TempPathFactory, program: Program) -> bytes:
-    """A network on grey images of 28 × 28 pixels."""
+    """A network on gray images of 28 × 28 pixels."""
     folder = tmp_path_factory.mktemp("pictures")
     for name, content in IDX_FILES.items():
         write(folder / RAW / name, content)
@@ -388,8 +388,8 @@ def picture(random: Random, kind: str) -> bytes:
     if kind == "PNG" and random.random() < 0.3:
         # A header that says something else, with a checksum that is right.
         width, height = some(random, ((28, 28), (50_000, 50_000), (2**31 - 1, 1), (0, 28)))
-        depth, colour = some(random, ((8, 0), (16, 0), (8, 6), (1, 3), (7, 9)))
-        header = b"IHDR" + struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+        depth, color = some(random, ((8, 0), (16, 0), (8, 6), (1, 3), (7, 9)))
+        header = b"IHDR" + struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
         return content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
     if kind == "PNG" and random.random() < 0.2:
         text = b"zTXt" + b"note\0\0" + zlib.compress(bytes(200 * 2**20), 9)

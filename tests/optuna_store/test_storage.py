@@ -425,12 +425,12 @@ def test_changes_of_trials_that_are_no_longer_as_they_were_are_refused(storage: 
         change(trial, state=TrialState.RUNNING, user_attrs={"a": 1}) for trial in study.trials[1:]
     ]
     study.tell(ended, state=TrialState.FAIL)
-    taken, cancelled = study.ask(), study.ask()
-    study.tell(cancelled, [0.0, 0.0])
+    taken, canceled = study.ask(), study.ask()
+    study.tell(canceled, [0.0, 0.0])
     unknown = copy.copy(study.trials[1])
     unknown._trial_id = 1000
     refused = storage.update_trials(2, [*changes, change(unknown)])
-    assert refused == [ended._trial_id, taken._trial_id, cancelled._trial_id, 1000]
+    assert refused == [ended._trial_id, taken._trial_id, canceled._trial_id, 1000]
     trials = study.trials[1:]
     states = ["RUNNING", "FAIL", "RUNNING", "COMPLETE", "RUNNING"]
     assert [trial.state.name for trial in trials] == states

@@ -52,7 +52,7 @@ def test_uniform_numbers_are_uniform_and_independent() -> None:
     assert drawn.max() < 1
     p = [stats.kstest(row, "uniform").pvalue for row in drawn]
     assert stats.kstest(p, "uniform").pvalue > 1e-3
-    # Between keys, and between neighbours within a key; 4.5 standard errors over all pairs.
+    # Between keys, and between neighbors within a key; 4.5 standard errors over all pairs.
     between = np.corrcoef(drawn)[np.triu_indices(m, 1)]
     assert np.abs(between).max() < 4.5 / n**0.5
     within = [np.corrcoef(row[:-lag], row[lag:])[0, 1] for row in drawn for lag in (1, 2, 64)]

@@ -25,7 +25,7 @@ def loaded(inputs: np.ndarray, rows: np.ndarray, moves: np.ndarray) -> np.ndarra
 
 @settings(deadline=None)
 @given(st.integers(0, 2**62), st.booleans(), st.integers(0, 12), st.sampled_from([0.0, 0.6, 1.0]))
-def test_images_are_those_that_are_augmented_and_normalised(
+def test_images_are_those_that_are_augmented_and_normalized(
     seed: int, flip: bool, shift: int, erase: float
 ) -> None:
     configuration = Configuration(flip=flip, shift=shift, erase=erase)
@@ -38,7 +38,7 @@ def test_images_are_those_that_are_augmented_and_normalised(
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
-def test_rows_that_are_not_changed_are_normalised(dtype: type) -> None:
+def test_rows_that_are_not_changed_are_normalized(dtype: type) -> None:
     table = RANDOM.integers(0, 200, (11, 2)).astype(dtype)
     rows = np.array([10, 10, 0])
     expected = (table[rows].astype(np.float32) - MEAN) / STD

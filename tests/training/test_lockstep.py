@@ -199,7 +199,7 @@ def test_a_model_does_not_depend_on_its_companions(family: Family, dataset: Data
 def test_every_epoch_is_a_new_order_of_each_models_own_rows() -> None:
     rows = [torch.arange(0, 50), torch.arange(40, 93)]
     c = Configuration(batch_size=16)
-    plan = Plan([c, c], REGRESSION, rows, [1, 2], normalises=False)
+    plan = Plan([c, c], REGRESSION, rows, [1, 2], normalizes=False)
     assert (plan.steps, plan.batch_sizes) == ([3, 3], [16, 16])
     epochs = []
     for epoch in range(20):
@@ -242,7 +242,7 @@ def test_scores_are_scikit_learns_in_the_targets_own_units(dataset: Dataset) -> 
         assert float(scores[i]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_held_out_rows_do_not_reach_the_weights_nor_the_normalisation() -> None:
+def test_held_out_rows_do_not_reach_the_weights_nor_the_normalization() -> None:
     rows, validation = folds(REGRESSION)
     poisoned_inputs, poisoned_targets = REGRESSION.inputs.clone(), REGRESSION.targets.clone()
     poisoned_inputs[validation[0]] = 1e6

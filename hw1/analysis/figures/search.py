@@ -32,7 +32,7 @@ from hw1.analysis.figures.search_trials import (
 )
 from hw1.analysis.figures.style import (
     BLUE,
-    GREY,
+    GRAY,
     INK,
     PALETTE,
     PURPLE,
@@ -49,7 +49,7 @@ N_CURVES = 400
 
 STATE_COLORS = {
     "completed": BLUE,
-    "pruned": GREY,
+    "pruned": GRAY,
     "running": SKY,
     "failed": VERMILLION,
     "out of memory": PURPLE,
@@ -92,7 +92,7 @@ def history(study: Study) -> Figure | None:
     )
     marks: list[Mark] = [steps]
     if pruned:
-        marks.append(_points(pruned, reached, scale, "pruned, at its best epoch", GREY))
+        marks.append(_points(pruned, reached, scale, "pruned, at its best epoch", GRAY))
     marks.append(_points(trials, values, scale, "completed", BLUE))
     y = scale.axis(metric_label(study))
     marks += _without_value(study, y)
@@ -121,7 +121,7 @@ def _points(
     trials: Sequence[FrozenTrial], values: Sequence[float], scale: Values, name: str, color: str
 ) -> Points:
     edge = "triangle-down" if scale.maximize else "triangle-up"
-    usual = "circle" if color != GREY else "circle-open"
+    usual = "circle" if color != GRAY else "circle-open"
     outside = scale.beyond(values)
     return Points(
         [trial.number for trial in trials],
@@ -130,7 +130,7 @@ def _points(
         name,
         size=8 if len(trials) <= 200 else 5,
         symbol=[edge if out else usual for out in outside] if outside.any() else usual,
-        outline="#FFFFFF" if color != GREY else GREY,
+        outline="#FFFFFF" if color != GRAY else GRAY,
         hover=[describe_trial(trial) for trial in trials],
     )
 
@@ -177,7 +177,7 @@ def intermediate_values(study: Study) -> Figure | None:
     marks: list[Mark] = []
     left_out = 0
     for name, state, style in (
-        ("pruned", TrialState.PRUNED, {"color": GREY, "width": 1}),
+        ("pruned", TrialState.PRUNED, {"color": GRAY, "width": 1}),
         ("completed", TrialState.COMPLETE, {"color": BLUE, "width": 1.2, "opacity": opacity}),
     ):
         those = {

@@ -2,7 +2,7 @@
 
 The colors take their hues from Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), which
 people with any common color blindness tell apart. Their lightness is changed so that it differs,
-too, by about ten of a hundred steps: they stay apart in grey print.
+too, by about ten of a hundred steps: they stay apart in gray print.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ INK = "#1F2933"
 """Text."""
 MUTED = "#5F6B76"
 """Text of less weight, and axis lines."""
-GREY = "#A9B2BA"
+GRAY = "#A9B2BA"
 """What stands behind what matters: pruned trials, reference lines."""
 GRID = "#E8EBEE"
 
@@ -41,7 +41,7 @@ DIVERGING = (
     (1.0, "#8A3800"),
 )
 """From negative, blue, to positive, vermillion; center it on zero."""
-GREYS = ((0.0, "#000000"), (1.0, "#FFFFFF"))
+GRAYS = ((0.0, "#000000"), (1.0, "#FFFFFF"))
 """For images of one channel."""
 
 FONT_FAMILIES = ("DejaVu Sans", "Verdana", "Arial")
@@ -63,7 +63,7 @@ def _axis() -> dict[str, Any]:
         "exponentformat": "power",
         "gridcolor": GRID,
         "gridwidth": 1,
-        "linecolor": GREY,
+        "linecolor": GRAY,
         "linewidth": 1,
         "separatethousands": True,
         "showgrid": True,

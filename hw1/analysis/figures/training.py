@@ -24,7 +24,7 @@ from hw1.analysis.figures.matplotlib import shortened
 from hw1.analysis.figures.search_trials import Values
 from hw1.analysis.figures.style import (
     BLUE,
-    GREY,
+    GRAY,
     GRID,
     INK,
     MUTED,
@@ -60,7 +60,7 @@ def learning_curves(curves: np.ndarray, best_epoch: int, metric: Metric) -> Figu
         Line(
             epochs,
             scale.within(curve),
-            GREY,
+            GRAY,
             "each fold",
             width=1,
             hover=f"fold {fold}, epoch {{x}}: {{y:.4g}}",
@@ -102,7 +102,7 @@ def fold_scores(trials: Sequence[tuple[int, Sequence[float]]], metric: Metric) -
     marks: list[Mark] = []
     for place, folds in enumerate(scores):
         ends = scale.within([folds.min(), folds.max()])
-        marks.append(Line([place, place], ends, GREY, width=1))
+        marks.append(Line([place, place], ends, GRAY, width=1))
     places = list(range(len(names)))
     for fold, column in enumerate(scores.T, 1):
         hover = f"fold {fold}: {{y:.4g}}"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from hw1.analysis.evaluation import REPEATS
 from hw1.analysis.report.content import Content, Problem, StudyContent
-from hw1.definitions import naming
 from hw1.places import program
+from hw1.study_files import naming
 
 
 class Commander:

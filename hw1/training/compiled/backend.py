@@ -206,7 +206,7 @@ class Compiled:
         self._bind()
 
     def _groups(self, operations: np.ndarray, n_threads: int) -> list[tuple[int, int]]:
-        """Neighbouring models that share a call: first, last excluded.
+        """Neighboring models that share a call: first, last excluded.
 
         Args:
             operations: of each model.

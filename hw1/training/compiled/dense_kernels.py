@@ -63,7 +63,7 @@ class Networks(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The data, and what each model is normalised by.
+    """The data, and what each model is normalized by.
 
     Attributes:
         inputs: ``(n_rows, channels * height * width)``, of any type.
@@ -177,7 +177,7 @@ def _forward(
     Args:
         layers, constants, parameters, buffers: of this model.
         key: of this step, for dropout.
-        training: whether batches are normalised by themselves, and values dropped.
+        training: whether batches are normalized by themselves, and values dropped.
         n_rows: in the batch.
         work: its ``weights16`` are set.
     """

@@ -109,8 +109,8 @@ def normalize_backward(
     for b in range(n_rows):
         g, s = grad[b], standard[b]
         for j in range(width):
-            centred = g[j] - share * (of_bias[j] + s[j] * of_weight[j])
-            g[j] = centred * rstd[j] * weight[j]
+            centered = g[j] - share * (of_bias[j] + s[j] * of_weight[j])
+            g[j] = centered * rstd[j] * weight[j]
 
 
 @compiled

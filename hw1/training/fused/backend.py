@@ -160,7 +160,7 @@ class _Model:
             yield
 
     def _load(self, rows: Tensor, step: int | None) -> tuple[Tensor, Tensor]:
-        """Normalised inputs and targets, augmented if they are those of a step."""
+        """Normalized inputs and targets, augmented if they are those of a step."""
         plan, one = self.plan, slice(self.number, self.number + 1)
         steps = None if step is None else np.array([step])
         if not self._on_cpu:

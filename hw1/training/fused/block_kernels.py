@@ -1,8 +1,8 @@
 """What stands between convolutions, in compiled code: a few rows of an image at a time.
 
 Images are ``(n, height * width * channels)``, channels last. What varies by channel is repeated for
-each pixel of a few rows, so that every loop is a long one over neighbours in memory, whatever the
-number of channels. These rows stay in the processor's first cache while they are normalised,
+each pixel of a few rows, so that every loop is a long one over neighbors in memory, whatever the
+number of channels. These rows stay in the processor's first cache while they are normalized,
 activated, pooled and dropped out.
 
 Images hold floats, or bfloat16 as uint16; all computations are in the type of the constants

@@ -5,7 +5,7 @@ type of the results ``z`` or ``g``, which hold ``n`` elements of a few rows. Tho
 begin at ``start``.
 
 Indices are unsigned and count from the start of a whole array: negative ones would count from its
-end, which keeps a loop from being vectorised, and a slice costs as much as a hundred elements.
+end, which keeps a loop from being vectorized, and a slice costs as much as a hundred elements.
 """
 
 from typing import Any
@@ -132,7 +132,7 @@ def drop(
         number = np.uint32(np.uint32(first) + numbers[i])
         counter = np.uint32(np.uint32(number >> np.uint32(1)) + row)
         word = mix(np.uint32(np.uint32(counter * stride) + offset))
-        # A word serves two neighbours.
+        # A word serves two neighbors.
         low = np.uint32(word << np.uint32(16))
         bits = word if np.uint32(number & np.uint32(1)) else low
         kept = np.uint32(bits).view(np.int32) >= least
@@ -213,7 +213,7 @@ def unpool_max(
             at, value = np.uint8(code[start + first + c] & np.uint8(3)), pooled[first + c]
             g[left + c] = value if at == np.uint8(0) else zero
             g[right + c] = value if at == np.uint8(1) else zero
-        # A loop with four places to write to is not vectorised.
+        # A loop with four places to write to is not vectorized.
         for c in range(channels):
             at, value = np.uint8(code[start + first + c] & np.uint8(3)), pooled[first + c]
             g[low + c] = value if at == np.uint8(2) else zero

@@ -44,7 +44,7 @@ class Functional:
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
     def forward(self, parameters: State, buffers: State, inputs: Tensor) -> Tensor:
-        """The outputs ``(n_models, batch, n_outputs)`` for normalised inputs."""
+        """The outputs ``(n_models, batch, n_outputs)`` for normalized inputs."""
         for layer in self._dropouts:
             layer.calls = 0
         state: dict[str, Any] = parameters | buffers

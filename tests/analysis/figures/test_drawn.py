@@ -32,7 +32,7 @@ from hw1.analysis.figures.marks import (
 )
 from hw1.analysis.figures.matplotlib import shortened, svg, text_width
 from hw1.analysis.figures.stored import from_json, to_json
-from hw1.analysis.figures.style import BLUE, GREY, INK, SEQUENTIAL
+from hw1.analysis.figures.style import BLUE, GRAY, INK, SEQUENTIAL
 
 X = np.array([0.0, 1.0, 2.0])
 BARRED = ColorScale(SEQUENTIAL, 0, 1, "a <title> of a bar", ((0.0, "none"), (1.0, "all")))
@@ -46,7 +46,7 @@ MARKS: dict[str, Mark] = {
     "points": Points(X, X, BLUE, "a <name>", symbol=SYMBOLS, hover="{y:.1g}"),
     "colored points": Points(X, X, X / 2, scale=BARRED, symbol="diamond", hover=["a", "b", "c"]),
     "bars": Bars(X, X, BLUE, "a <name>", base=[0.1] * 3, text=["<0.1", "b", "c"]),
-    "histogram": Histogram([0, 1, 2], [0.3, 0.7], BLUE, GREY, "a <name>", hover="{y:.0%}"),
+    "histogram": Histogram([0, 1, 2], [0.3, 0.7], BLUE, GRAY, "a <name>", hover="{y:.0%}"),
     "cells": HeatMap(CELLS, BARRED, gap=1, text=[["a", "b"], ["", "c"]], bold=True, hover="{z}"),
     "uneven cells": HeatMap(CELLS, BARRED, x=[0.0, 0.5, 2.0], data=CELLS, hover="{data}"),
     "even cells": HeatMap(CELLS, BARRED, x=(0.0, 2.0), y=(0.0, 2.0)),
@@ -84,7 +84,7 @@ def test_every_mark_is_drawn_stored_and_drawn_alike(name: str) -> None:
 
 
 def test_marks_of_one_name_have_one_entry_in_the_legend() -> None:
-    other = Line(X, X, GREY, "other")
+    other = Line(X, X, GRAY, "other")
     drawn = plotly.draw(figure(LINE, LINE, other, Line(X, X, INK)))
     assert [trace.showlegend for trace in drawn.data] == [True, False, True, False]
     assert svg(figure(LINE, LINE, other)).count("a &lt;name&gt;") == 1

@@ -9,8 +9,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from hw1.analysis.figures.style import (
     DIVERGING,
-    GREY,
-    GREYS,
+    GRAY,
+    GRAYS,
     INK,
     MUTED,
     PALETTE,
@@ -87,7 +87,7 @@ def test_text_and_the_first_colors_stand_out_from_the_paper() -> None:
     assert contrast(INK) > 7
     assert contrast(MUTED) > 4.5
     assert all(contrast(color) > 3 for color in PALETTE[:3])
-    assert contrast(GREY) > 2
+    assert contrast(GRAY) > 2
 
 
 @pytest.mark.parametrize("vision", VISIONS)
@@ -112,7 +112,7 @@ def test_the_diverging_scale_is_lightest_in_the_middle_and_even_to_both_sides() 
 
 
 def test_images_are_black_where_they_are_zero() -> None:
-    assert GREYS == ((0.0, "#000000"), (1.0, "#FFFFFF"))
+    assert GRAYS == ((0.0, "#000000"), (1.0, "#FFFFFF"))
 
 
 def test_in_a_notebook_a_figure_shows_its_title_its_plot_and_its_caption() -> None:

@@ -25,9 +25,9 @@ from hw1.analysis.figures.style import BLUE
 from hw1.analysis.nested import NESTED
 from hw1.analysis.report import write_report
 from hw1.analysis.results import StudyResults, open_study
-from hw1.definitions import load_definition
 from hw1.optuna_store.storage import Storage
 from hw1.study import Settings
+from hw1.study_files import load_definition
 from hw1.tasks import TASKS
 from hw1.training import Configuration
 

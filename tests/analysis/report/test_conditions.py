@@ -5,8 +5,8 @@ import pytest
 
 from hw1.analysis.report.conditions import UNEXPLAINED, conditions
 from hw1.definition import StudyDefinition, Trial
-from hw1.definitions import load_definition
 from hw1.models import MLP
+from hw1.study_files import load_definition
 from hw1.training import Configuration
 
 STUDIES = Path(__file__).resolve().parents[3] / "studies"

@@ -15,8 +15,8 @@ from hw1.analysis.report.content import collect
 from hw1.analysis.report.document import Commands, Paragraph, Table
 from hw1.analysis.report.write import write_report
 from hw1.analysis.results import StudyResults
-from hw1.definitions import naming
 from hw1.errors import InputError
+from hw1.study_files import naming
 from hw1.words import number, plus_minus
 
 Made = Written = Any  # see conftest

@@ -20,7 +20,7 @@ from hw1.analysis.figures.marks import (
     Text,
 )
 from hw1.analysis.figures.matplotlib import shortened
-from hw1.analysis.figures.style import DIVERGING, GREY, INK, WIDTH
+from hw1.analysis.figures.style import DIVERGING, GRAY, INK, WIDTH
 from hw1.words import counted, number
 
 NAME = "inside_first_layer"
@@ -109,7 +109,7 @@ def _drawn(
             marks.append(HeatMap(values, scale, x, y, hover=f"{which}: {{z:.3f}}"))
             if i:
                 marks.append(Line((x[0], x[0]), y, INK, width=1))
-        marks.append(Box(*area(left, top, (whole, down)), GREY, 0.7))
+        marks.append(Box(*area(left, top, (whole, down)), GRAY, 0.7))
     rows = -(-len(tiles) // wanted)
     return marks, rows * step_y - gap, min(len(tiles), wanted) * step_x - gap
 

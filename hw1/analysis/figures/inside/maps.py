@@ -28,7 +28,7 @@ from hw1.analysis.figures.marks import (
     Text,
 )
 from hw1.analysis.figures.matplotlib import shortened, text_width
-from hw1.analysis.figures.style import GREY, INK, MUTED, SEQUENTIAL, VERMILLION
+from hw1.analysis.figures.style import GRAY, INK, MUTED, SEQUENTIAL, VERMILLION
 from hw1.analysis.layers import activations
 from hw1.analysis.receptive_fields import effective_receptive_field, extent, receptive_field
 from hw1.words import listed, number
@@ -118,7 +118,7 @@ def _most_active(
         x, y = area(*corner, fitted(values.shape, TILE))
         pixels = as_bytes(values, min(float(values.min()), 0.0), float(values.max()))
         scale = ColorScale(SEQUENTIAL, 0, 255)
-        marks += [HeatMap(pixels, scale, x, y, hover=f"channel {channel}"), Box(x, y, GREY, 0.5)]
+        marks += [HeatMap(pixels, scale, x, y, hover=f"channel {channel}"), Box(x, y, GRAY, 0.5)]
     return chosen, marks
 
 
@@ -194,7 +194,7 @@ def _field(
         Text(f"{layer.title}, channel {channel}", left, top - 27, "left"),
         Text(f"{seen}; {SHARE:.0%} in {square}", left, top - 10, "left", color=MUTED),
         HeatMap(values, scale, x, y, hover="{z:.0%} of the largest"),
-        Box(x, y, GREY, 0.7),
+        Box(x, y, GRAY, 0.7),
     ]
     for (down, across), look in ((window, SEEN), (field.square, SQUARE)):
         ends = left + across.start * pixel, left + across.stop * pixel

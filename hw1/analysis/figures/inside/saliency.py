@@ -11,7 +11,7 @@ from hw1.analysis.figures.inside.subject import Subject, as_bytes, evenly, shown
 from hw1.analysis.figures.layout import DRAWING_WIDTH, area, drawing, fitted
 from hw1.analysis.figures.marks import Box, ColorScale, Figure, HeatMap, Image, Mark, Text
 from hw1.analysis.figures.matplotlib import shortened, text_width
-from hw1.analysis.figures.style import DIVERGING, GREY, INK, MUTED, SEQUENTIAL
+from hw1.analysis.figures.style import DIVERGING, GRAY, INK, MUTED, SEQUENTIAL
 from hw1.words import listed, number
 
 N_IMAGES = 6
@@ -56,7 +56,7 @@ def saliency(subject: Subject) -> Figure | None:
         marks.append(Image(pictures[i], *places[0]))
         marks.append(HeatMap(_scaled(sensitivity[i]), gray, *places[1]))
         marks.append(HeatMap(_scaled(attributed[i], signed=True), colors, *places[2]))
-        marks += [Box(*place, GREY, 0.5) for place in places]
+        marks += [Box(*place, GRAY, 0.5) for place in places]
     caption = _caption(subject, outputs, rows, attributed)
     return drawing("inside_saliency", "Saliency", caption, marks, tops[2] + size[1])
 

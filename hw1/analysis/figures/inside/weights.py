@@ -5,7 +5,7 @@ from hw1.analysis.activations import weight_histograms as count_weights
 from hw1.analysis.figures.inside.subject import Subject, arranged, evenly, shown_of, weight_of
 from hw1.analysis.figures.layout import grid
 from hw1.analysis.figures.marks import Axis, Figure, Histogram, Panel, Ticks
-from hw1.analysis.figures.style import BLUE, GREY, MUTED, WIDTH
+from hw1.analysis.figures.style import BLUE, GRAY, MUTED, WIDTH
 from hw1.analysis.figures.ticks import linear_ticks
 from hw1.words import counted, listed, number, tick_label
 
@@ -63,7 +63,7 @@ def _drawn(
     edges = histogram.edges
     marks, highest = [], 0.0
     for name, counts, color, fill, width, opacity in (
-        ("before training", histogram.initial, MUTED, GREY, 1.0, 0.55),
+        ("before training", histogram.initial, MUTED, GRAY, 1.0, 0.55),
         ("after training", histogram.trained, BLUE, BLUE, 1.5, 0.12),
     ):
         shares = counts / max(counts.sum(), 1)

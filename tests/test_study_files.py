@@ -9,7 +9,8 @@ from conftest import ROOT, TINY_REGRESSION
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hw1.definitions import (
+from hw1.errors import InputError
+from hw1.study_files import (
     describe,
     find_definition,
     find_device,
@@ -18,7 +19,6 @@ from hw1.definitions import (
     naming,
     stored_definition,
 )
-from hw1.errors import InputError
 
 
 def test_studies_are_found_by_name_and_by_path(
