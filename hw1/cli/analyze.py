@@ -261,7 +261,7 @@ def report(
     """Write a report of studies: one PDF, and the same as one page of HTML.
 
     Introduction, method and results have six pages at most, the rest is an appendix. All comes
-    from storage: what `evaluate`, `compare` and `analyze` have not filled yet is named, with the
+    from storage: what `evaluate`, `compare` and `analyze` have not filled yet is printed, with the
     command that does.
     """
     for name in names:
@@ -272,8 +272,11 @@ def report(
         check_output(output)
     studies = [open_results(storage, name, definition, None, "auto", "auto") for name in names]
     options = storage_option(storage)
-    paths = write_report(studies, output, author=author, title=title, options=options)
+    found = write_report(studies, output, author=author, title=title, options=options)
     if as_json:
-        print_json({"studies": names, "files": [str(path) for path in paths]})
-    else:
-        echo(f"Wrote {shortest(paths[0])} and {shortest(paths[1])}.")
+        files, missing = [str(found.pdf), str(found.page)], dict(found.missing)
+        print_json({"studies": names, "files": files, "missing": missing})
+        return
+    echo(f"Wrote {shortest(found.pdf)} and {shortest(found.page)}.")
+    for what, command in found.missing:
+        echo(f"It lacks {what}: {command}")

@@ -330,6 +330,7 @@ def test_ctrl_c_ends_an_evaluation_in_a_sentence(
 def test_a_report_is_a_pdf_and_a_page(call: Call) -> None:
     result = call("report", "regression-random", "regression-tpe", "--output", "out/mine.pdf")
     assert "Wrote out/mine.pdf and out/mine.html." in result.stdout
+    assert "It lacks the evaluation of regression-tpe: " in result.stdout
     assert Path("out/mine.pdf").read_bytes().startswith(b"%PDF-")
     assert "regression-random" in Path("out/mine.html").read_text()
     result = call("report", "regression-random", "--output", "mine.doc", code=2)

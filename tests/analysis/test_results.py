@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from hw1.analysis.analyze import search_figures
 from hw1.analysis.evaluation import CROSS_VALIDATIONS, TESTS, evaluate
 from hw1.analysis.nested import NESTED
-from hw1.analysis.report.content import collect
+from hw1.analysis.report.gather import gather
 from hw1.analysis.results import StudyResults, configuration, list_studies, open_study
 from hw1.analysis.training import cross_validate_again, retrain
 from hw1.errors import InputError
@@ -164,7 +164,7 @@ def test_damaged_records_are_named(open_results: Open, key: str) -> None:
         with pytest.raises(InputError, match=rf"{key} of 'regression-random' .* is damaged"):
             evaluate(open_results(), n_repeats=1, n_seeds=1, nested=(2, 2))
     with pytest.raises(InputError, match=rf"{key} of 'regression-random' .* is damaged"):
-        collect([open_results()], lambda results: Path("none"))
+        gather([open_results()], lambda results: Path("none"))
 
 
 DAMAGED_DETAILS = [
@@ -199,7 +199,7 @@ def test_damaged_details_of_trials_are_named(
     for work in (
         lambda: results.trial(1),
         lambda: results.trained_trial(1),
-        lambda: collect([results], lambda results: Path("none")),
+        lambda: gather([results], lambda results: Path("none")),
     ):
         with pytest.raises(InputError, match=r"trial 1 of 'tiny' in .* is damaged"):
             work()
@@ -221,7 +221,7 @@ def test_a_parameter_of_two_kinds_is_named(make_job: Callable[..., Job]) -> None
                 (new, old),
             )
     results = open_study("tiny", storage=job.storage_url, definition=job.source)
-    for work in (lambda: search_figures(results), lambda: collect([results], lambda r: Path("x"))):
+    for work in (lambda: search_figures(results), lambda: gather([results], lambda r: Path("x"))):
         with pytest.raises(InputError, match=r"trial 1 of 'tiny' in .* is damaged"):
             work()
 

@@ -1,12 +1,13 @@
-"""The commands that a report quotes."""
+"""The commands that a report quotes, and those that would fill what it lacks."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hw1.analysis.evaluation import REPEATS
-from hw1.analysis.report.content import Content, Problem, StudyContent
+from hw1.analysis.report.facts import Facts, Problem, StudyFacts
+from hw1.definitions import naming
 from hw1.places import program
-from hw1.study_files import naming
+from hw1.words import counted, listed
 
 
 class Commander:
@@ -22,7 +23,7 @@ class Commander:
     def _line(self, command: str, *arguments: object) -> str:
         return shlex.join([*program(), command, *map(str, arguments), *self.options])
 
-    def run(self, study: StudyContent) -> str:
+    def run(self, study: StudyFacts) -> str:
         """Runs the study, or continues it."""
         settings = study.settings
         if settings.outer_fold is not None:
@@ -37,11 +38,11 @@ class Commander:
         for flag in ("train_size", "train_csv", "test_csv", "target"):
             if getattr(settings, flag) is not None:
                 arguments += ["--" + flag.replace("_", "-"), getattr(settings, flag)]
-        if "bfloat16" not in {trial.kept.get("precision") for trial in study.trials}:
+        if "bfloat16" not in study.kept("precision"):
             arguments += ["--precision", "float32"]
         return self._line("run", *arguments)
 
-    def evaluate(self, study: StudyContent, *, nested: bool = False) -> str:
+    def evaluate(self, study: StudyFacts, *, nested: bool = False) -> str:
         """Evaluates the best trial as it was evaluated, or for the first time."""
         found = study.evaluation
         arguments: list[object] = [study.name]
@@ -60,28 +61,68 @@ class Commander:
     def compare(self, problem: Problem) -> str:
         """Compares the studies of a problem on the folds that most of them have."""
         arguments: list[object] = [study.name for study in problem.studies]
-        if problem.n_repeats not in (0, REPEATS):
-            arguments += ["--repeats", problem.n_repeats]
-        if problem.n_splits != problem.studies[0].settings.n_splits:
-            arguments += ["--folds", problem.n_splits]
-        if problem.seed:
-            arguments += ["--seed", problem.seed]
+        n_repeats, n_splits, seed = problem.repeats
+        if n_repeats not in (0, REPEATS):
+            arguments += ["--repeats", n_repeats]
+        if n_splits != problem.studies[0].settings.n_splits:
+            arguments += ["--folds", n_splits]
+        if seed:
+            arguments += ["--seed", seed]
         return self._line("compare", *arguments, *_naming(problem.studies))
 
-    def trials(self, study: StudyContent) -> str:
+    def trials(self, study: StudyFacts) -> str:
         """Prints all trials."""
         return self._line("trials", study.name, "--csv")
 
-    def analyze(self, study: StudyContent) -> str:
+    def analyze(self, study: StudyFacts) -> str:
         """Draws the figures of the best trial's network."""
         return self._line("analyze", study.name, *_naming([study]))
 
-    def report(self, content: Content, author: str, title: str | None) -> str:
+    def report(self, facts: Facts, author: str, title: str | None) -> str:
         """Writes this report."""
-        named = [study.name for study in content.studies]
+        named = [study.name for study in facts.studies]
         given = [*(["--author", author] if author else []), *(["--title", title] if title else [])]
-        return self._line("report", *named, *given, *_naming(content.studies))
+        return self._line("report", *named, *given, *_naming(facts.studies))
+
+    def everything(self, facts: Facts, author: str, title: str | None) -> Iterator[str]:
+        """Does again all that the report tells of."""
+        for study in facts.studies:
+            yield self.run(study)
+            if study.evaluation is not None:
+                yield self.evaluate(study)
+            if study.nested:
+                yield self.evaluate(study, nested=True)
+            if study.analyzed:
+                yield self.analyze(study)
+        yield from (self.compare(problem) for problem in facts.problems if problem.comparison)
+        yield self.report(facts, author, title)
+
+    def missing(self, facts: Facts) -> Iterator[tuple[str, str]]:
+        """What a report could hold and storage lacks, each with the command that would fill it."""
+        for study in facts.studies:
+            name, done, nested = study.name, study.evaluation, study.nested[-1:]
+            left = study.progress.n_trials - study.progress.done
+            if not study.progress.complete:
+                yield f"{counted(left, 'trial')} of {name}", self.run(study)
+            if done is None:
+                yield f"the evaluation of {name}", self.evaluate(study)
+            elif done.test is None and study.has_test_set:
+                yield f"the test scores of {name}", self.evaluate(study)
+            if nested and not study.finished_nested:
+                folds = counted(nested[0].n_outer - len(nested[0].scores), "outer fold")
+                what = f"{folds} of the nested cross-validation of {name}"
+                yield what, self.evaluate(study, nested=True)
+            elif not nested and study.settings.outer_fold is None:
+                what = f"a nested cross-validation of {name}"
+                yield what, self.evaluate(study, nested=True)
+            if study.best.number not in study.analyzed:
+                what = f"figures of the network of trial {study.best.number} of {name}"
+                yield what, self.analyze(study)
+        for problem in facts.problems:
+            if problem.left_out:
+                names = listed([study.name for study in problem.left_out])
+                yield f"the comparison with {names}", self.compare(problem)
 
 
-def _naming(studies: Sequence[StudyContent]) -> list[str]:
+def _naming(studies: Sequence[StudyFacts]) -> list[str]:
     return naming(*(study.settings.definition for study in studies))

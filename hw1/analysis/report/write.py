@@ -1,19 +1,37 @@
 """Writing a report."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hw1.analysis.analyze import default_folder
-from hw1.analysis.report.compose import draft
-from hw1.analysis.report.content import Folder, collect
-from hw1.analysis.report.drawings import Drawings
-from hw1.analysis.report.page import to_page
-from hw1.analysis.report.pdf import Typesetter
+from hw1.analysis.report.commands import Commander
+from hw1.analysis.report.document import Document, blocks_of
+from hw1.analysis.report.facts import Facts
+from hw1.analysis.report.figures import Drawings, Shown, main_figures, shown
+from hw1.analysis.report.fit import Typesetter, ranking
+from hw1.analysis.report.gather import Folder, gather
+from hw1.analysis.report.render import clean, render
+from hw1.analysis.report.to_html import to_html
 from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
 from hw1.places import home
 
 SUFFIXES = (".pdf", ".html")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The files of a report, and what they lack.
+
+    Attributes:
+        pdf, page: the files.
+        missing: what is not in storage, each with the command that would fill it.
+    """
+
+    pdf: Path
+    page: Path
+    missing: list[tuple[str, str]]
 
 
 def default_output(studies: Sequence[StudyResults]) -> Path:
@@ -38,13 +56,13 @@ def write_report(
     title: str | None = None,
     options: Sequence[str] = (),
     folder: Folder = default_folder,
-) -> tuple[Path, Path]:
+) -> Report:
     """Write a report of stored studies: a PDF, and beside it the same as one page of HTML.
 
     Everything comes from storage and from the figures that `hw1.analysis.analyze` has stored;
-    nothing is trained and no data are loaded. What is missing is named, with the command that
-    would fill it. Introduction, method and results have `hw1.analysis.report.pdf.MOST_PAGES`
-    pages at most; what does not fit is in the appendix. The same input gives the same files.
+    nothing is trained and no data are loaded. Introduction, method, results and discussion have
+    `hw1.analysis.report.fit.MOST_PAGES` pages at most; what does not fit is in the appendix. The
+    same input gives the same files.
 
     Args:
         studies: one or more, each with a completed trial.
@@ -57,7 +75,7 @@ def write_report(
         folder: where the figures of a study are.
 
     Returns:
-        The paths of the PDF and of the page.
+        The files, and what they lack because it is not stored.
 
     Raises:
         InputError: no study, one twice, one without a completed trial, another suffix, or a
@@ -67,20 +85,67 @@ def write_report(
         output = default_output(studies)
     if output is not None:
         check_output(output)
-    written = draft(collect(studies, folder), author=author, title=title, options=options)
-    assert output is not None, "without studies nothing is collected"
-    drawings = Drawings()
-    with Typesetter(drawings) as typesetter:
-        document = typesetter.fit(written)
-        files = {".pdf": typesetter.pdf(document), ".html": to_page(document, drawings).encode()}
-    paths = {suffix: output.with_suffix(suffix) for suffix in files}
+    facts = gather(studies, folder)
+    assert output is not None, "without studies nothing is gathered"
+    pdf, page = files_of(facts, author=author, title=title, options=options)
+    paths = output.with_suffix(".pdf"), output.with_suffix(".html")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        for suffix, content in files.items():
-            paths[suffix].write_bytes(content)
+        for path, content in zip(paths, (pdf, page), strict=True):
+            path.write_bytes(content)
     except OSError as error:
         raise InputError(
             f"the report can't be written to {output.parent} ({error.strerror}): choose another "
             "--output"
         ) from error
-    return paths[".pdf"], paths[".html"]
+    return Report(*paths, list(Commander(options).missing(facts)))
+
+
+def files_of(
+    facts: Facts, *, author: str = "", title: str | None = None, options: Sequence[str] = ()
+) -> tuple[bytes, bytes]:
+    """The PDF and the page; see `write_report`."""
+    markdown, figures = written(facts, author=author, title=title, options=options)
+    blocks = blocks_of(markdown)
+    drawings = Drawings({one.key: one.figure for one in figures})
+    document = Document(clean(title or default_title(facts)), clean(author), facts.date, [], [])
+    with Typesetter(drawings) as typesetter:
+        document = typesetter.fit(document, blocks, ranking(blocks, figures))
+        return typesetter.pdf(document), to_html(document, drawings).encode()
+
+
+def written(
+    facts: Facts, *, author: str = "", title: str | None = None, options: Sequence[str] = ()
+) -> tuple[str, list[Shown]]:
+    """The report as Markdown, and all its figures; see `write_report`."""
+    commander = Commander(options)
+    by_study = [shown(i, s.name, s.figures) for i, s in enumerate(facts.studies)]
+    joint = [
+        Shown(f"figure-problem-{i}", p.distribution, [s.name for s in p.studies], 6)
+        if p.distribution is not None
+        else None
+        for i, p in enumerate(facts.problems)
+    ]
+    in_main = [
+        main_figures(by_study[facts.studies.index(problem.lead)], one)
+        for problem, one in zip(facts.problems, joint, strict=True)
+    ]
+    keys = {one.key for those in in_main for one in those}
+    markdown = render(
+        {
+            "facts": facts,
+            "main_figures": in_main,
+            "further_figures": [[s for s in those if s.key not in keys] for those in by_study],
+            "trials_command": commander.trials,
+            "commands": list(commander.everything(facts, author, title)),
+        }
+    )
+    every = [one for those in by_study for one in those]
+    return markdown, [*every, *(one for one in joint if one is not None)]
+
+
+def default_title(facts: Facts) -> str:
+    """One that names the data."""
+    data = list(dict.fromkeys(study.settings.dataset for study in facts.studies))
+    about = " and ".join(data) if len(data) < 3 else f"{len(data)} data sets"
+    return f"Hyperparameter studies of neural networks for {about}"

@@ -280,10 +280,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """A report, written once."""
     made = Made(tmp_path_factory.mktemp("written"))
     studies = three_studies(made)
-    files = write_report(
+    found = write_report(
         studies, made.path / "x.pdf", author="Ada", title="All of it", folder=made.figures
     )
-    return Written(studies, *files)
+    return Written(studies, found.pdf, found.page)
 
 
 def three_studies(made: Made) -> list[StudyResults]:

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from hw1.analysis.report.commands import Commander
-from hw1.analysis.report.content import collect
+from hw1.analysis.report.gather import gather
 from hw1.analysis.results import StudyResults
 from hw1.cli.main import app
 
@@ -40,7 +40,7 @@ def results(made: Made) -> StudyResults:
 
 
 def test_a_study_is_run_with_its_settings(made: Made, results: StudyResults) -> None:
-    (study,) = collect([results], made.figures).studies
+    (study,) = gather([results], made.figures).studies
     given = parsed(Commander(["--storage", "sqlite:///a b.db"]).run(study))
     settings = results.settings
     for option, expected in {
@@ -63,7 +63,7 @@ def test_a_study_is_run_with_its_settings(made: Made, results: StudyResults) -> 
 
 
 def test_an_evaluation_is_repeated_as_it_was(made: Made, results: StudyResults) -> None:
-    (study,) = collect([results], made.figures).studies
+    (study,) = gather([results], made.figures).studies
     given = parsed(Commander().evaluate(study))
     assert (given["name"], given["repeats"], given["folds"]) == (results.name, 2, 3)
     assert (given["seeds"], given["seed"], given["test"], given["nested"]) == (3, 0, True, None)
@@ -74,7 +74,7 @@ def test_an_evaluation_is_repeated_as_it_was(made: Made, results: StudyResults) 
 
 def test_a_part_of_a_nested_cross_validation_is_made_by_it(made: Made) -> None:
     part = made.study("whole-outer2of5x3", outer_fold=(5, 1))
-    (study,) = collect([part], made.figures).studies
+    (study,) = gather([part], made.figures).studies
     given = parsed(Commander().run(study))
     assert (given["name"], given["nested"], given["test"]) == ("whole", "5x3", False)
 
@@ -82,10 +82,10 @@ def test_a_part_of_a_nested_cross_validation_is_made_by_it(made: Made) -> None:
 def test_studies_are_compared_on_the_folds_that_are_stored(made: Made) -> None:
     for name in "ab":
         made.evaluated(made.study(name))
-    content = collect([made.open(n) for n in "ab"], made.figures)
-    given = parsed(Commander().compare(content.problems[0]))
+    facts = gather([made.open(n) for n in "ab"], made.figures)
+    given = parsed(Commander().compare(facts.problems[0]))
     assert (given["names"], given["repeats"], given["folds"]) == (["a", "b"], 2, None)
-    report = Commander().report(content, "Ada & I", "A title")
+    report = Commander().report(facts, "Ada & I", "A title")
     named = f"--definition {made.path / 'regress.py'}"
     assert report == (
         f"python run_study.py report a b --author 'Ada & I' --title 'A title' {named}"

@@ -1,12 +1,13 @@
 from datetime import datetime
 from typing import Any
 
-from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
-from hw1.analysis.figures.style import BLUE
-from hw1.analysis.report.document import Block, Column, Document, Heading, Picture, Table
 from hw1.analysis.report.drawings import Drawings
 from hw1.analysis.report.layout import HALF_SIZE, NARROWEST, layout
 from hw1.analysis.report.wording import Code, Ref, Text
+
+from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
+from hw1.analysis.figures.style import BLUE
+from hw1.analysis.report.document import Block, Column, Document, Heading, Picture, Table
 
 LONG_TITLE = "mean squared error (fold mean, lower is better)"
 

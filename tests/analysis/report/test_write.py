@@ -1,5 +1,6 @@
 """What is in a report, and what is missing in it."""
 
+import copy
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from analysis.report.reading import Page, squeezed, text_of
+from optuna.trial import TrialState
 
-from hw1.analysis.report.appendix import MOST_TRIALS
-from hw1.analysis.report.compose import draft
-from hw1.analysis.report.content import collect
-from hw1.analysis.report.document import Commands, Paragraph, Table
-from hw1.analysis.report.write import write_report
+from hw1.analysis.report.commands import Commander
+from hw1.analysis.report.document import blocks_of, plain
+from hw1.analysis.report.facts import MOST_TRIALS, Facts
+from hw1.analysis.report.gather import gather
+from hw1.analysis.report.write import write_report, written
 from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
 from hw1.study_files import naming
@@ -23,7 +25,8 @@ Made = Written = Any  # see conftest
 
 
 def write(made: Made, studies: list[StudyResults], **kwargs: Any) -> tuple[Path, Path]:
-    return write_report(studies, made.path / "report.pdf", folder=made.figures, **kwargs)
+    found = write_report(studies, made.path / "report.pdf", folder=made.figures, **kwargs)
+    return found.pdf, found.page
 
 
 def test_every_number_in_storage_is_in_both_files(written: Written) -> None:
@@ -83,10 +86,11 @@ def test_intervals_of_test_scores_are_told_with_what_they_cover(made: Made) -> N
     pdf, page = write(made, [made.open("one")])
     for text in (text_of(pdf), Page(page.read_text()).text):
         for words in (
-            "0.160 ± 0.010 (95 % interval 0.123 to 0.234)",
-            "the ensemble of 3 networks 0.14 (95 % interval 0.111 to 0.222)",
-            "The largest 43 errors of 4,321 test examples make up 34% of the mean squared error",
-            "covers other test rows and other seeds",
+            "0.160 ± 0.010 (95 % confidence interval 0.123 to 0.234)",
+            "the ensemble of 3 networks scores 0.14 (95 % confidence interval 0.111 to 0.222)",
+            "43 errors of 4,321 test",
+            "make up 34% of the mean squared error",
+            "covers other test examples and other seeds",
         ):
             assert squeezed(words) in text, words
     assert "0.111" not in before and "make up" not in before
@@ -97,72 +101,77 @@ def test_the_same_input_gives_the_same_bytes(made: Made) -> None:
     made.analysed(results)
     files = [path.read_bytes() for path in write(made, [results])]
     again = write_report([made.open("made")], made.path / "b" / "x.html", folder=made.figures)
-    assert [path.read_bytes() for path in again] == files
+    assert [path.read_bytes() for path in (again.pdf, again.page)] == files
 
 
-def test_what_is_missing_is_named_with_its_command(made: Made) -> None:
+def test_what_is_missing_is_told_with_its_command_and_not_handed_in(made: Made) -> None:
     one = made.study("one study", target_trials=9)
     made.evaluated(made.study("other", seed=1), tests=0)
     given = ["--storage", "sqlite:///a b.db"]
-    files = write(made, [one, made.open("other")], options=given)
-    texts = text_of(files[0]), Page(files[1].read_text()).text
-    named = shlex.join(naming(made.open("other").settings.definition))
-    for words in (
-        "one study has 4 of 9 trials (stopped)",
-        "Provisional.",
+    studies = [one, made.open("other")]
+    report = write_report(studies, made.path / "r.pdf", folder=made.figures, options=given)
+    named = shlex.join([*naming(one.settings.definition), *given])
+    missing = dict(report.missing)
+    assert list(missing) == [
         "5 trials of one study",
         "the evaluation of one study",
-        f"python run_study.py evaluate 'one study' {named} --storage 'sqlite:///a b.db'",
-        f"python run_study.py evaluate other --repeats 2 --folds 3 --seed 0 {named} --storage",
+        "a nested cross-validation of one study",
+        f"figures of the network of trial {one.trial().number} of one study",
         "the test scores of other",
-        "python run_study.py evaluate 'one study' --nested 5x3 --no-test",
-        "python run_study.py analyze 'one study'",
-        f"python run_study.py compare 'one study' other --repeats 2 {named} --storage",
-        "--trials 9 --folds 3 --epochs 30 --seed 0",
-        f"python run_study.py report 'one study' other {named} --storage 'sqlite:///a b.db'",
-        "cannot be compared yet",
-        "not stored",
-    ):
-        for text in texts:
-            assert squeezed(words) in text, words
+        "a nested cross-validation of other",
+        f"figures of the network of trial {studies[1].trial().number} of other",
+        "the comparison with one study and other",
+    ]
+    run, evaluate, nested, analyze, scores, _, _, comparison = missing.values()
+    program = "python run_study.py"
+    assert "--trials 9 --folds 3 --epochs 30 --seed 0" in run
+    assert evaluate == f"{program} evaluate 'one study' {named}"
+    assert nested == f"{program} evaluate 'one study' --nested 5x3 --no-test {named}"
+    assert analyze == f"{program} analyze 'one study' {named}"
+    assert scores == f"{program} evaluate other --repeats 2 --folds 3 --seed 0 {named}"
+    assert comparison == f"{program} compare 'one study' other --repeats 2 {named}"
+    for text in (text_of(report.pdf), Page(report.page.read_text()).text):
+        assert "4of9" in text  # trials
+        assert squeezed(f"{program} report 'one study' other {named}") in text
+        assert "--nested" not in text and squeezed("not stored") not in text
 
 
 def test_of_a_complete_study_nothing_is_missing(made: Made) -> None:
     results = made.study()
     made.evaluated(results, nested=True)
     made.analysed(results)
-    pdf, page = write(made, [made.open("made")])
-    for text in (text_of(pdf), Page(page.read_text()).text):
-        assert "notinstorage" not in text
-        assert "Provisional" not in text
+    facts = gather([made.open("made")], made.figures)
+    assert not list(Commander().missing(facts))
 
 
 def test_of_thousands_of_trials_the_best_are_listed(made: Made) -> None:
-    content = collect([made.study()], made.figures)
-    (study,) = content.studies
+    (problem,) = gather([made.study()], made.figures).problems
+    (study,) = problem.studies
     values = np.random.default_rng(0).permutation(3 * MOST_TRIALS).tolist()
-    trials = [
-        replace(study.trials[0], number=number, value=float(value) if value % 2 else None)
-        for number, value in enumerate(values)
-    ]
-    many = replace(study, trials=trials)
-    content = replace(content, problems=[replace(content.problems[0], studies=[many])])
-    document = draft(content).document([])
-    (table,) = [b for b in document.appendix if isinstance(b, Table) and b.key == "trials-0"]
-    listed = [int(row[0][0]) for row in table.rows]
+    trials = []
+    for i, value in enumerate(values):
+        trial = copy.copy(study.trials[0])
+        trial.number, trial.values = i, [float(value)]
+        trial.state = TrialState.COMPLETE if value % 2 else TrialState.PRUNED
+        trials.append(trial)
+    facts = Facts([replace(problem, studies=[replace(study, trials=trials)])])
     # The best are the lowest errors; every second trial has one.
-    assert listed == [n for n, value in enumerate(values) if value % 2 and value < 2 * MOST_TRIALS]
-    assert "".join(map(str, table.caption)).startswith(f"The {MOST_TRIALS} best of 900 trials of")
-    commands = [line for b in document.appendix if isinstance(b, Commands) for line in b.lines]
-    assert "python run_study.py trials made --csv" in commands
-    said = [str(b.text) for b in document.main if isinstance(b, Paragraph)]
-    assert any("more of the best trials are in the appendix" in text for text in said)
+    expected = [n for n, value in enumerate(values) if value % 2 and value < 2 * MOST_TRIALS]
+    assert [trial.number for trial in facts.studies[0].listed_trials] == expected
+    blocks = blocks_of(written(facts)[0])
+    (table,) = [block for block in blocks if block.key == "trials-0"]
+    assert table.n_rows == 1 + MOST_TRIALS
+    said = "".join(plain(token) for block in blocks for token in block.tokens)
+    assert f"The {MOST_TRIALS} best of 900 trials of" in said
+    assert "python run_study.py trials made --csv" in said
+    assert "the best trials are in the appendix" in said
 
 
 def test_either_file_can_be_named(made: Made) -> None:
     results = made.study()
     for name in ("a.pdf", "a.HTML"):
-        files = write_report([results], made.path / "new" / name, folder=made.figures)
+        report = write_report([results], made.path / "new" / name, folder=made.figures)
+        files = report.pdf, report.page
         assert [file.name for file in files] == ["a.pdf", "a.html"]
         assert all(file.stat().st_size > 10_000 for file in files)
 
@@ -181,17 +190,21 @@ def test_a_nested_cross_validation_that_was_interrupted_is_no_estimate(made: Mad
     results = made.study("one")
     outer = {"n_outer": 5, "n_inner": 3, "n_trials": 4, "provenance": {"python": "3.11.7"}}
     results.store("evaluation:nested", outer | {"trials": [1], "scores": [0.8765]})
-    page = Page(write(made, [made.open("one")])[1].read_text()).text
-    assert "1of5folds" in page
-    assert squeezed("4 outer folds of the nested cross-validation of one") in page
-    assert squeezed("python run_study.py evaluate one --nested 5x3 --no-test") in page
-    assert "0.8765" in page  # among all evaluations
+    report = write_report([made.open("one")], made.path / "r.pdf", folder=made.figures)
+    missing = dict(report.missing)
+    command = missing["4 outer folds of the nested cross-validation of one"]
+    assert command.startswith("python run_study.py evaluate one --nested 5x3 --no-test")
+    page = Page(report.page.read_text()).text
+    assert squeezed("1 of 5 outer folds, 3 inner folds, 4 trials") in page
+    assert page.count("0.8765") == 1  # among all evaluations
 
 
 def test_figures_of_another_trial_are_told_from_those_of_the_best(made: Made) -> None:
     results = made.study("one")
     best = results.trial().number
     made.analysed(results, results.top(2)[1].number)
-    page = Page(write(made, [results])[1].read_text()).text
-    assert squeezed(f"those of trial {results.top(2)[1].number}, not of the best one") in page
-    assert squeezed(f"figures of the network of trial {best} of one") in page
+    report = write_report([results], made.path / "r.pdf", folder=made.figures)
+    other = results.top(2)[1].number
+    page = Page(report.page.read_text()).text
+    assert squeezed(f"those of trial {other}, which is not the best one") in page
+    assert f"figures of the network of trial {best} of one" in dict(report.missing)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,17 @@ from scipy import stats
 from hw1.analysis.comparison import compare
 from hw1.analysis.evaluation import CROSS_VALIDATIONS, evaluate
 from hw1.analysis.figures.marks import Line
-from hw1.analysis.report.content import StudyContent, collect
+from hw1.analysis.report.facts import StudyFacts
+from hw1.analysis.report.gather import gather
 from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
+from hw1.study import FACTS_KEY
 
 Made = Any
 
 
-def only(made: Made, results: StudyResults) -> StudyContent:
-    return collect([results], made.figures).studies[0]
+def only(made: Made, results: StudyResults) -> StudyFacts:
+    return gather([results], made.figures).studies[0]
 
 
 def test_pairs_are_those_that_compare_finds(open_results: Callable[..., StudyResults]) -> None:
@@ -25,14 +28,12 @@ def test_pairs_are_those_that_compare_finds(open_results: Callable[..., StudyRes
     for results in studies:
         evaluate(results, n_repeats=2, test=False)
     found = compare([open_results(r.name) for r in studies], n_repeats=2)
-    (problem,) = collect([open_results(r.name) for r in studies], lambda r: Path("none")).problems
-    assert (problem.n_repeats, problem.n_splits, problem.seed) == (2, 3, 0)
-    assert problem.compared == list(found.studies)
-    (pair,), (expected,) = problem.pairs, found.pairs
-    assert (pair.first, pair.second) == (expected.first, expected.second)
-    assert pair.test.difference == expected.difference
-    assert (pair.test.t, pair.test.p) == (expected.t, expected.p)
-    assert problem.lead.name == pair.first
+    (problem,) = gather([open_results(r.name) for r in studies], lambda r: Path("none")).problems
+    assert problem.repeats == (2, 3, 0)
+    assert problem.comparison is not None
+    assert problem.comparison.pairs == found.pairs
+    assert list(problem.comparison.studies) == list(found.studies)
+    assert problem.lead.name == found.pairs[0].first
 
 
 def test_the_repeats_that_all_have_are_compared(made: Made) -> None:
@@ -46,14 +47,15 @@ def test_the_repeats_that_all_have_are_compared(made: Made) -> None:
         other = {"trial": best, "n_splits": 5, "seed": 0, "provenance": {}}
         if name == "a":
             results.store(CROSS_VALIDATIONS, other | {"scores": [[0.0] * 5]})
-    (problem,) = collect([made.open(n) for n in "ab"], made.figures).problems
-    assert (problem.n_repeats, problem.n_splits, problem.seed) == (2, 3, 4)
-    (pair,) = problem.pairs
+    (problem,) = gather([made.open(n) for n in "ab"], made.figures).problems
+    assert problem.repeats == (2, 3, 4)
+    assert problem.comparison is not None
+    (pair,) = problem.comparison.pairs
     assert pair.first == "b"
     differences = 1 - np.arange(6.0) ** 2
     error = differences.std(ddof=1) * np.sqrt(1 / 6 + 1 / 2)
-    assert pair.test.t == pytest.approx(differences.mean() / error)
-    assert pair.test.p == pytest.approx(2 * stats.t.sf(abs(differences.mean() / error), 5))
+    assert pair.t == pytest.approx(differences.mean() / error)
+    assert pair.p == pytest.approx(2 * stats.t.sf(abs(differences.mean() / error), 5))
 
 
 def test_other_trials_and_diverged_networks_are_not_compared(made: Made) -> None:
@@ -68,19 +70,18 @@ def test_other_trials_and_diverged_networks_are_not_compared(made: Made) -> None
             "provenance": {},
         }
         results.store(CROSS_VALIDATIONS, record)
-    (problem,) = collect([made.open(n) for n in "abc"], made.figures).problems
-    assert problem.compared == ["a"]
-    assert problem.diverged == ["b"]
-    assert problem.pairs == []
+    (problem,) = gather([made.open(n) for n in "abc"], made.figures).problems
+    assert problem.comparison is None
+    assert [study.name for study in problem.left_out] == ["a", "b", "c"]
 
 
 def test_studies_of_other_rows_are_other_problems(made: Made) -> None:
     studies = [made.study(n, fingerprint=f) for n, f in (("a", "1"), ("b", "2"), ("c", "1"))]
-    found = collect(studies, made.figures)
+    found = gather(studies, made.figures)
     assert [[s.name for s in p.studies] for p in found.problems] == [["a", "c"], ["b"]]
     assert found.problems[0].distribution is not None
     assert found.problems[1].distribution is None
-    assert len(found.spaces()) == 1
+    assert len(found.spaces) == 1
 
 
 def test_the_distributions_are_those_that_the_trials_were_made_with(made: Made) -> None:
@@ -93,34 +94,59 @@ def test_the_distributions_are_those_that_the_trials_were_made_with(made: Made) 
 
 def test_figures_of_the_best_of_several_trials_are_taken(made: Made) -> None:
     results = made.study()
-    assert only(made, results).analysed == []
+    assert only(made, results).analyzed == []
     made.analysed(results, 1)
     found = only(made, results)
-    assert found.analysed == [1]
-    assert "inside_weights" in [figure.name for figure in found.network_figures]
-    (line,) = found.network_figures[1].panels[0].marks
+    assert found.analyzed == [1]
+    assert "inside_weights" in [figure.name for figure in found.figures]
+    drawn = next(figure for figure in found.figures if figure.name == "fitted_function")
+    (line,) = drawn.panels[0].marks
     assert isinstance(line, Line) and np.array_equal(line.y, np.arange(5.0) ** 2)
     made.analysed(made.study("other"), 1)
     (made.path / "figures" / "made").rename(made.path / "figures" / "old")
     (made.path / "figures" / "other").rename(made.path / "figures" / "made")
-    assert only(made, results).analysed == []  # those of another study
+    assert only(made, results).analyzed == []  # those of another study
 
 
 def test_learning_curves_come_from_storage_without_an_analysis(made: Made) -> None:
     curves = [[1 / (epoch + fold + 1) for fold in range(3)] for epoch in range(30)]
     found = only(made, made.study(kept={"curves": curves, "epochs": 30}))
-    (figure,) = found.network_figures
+    (figure,) = [one for one in found.figures if not one.name.startswith("search_")]
     assert figure.name == "learning_curves"
     line = figure.panels[0].marks[0]
     assert isinstance(line, Line) and list(line.y) == [curve[0] for curve in curves]
-    assert found.analysed == []
+    assert found.analyzed == []
 
 
 def test_bad_input_is_named(made: Made) -> None:
     one = made.study("one")
     empty = made.study("empty", n_trials=0)
     with pytest.raises(InputError, match="no trial of 'empty' has completed yet"):
-        collect([one, empty], made.figures)
+        gather([one, empty], made.figures)
     for studies in ([], [one, made.open("one")]):
         with pytest.raises(InputError, match="one or more different studies"):
-            collect(studies, made.figures)
+            gather(studies, made.figures)
+
+
+def test_what_an_example_is_comes_with_the_study(made: Made) -> None:
+    results = made.study()
+    assert only(made, results).example is None  # of an older version
+    names = {"class_names": [], "feature_names": ["x"], "target_name": "y"}
+    storage = results.study.storage
+    study_id = storage.get_study_id_from_name("made")
+    facts = {"input_shape": [1], "n_outputs": 1} | names
+    storage.set_study_system_attr(study_id, FACTS_KEY, facts)
+    example = only(made, made.open("made")).example
+    assert example is not None
+    assert (example.inputs, example.outputs) == ("1 feature, x", "y")
+    images = replace(example, input_shape=[1, 28, 28], class_names=["a", "b"], n_outputs=2)
+    assert (images.inputs, images.outputs) == ("28 × 28 pixels", "2 classes")
+    assert replace(images, input_shape=[3, 8, 8]).inputs == "3 × 8 × 8 pixels"
+
+
+def test_a_report_knows_how_close_the_best_trials_are(made: Made) -> None:
+    found = only(made, made.study(n_trials=12))
+    best = found.best
+    near = best.user_attrs["std"] / np.sqrt(3)
+    values = [t.values[0] for t in found.trials if t.state.name == "COMPLETE"]
+    assert found.close_trials == np.sum(np.abs(np.array(values) - best.values[0]) <= near) - 1

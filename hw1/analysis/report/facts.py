@@ -1,0 +1,306 @@
+"""What a report says, as plain data."""
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from hw1.analysis.comparison import Comparison
+from hw1.analysis.evaluation import (
+    CrossValidated,
+    Evaluation,
+    Tested,
+)
+from hw1.analysis.figures.marks import Figure
+from hw1.analysis.nested import Nested
+from hw1.analysis.report import hyperparameters
+from hw1.definition import CONFIGURATIONS
+from hw1.objective import backend_of
+from hw1.study import Progress, Settings
+from hw1.tasks import Metric, TaskName
+from hw1.training.configuration import OPTIONS
+from hw1.words import DASH, counted
+
+MOST_TRIALS = 300
+"""Of a study, those that its table lists: thousands would fill hundreds of pages."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """What `hw1.datasets.Dataset.facts` tells of an example."""
+
+    input_shape: list[int]
+    n_outputs: int
+    class_names: list[str]
+    feature_names: list[str]
+    target_name: str
+
+    @property
+    def inputs(self) -> str:
+        """Such as ``"28 × 28 pixels"``."""
+        if len(self.input_shape) > 1:
+            one = self.input_shape[0] == 1
+            return " × ".join(map(str, self.input_shape[one:])) + " pixels"
+        alone = f", {self.feature_names[0]}" if len(self.feature_names) == 1 else ""
+        return counted(self.input_shape[0], "feature") + alone
+
+    @property
+    def outputs(self) -> str:
+        """Such as ``"10 classes"``."""
+        return counted(self.n_outputs, "class") if self.class_names else self.target_name
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """One study as storage has it.
+
+    Attributes:
+        name: what it is called in storage.
+        settings, metric, task, progress: what it is made of, and how far it is.
+        family: the import path of its model class.
+        family_words: the first sentence of the class's docstring; empty without one.
+        data_words: that of the loader's; empty without one, or if CSV files replace the data.
+        example: what the networks take and give; None for studies of older versions.
+        conditions: of the hyperparameters that only some configurations have; see
+            `hw1.analysis.report.conditions`. None if the definition has changed since.
+        trials: all of them.
+        best: the completed trial with the best value.
+        evaluation: the stored evaluation of the best trial.
+        cross_validations, tests, nested: every stored record.
+        figures: of the search, drawn from storage, of how the best trial trains, and of what its
+            network has learned as far as `hw1.analysis.analyze` has stored that.
+        analyzed: the trials that were analyzed; none if no figures are stored.
+    """
+
+    name: str
+    settings: Settings
+    metric: Metric
+    task: TaskName
+    progress: Progress
+    family: str
+    family_words: str
+    data_words: str
+    example: Example | None
+    conditions: dict[str, str] | None
+    trials: list[FrozenTrial]
+    best: FrozenTrial
+    evaluation: Evaluation | None
+    cross_validations: list[CrossValidated]
+    tests: list[Tested]
+    nested: list[Nested]
+    figures: list[Figure]
+    analyzed: list[int]
+
+    @property
+    def has_test_set(self) -> bool:
+        """Whether there are test examples beside its training examples."""
+        return self.settings.train_csv is None or self.settings.test_csv is not None
+
+    @property
+    def scored(self) -> str:
+        """What is measured, and which way it is good."""
+        return f"{self.metric.words}, {self.metric.preference}"
+
+    @cached_property
+    def distributions(self) -> dict[str, list[BaseDistribution]]:
+        """The distributions with which each hyperparameter was seen."""
+        return hyperparameters.distributions(self.settings.search_space)
+
+    @property
+    def searched(self) -> dict[str, str]:
+        """Each hyperparameter's choices or range, and when it is suggested."""
+        found = {}
+        for name, seen in self.distributions.items():
+            ranges = "; or ".join(map(hyperparameters.distribution_text, seen))
+            found[name] = "; ".join(filter(None, [ranges, self._when(name)]))
+        return found
+
+    def _when(self, name: str) -> str:
+        """When a hyperparameter is suggested that not every configuration has.
+
+        Of a definition that has changed since, all that is known is how many trials have it.
+        """
+        if self.conditions is not None:
+            return self.conditions.get(name, "")
+        trials = [t for t in self.trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        n = sum(name in trial.params for trial in trials)
+        return "" if n == len(trials) else f"in {n} of {len(trials)} trials" if n else "in no trial"
+
+    @property
+    def configurations(self) -> list[dict[str, Any]]:
+        """Of all trials that have one."""
+        return list(self.kept("configuration"))
+
+    def kept(self, name: str) -> list[Any]:
+        """What trials keep under a name."""
+        found = (trial.user_attrs.get(name) for trial in self.trials)
+        return [value for value in found if value is not None]
+
+    @property
+    def constants(self) -> str:
+        """What of the training is the same in all its trials, but not searched."""
+        same = hyperparameters.constants(self.configurations, self.distributions)
+        return ", ".join(f"{name} {value}" for name, value in same.items())
+
+    @property
+    def finished_nested(self) -> Nested | None:
+        """The last nested cross-validation, if it was not interrupted."""
+        last = self.nested[-1] if self.nested else None
+        return last if last is not None and len(last.scores) == last.n_outer else None
+
+    @property
+    def close_trials(self) -> int:
+        """How many other completed trials lie within a standard error of the best value."""
+        near: float = (self.best.user_attrs.get("std") or 0.0) / math.sqrt(self.settings.n_splits)
+        done = [t.values[0] for t in self.trials if t.state == TrialState.COMPLETE]
+        return sum(bool(abs(value - self.best.values[0]) <= near) for value in done) - 1
+
+    @property
+    def at_edges(self) -> list[str]:
+        """Hyperparameters of the best trial that lie at an end of their range."""
+        return [
+            hyperparameters.words_of(name)
+            for name, value in self.best.params.items()
+            if len(seen := self.distributions.get(name, [])) == 1
+            and hyperparameters.at_edge(seen[0], value)
+        ]
+
+    @property
+    def listed_trials(self) -> list[FrozenTrial]:
+        """The trials that the appendix lists, in their order: all, or the best."""
+        if len(self.trials) <= MOST_TRIALS:
+            return self.trials
+        done = [t for t in self.trials if t.state == TrialState.COMPLETE]
+        best = self.metric.best_first(done, lambda trial: trial.values[0])[:MOST_TRIALS]
+        return sorted(best, key=lambda trial: trial.number)
+
+    @property
+    def precision(self) -> str:
+        """In which precision, and on what, its trials were trained."""
+        devices = {"a GPU" if d.startswith("cuda") else "the CPU" for d in self.kept("device")}
+        used = " and ".join(sorted(set(self.kept("precision"))))
+        return f"{used or 'float32'} on {' and '.join(sorted(devices)) or 'the CPU'}"
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What its results depend on; several values where trials and evaluations differ."""
+        settings = self.settings
+        found: dict[str, dict[str, None]] = {}
+        for one in [
+            {
+                "definition": settings.definition,
+                "data": settings.dataset,
+                "fingerprint of the training examples": settings.fingerprint,
+                "hash of the folds": settings.splits,
+                "hash of the search space": settings.search_space.get(CONFIGURATIONS, DASH),
+                "seed": settings.seed,
+                "made with hw1": settings.version,
+            },
+            *({"trials per batch": n} for n in sorted(set(self.kept("trials_per_batch")))),
+            *({"device": value} for value in self.kept("device")),
+            *(
+                {"backend": backend_of(trial.user_attrs)}
+                for trial in self.trials
+                if trial.user_attrs.keys() & {"backend", "way"}
+            ),
+            *({"precision": value} for value in self.kept("precision")),
+            *self.kept("provenance"),
+            *(part.provenance for part in self.cross_validations),
+            *(part.provenance for part in self.tests),
+            *(part.provenance for part in self.nested),
+        ]:
+            for name, value in one.items():
+                found.setdefault(name, {})["none" if value is None else str(value)] = None
+        return {name: ", ".join(values) for name, values in found.items()}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Studies of the same training examples.
+
+    Attributes:
+        studies: at least one.
+        repeats: ``(n_repeats, n_splits, seed)`` of the cross-validation that is stored for most.
+        comparison: of those that have it and of which no network diverged; None for fewer than two.
+        distribution: the values of the trials of all studies, if there are several.
+    """
+
+    studies: list[StudyFacts]
+    repeats: tuple[int, int, int]
+    comparison: Comparison | None
+    distribution: Figure | None
+
+    @property
+    def left_out(self) -> list[StudyFacts]:
+        """The studies that are not compared although there are several."""
+        compared = self.comparison.studies if self.comparison else ()
+        return [s for s in self.studies if s.name not in compared] if len(self.studies) > 1 else []
+
+    @property
+    def lead(self) -> StudyFacts:
+        """The best study: by the stored cross-validation if all have it, else by its value.
+
+        Where some studies alone have been analyzed, the best of these.
+        """
+        drawn = [study for study in self.studies if study.analyzed] or self.studies
+        order = list(self.comparison.studies) if self.comparison else []
+        if {study.name for study in drawn} <= set(order):
+            return min(drawn, key=lambda study: order.index(study.name))
+        return drawn[0].metric.best_first(drawn, lambda study: study.best.values[0])[0]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a report says: its studies by their training examples, as they were named."""
+
+    problems: list[Problem]
+
+    @property
+    def date(self) -> datetime:
+        """When the last of all trials ended."""
+        ended = [t.datetime_complete for study in self.studies for t in study.trials]
+        return max(date for date in ended if date is not None)
+
+    @property
+    def studies(self) -> list[StudyFacts]:
+        """All studies."""
+        return [study for problem in self.problems for study in problem.studies]
+
+    @property
+    def spaces(self) -> list[list[StudyFacts]]:
+        """The studies by their search space."""
+        found: dict[str, list[StudyFacts]] = {}
+        for study in self.studies:
+            key = json.dumps([study.settings.definition, study.settings.search_space])
+            found.setdefault(key, []).append(study)
+        return list(found.values())
+
+    @property
+    def machines(self) -> list[str]:
+        """Where trials were trained, and with which version of PyTorch."""
+        kept = [provenance for study in self.studies for provenance in study.kept("provenance")]
+        form = "{processor} ({threads} threads, {system}) with PyTorch {torch}"
+        return sorted({form.format(**one) for one in kept}) or ["a machine that is not stored"]
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether the appendix lists all trials."""
+        return all(len(study.trials) <= MOST_TRIALS for study in self.studies)
+
+    def choices(self, option: str) -> list[Any]:
+        """All that trials had of an option of a configuration, without what is off."""
+        every = [c.get(option) for study in self.studies for c in study.configurations]
+        return [value for value in dict.fromkeys(every) if value not in (None, 0, False)]
+
+    @property
+    def regularizers(self) -> list[str]:
+        """The options of regularization and augmentation that trials had, and dropout."""
+        groups = ("regularization", "augmentation")
+        found = [n for n, o in OPTIONS.items() if o.group in groups and self.choices(n)]
+        models = [c["model"] for study in self.studies for c in study.configurations]
+        return [*found, *(["dropout"] if any(m.get("dropout") for m in models) else [])]

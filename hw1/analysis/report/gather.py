@@ -1,0 +1,128 @@
+"""Gathers what a report says from storage and from the folders of figures."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hw1.analysis.comparison import comparison_of
+from hw1.analysis.description import import_path
+from hw1.analysis.evaluation import (
+    TESTS,
+    CrossValidated,
+    Tested,
+    stored_cross_validations,
+    stored_evaluation,
+)
+from hw1.analysis.figures import search
+from hw1.analysis.figures.training import learning_curves
+from hw1.analysis.nested import stored_nested
+from hw1.analysis.report.conditions import conditions
+from hw1.analysis.report.facts import Example, Facts, Problem, StudyFacts
+from hw1.analysis.report.figures import stored_figures
+from hw1.analysis.results import StudyResults, fits
+from hw1.errors import InputError
+
+Folder = Callable[[StudyResults], Path]
+"""Where `hw1.analysis.analyze` has written the figures of a study."""
+
+
+def gather(studies: Sequence[StudyResults], folder: Folder) -> Facts:
+    """Read everything about these studies from storage, and their figures from their folders.
+
+    Raises:
+        InputError: no study, one twice, or one without a completed trial.
+    """
+    names = [results.name for results in studies]
+    if not names or len(set(names)) < len(names):
+        raise InputError("name one or more different studies for a report")
+    by_examples: dict[str, list[StudyResults]] = {}
+    for results in studies:
+        by_examples.setdefault(results.settings.fingerprint, []).append(results)
+    return Facts([_problem(those, folder) for those in by_examples.values()])
+
+
+def _study(results: StudyResults, folder: Path) -> StudyFacts:
+    best, definition = results.trial(), results.definition
+    trials = results.checked_trials()
+    figures, analyzed = stored_figures(results.name, folder, best.number)
+    curves = best.user_attrs.get("curves")
+    if curves and "learning_curves" not in [figure.name for figure in figures]:
+        epoch = best.user_attrs["best_epoch"]
+        figures.insert(0, learning_curves(np.array(curves), epoch, results.metric))
+    unchanged = definition.fingerprint() == results.settings.search_space
+    return StudyFacts(
+        name=results.name,
+        settings=results.settings,
+        metric=results.metric,
+        task=definition.task,
+        progress=results.study.progress(trials),
+        family=import_path(definition.model),
+        family_words=_first_paragraph(definition.model),
+        data_words="" if results.settings.train_csv else _first_paragraph(definition.dataset),
+        example=_example(results),
+        conditions=conditions(definition) if unchanged else None,
+        trials=trials,
+        best=best,
+        evaluation=stored_evaluation(results),
+        cross_validations=stored_cross_validations(results),
+        tests=results.records(Tested, TESTS),
+        nested=stored_nested(results),
+        figures=[*search.search_figures(results.study), *figures],
+        analyzed=analyzed,
+    )
+
+
+def _example(results: StudyResults) -> Example | None:
+    facts = results.study.facts
+    with results.study.storage.readable(f"the data of {results.name!r}"):
+        if facts is not None and not fits(facts["input_shape"], list[int]):
+            raise TypeError("the shape of an example")
+        return Example(**facts) if facts is not None else None
+
+
+def _first_paragraph(thing: object) -> str:
+    """Of a docstring, in one line."""
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+
+
+def _problem(those: Sequence[StudyResults], folder: Folder) -> Problem:
+    studies = [_study(results, folder(results)) for results in those]
+    (n_splits, seed), parts = _common_parts(studies)
+    n_repeats = min((len(part.scores) for part in parts.values()), default=0)
+    parts = {
+        name: replace(part, scores=part.scores[:n_repeats])
+        for name, part in parts.items()
+        if not any(score is None for row in part.scores[:n_repeats] for score in row)
+    }
+    several = len(those) > 1
+    return Problem(
+        studies=studies,
+        repeats=(n_repeats, n_splits, seed),
+        comparison=comparison_of(parts, studies[0].metric) if len(parts) > 1 else None,
+        distribution=search.empirical_distribution([r.study for r in those]) if several else None,
+    )
+
+
+def _common_parts(
+    studies: Sequence[StudyFacts],
+) -> tuple[tuple[int, int], dict[str, CrossValidated]]:
+    """The cross-validation, by its folds and seed, that is stored for most of the best trials.
+
+    The folds depend on the examples, their number and the seed alone.
+    """
+    usual = (studies[0].settings.n_splits, 0)
+    found: dict[tuple[int, int], dict[str, CrossValidated]] = {}
+    for study in studies:
+        for part in study.cross_validations:
+            if part.trial == study.best.number:
+                found.setdefault((part.n_splits, part.seed), {})[study.name] = part
+
+    def rank(key: tuple[int, int]) -> tuple[int, int, bool, int, int]:
+        n_repeats = min(len(part.scores) for part in found[key].values())
+        return len(found[key]), n_repeats, key == usual, -key[0], -key[1]
+
+    key = max(found, key=rank, default=usual)
+    return key, found.get(key, {})

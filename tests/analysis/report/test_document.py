@@ -1,0 +1,171 @@
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from hw1.analysis.figures.layout import grid
+from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
+from hw1.analysis.figures.style import BLUE
+from hw1.analysis.report.document import Block, Document, arranged, blocks_of, plain
+from hw1.analysis.report.to_html import equations_of, mathml
+from hw1.analysis.report.to_typst import HALF_SIZE, NARROWEST, to_typst
+
+SOURCE = """
+# One
+
+See [](#b), [](#f) and `a &#42; b` [^second].
+
+::: table a 2
+What *it* is [^first].
+
+| name | number |
+|:--|--:|
+| *group* |
+| x | 1 |
+:::
+
+::: table b 1
+Another.
+
+| name | what |
+|:--|:--|
+| y | {long} |
+:::
+
+![**Title.** words](f)
+
+## Empty
+
+---
+
+# Tables
+
+::: moved tables
+:::
+
+# Figures
+
+## Empty, too
+
+# References
+
+::: moved references
+:::
+
+[^first]: F. (2001).
+[^second]: S. (2002).
+[^third]: T. (2003).
+"""
+
+
+def document(main: list[Block], appendix: list[Block]) -> Document:
+    return Document("title", "author", datetime(2026, 3, 1), main, appendix)
+
+
+@pytest.fixture
+def blocks() -> list[Block]:
+    return blocks_of(SOURCE.replace("{long}", "w" * 40))
+
+
+def test_blocks_have_kinds_keys_and_ranks(blocks: list[Block]) -> None:
+    found = [(block.kind, block.key, block.rank) for block in blocks if block.key]
+    assert found == [
+        ("table", "a", 2),
+        ("table", "b", 1),
+        ("figure", "f", None),
+        ("moved", "tables", None),
+        ("moved", "references", None),
+    ]
+
+
+def test_what_is_not_kept_moves_and_headings_of_nothing_go(blocks: list[Block]) -> None:
+    main, appendix = arranged(blocks, ["a", "b", "f"], ["b", "f"])
+    assert [b.number + b.title for b in (*main, *appendix) if b.kind == "heading"] == [
+        "1One",
+        "ATables",
+        "BReferences",
+    ]
+    assert [block.key for block in appendix if block.kind == "table"] == ["a"]
+    assert document(main, appendix).numbers == {"b": "Table 1", "f": "Figure 1", "a": "Table A1"}
+    main, appendix = arranged(blocks, ["a", "b", "f"], ["a", "b"])
+    assert [b.kind for b in appendix] == ["heading", "references"]  # the figure has no place there
+
+
+def test_references_are_numbered_as_they_are_cited(blocks: list[Block]) -> None:
+    main, appendix = arranged(blocks, [], [])
+    source = to_typst(document(main, appendix), {"f": narrow()}, lambda *drawn: "file.svg")
+    assert '#cite-number(1);#".";' in source  # the second is cited before the first
+    assert source.index('#"S. (2002).";') < source.index('#"F. (2001).";')
+    assert "2003" not in source
+    assert '#refer("b", "Table 2")' in source
+    assert '#raw("a * b");' in source
+
+
+def test_a_row_of_one_emphasized_cell_is_a_heading(blocks: list[Block]) -> None:
+    table = next(block for block in blocks if block.key == "a")
+    cells = [token.attrs for token in table.tokens if token.type == "td_open"]
+    assert cells == [{"class": "group", "colspan": 2}, {"class": "short"}, {"class": "right"}]
+    other = next(block for block in blocks if block.key == "b")
+    assert other.shares == (0, 40)  # a column with long words gets a share
+
+
+def narrow(**size: int) -> Figure:
+    return figure(1, **size)
+
+
+def figure(n_panels: int, **size: int) -> Figure:
+    line = Line([0, 1], [0, 1], BLUE)
+    axes = Axis("", (0.0, 1.0)), Axis("", (0.0, 1.0))
+    panels = [Panel((line,), *axes, place) for place in grid(1, n_panels)]
+    return Figure("name", 'A "title"', "Caption.", panels, **size)
+
+
+def drawn(figures: dict[str, Figure]) -> tuple[str, list[tuple[Any, ...]]]:
+    found: list[tuple[Any, ...]] = []
+
+    def draw(key: str, width: int, height: int) -> str:
+        found.append((key, width, height))
+        return f"{key}.svg"
+
+    source = "\n\n".join(f"![c]({key})" for key in figures)
+    text = to_typst(document(blocks_of(source), []), figures, draw)
+    return text, found
+
+
+def test_narrow_figures_stand_in_pairs() -> None:
+    figures = {name: narrow() for name in "abde"} | {"c": figure(2)}
+    text, found = drawn({name: figures[name] for name in "abcde"})
+    rows = [line.count("pictured(") for line in text.splitlines() if line.startswith("#row")]
+    assert rows == [2, 1, 2]
+    assert [size for name, *size in found if name in "abde"] == [list(HALF_SIZE)] * 4
+    assert '"A \\"title\\""' in text
+
+
+def test_high_figures_are_narrower_and_have_their_caption_beside_them() -> None:
+    text, _ = drawn({"low": figure(2, height=300), "high": figure(2, height=1500)})
+    low, high = (line for line in text.splitlines() if line.startswith("#row"))
+    assert "share: 1.0000, beside: false" in low
+    assert f"share: {NARROWEST:.4f}, beside: true" in high
+
+
+def test_long_tables_of_two_columns_become_two() -> None:
+    rows = "".join(f"| *g{i}* |\n" * (i % 4 == 0) + f"| {i} | v |\n" for i in range(13))
+    (block,) = blocks_of(f"::: table t\nCaption.\n\n| a | b |\n|:--|:--|\n{rows}\n:::\n")
+    text = to_typst(document([block], []), {}, lambda *drawn: "")
+    assert [text.count(f'[#"{i}";]') for i in range(13)] == [1] * 13
+    # The second half begins with the heading of the group that is divided.
+    assert [text.count(f'[#emph[#"g{i}";];]') for i in (0, 4, 8, 12)] == [1, 2, 1, 1]
+
+
+def test_equations_of_one_source_are_typst_and_mathml() -> None:
+    blocks = blocks_of("One $x^2$ and\n\n$$\nsum_(i=1)^n x_i\n$$\n\n![a $y$](f)")
+    equations = list(equations_of([token for block in blocks for token in block.tokens]))
+    assert equations == ["x^2", "\nsum_(i=1)^n x_i\n", "y"]
+    found = mathml(equations)
+    assert found["x^2"].startswith("<math><msup>")
+    assert 'display="block"' in found["\nsum_(i=1)^n x_i\n"]
+    assert mathml([]) == {}
+
+
+def test_plain_text_of_code_is_what_it_shows() -> None:
+    assert plain(blocks_of("a `b &#42;` *c*")[0].tokens[1]) == "a b * c"
