@@ -22,7 +22,8 @@ from hw1.analysis.nested import stored_nested
 from hw1.analysis.report.conditions import conditions
 from hw1.analysis.report.facts import Example, Facts, Problem, StudyFacts
 from hw1.analysis.report.figures import stored_figures
-from hw1.analysis.results import StudyResults, fits
+from hw1.analysis.results import StudyResults
+from hw1.analysis.scores import fits
 from hw1.errors import InputError
 
 Folder = Callable[[StudyResults], Path]
