@@ -106,7 +106,7 @@ def test_the_pdf_has_metadata_its_own_fonts_and_vector_figures(
         for image in resources.get("/XObject", {}).values():
             # Colour bars alone are pixels.
             assert image["/Subtype"] != "/Image" or min(image["/Width"], image["/Height"]) < 80
-    assert fonts == {"DejaVuSans", "DejaVuSansMono", "LibertinusSerif"}
+    assert fonts == {"DejaVuSans", "DejaVuSansMono", "LibertinusSerif", "NewCMMath"}
     text = "\n".join(page.extract_text() for page in reader.pages)
     assert re.search(rf"page 1 of {len(reader.pages)}\n", text)
     assert "best so far" in text  # of a figure
