@@ -18,7 +18,13 @@ from hw1.analysis.evaluation import (
 )
 from hw1.analysis.figures.marks import Figure
 from hw1.analysis.nested import Nested
-from hw1.analysis.report import hyperparameters
+from hw1.analysis.report.hyperparameters import (
+    at_edge,
+    constants,
+    distribution_text,
+    distributions,
+    words_of,
+)
 from hw1.definition import CONFIGURATIONS
 from hw1.objective import backend_of
 from hw1.study import Progress, Settings
@@ -109,14 +115,14 @@ class StudyFacts:
     @cached_property
     def distributions(self) -> dict[str, list[BaseDistribution]]:
         """The distributions with which each hyperparameter was seen."""
-        return hyperparameters.distributions(self.settings.search_space)
+        return distributions(self.settings.search_space)
 
     @property
     def searched(self) -> dict[str, str]:
         """Each hyperparameter's choices or range, and when it is suggested."""
         found = {}
         for name, seen in self.distributions.items():
-            ranges = "; or ".join(map(hyperparameters.distribution_text, seen))
+            ranges = "; or ".join(map(distribution_text, seen))
             found[name] = "; ".join(filter(None, [ranges, self._when(name)]))
         return found
 
@@ -144,7 +150,7 @@ class StudyFacts:
     @property
     def constants(self) -> str:
         """What of the training is the same in all its trials, but not searched."""
-        same = hyperparameters.constants(self.configurations, self.distributions)
+        same = constants(self.configurations, self.distributions)
         return ", ".join(f"{name} {value}" for name, value in same.items())
 
     @property
@@ -164,10 +170,9 @@ class StudyFacts:
     def at_edges(self) -> list[str]:
         """Hyperparameters of the best trial that lie at an end of their range."""
         return [
-            hyperparameters.words_of(name)
+            words_of(name)
             for name, value in self.best.params.items()
-            if len(seen := self.distributions.get(name, [])) == 1
-            and hyperparameters.at_edge(seen[0], value)
+            if len(seen := self.distributions.get(name, [])) == 1 and at_edge(seen[0], value)
         ]
 
     @property
