@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from hw1.analysis.evaluation import REPEATS
 from hw1.analysis.report.facts import Facts, Problem, StudyFacts
-from hw1.definitions import naming
 from hw1.places import program
+from hw1.study_files import naming
 from hw1.words import counted, listed
 
 
