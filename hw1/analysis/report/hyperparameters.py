@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from optuna.distributions import (
     BaseDistribution,
@@ -16,6 +16,7 @@ from optuna.distributions import (
 
 from hw1.definition import CONFIGURATIONS
 from hw1.training.configuration import OPTIONS
+from hw1.training.options import Group
 from hw1.words import in_words, natural, range_text, value_text
 
 AT_EDGE = 0.05
@@ -58,7 +59,7 @@ def rows(columns: Sequence[Mapping[str, str]]) -> list[Row]:
     """A row for each hyperparameter of any column, by the groups and the order of the options."""
     names = {name for column in columns for name in column}
     order = list(_KNOWN)
-    groups = list(dict.fromkeys(_KNOWN.values()))
+    groups = get_args(Group)
 
     def place(name: str) -> tuple[Any, ...]:
         known = _option_of(name)

@@ -59,13 +59,15 @@ def test_a_range_that_changes_with_the_trial_is_told_in_full(made: Made) -> None
 
 
 def test_a_parameter_for_a_part_of_the_space_stands_beside_that_of_the_whole() -> None:
-    found = rows([{"sgd_lr": "1", "l1": "2", "width_10": "3", "width_9": "4"}, {"lr": "5"}])
+    one = {"sgd_lr": "1", "l1": "2", "width_10": "3", "width_9": "4", "flip": "6"}
+    found = rows([one, {"lr": "5"}])
     assert [(row.words, row.cells) for row in found] == [
         ("width 9", ["4", "–"]),
         ("width 10", ["3", "–"]),
         ("learning rate", ["–", "5"]),
         ("sgd learning rate", ["1", "–"]),
         ("L1 penalty", ["2", "–"]),
+        ("horizontal flips", ["6", "–"]),
     ]
 
 
