@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hw1.analysis.layers import activations_in_chunks
+from hw1.analysis.layers import activations_in_chunks, weights_of
 from hw1.errors import InputError
 
 
@@ -60,10 +60,7 @@ def weight_histograms(
 
 
 def _weights(model: nn.Module, layer: str) -> np.ndarray:
-    weight = getattr(model.get_submodule(layer), "weight", None)
-    if not isinstance(weight, Tensor):
-        raise InputError(f"layer {layer!r} has no weight: choose a linear or convolutional one")
-    weights: np.ndarray = weight.detach().cpu().double().flatten().numpy()
+    weights: np.ndarray = weights_of(model, layer).flatten().numpy()
     return weights
 
 

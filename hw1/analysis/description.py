@@ -27,7 +27,7 @@ class ModelDescription:
         family: the import path of its model class, such as ``hw1.models.mlp.MLP``.
         definition: the study's, as `hw1.study_files.stored_definition` takes it.
         task: ``"regression"`` or ``"classification"``.
-        input_shape: of one row, ``(n_features,)`` or ``(channels, height, width)``.
+        input_shape: of an example, as `hw1.datasets.Dataset` has it.
         n_outputs: the number of outputs.
         class_names: the classes in the order of the outputs; empty for regression.
         feature_names: the columns of tabular inputs; empty for images.

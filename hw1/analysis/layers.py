@@ -50,8 +50,25 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 def is_weight_layer(module: nn.Module | None) -> bool:
-    """Whether a module is a linear or convolutional layer."""
-    return isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
+    """Whether a module is a linear, convolutional or recurrent layer."""
+    return isinstance(module, nn.Linear | nn.modules.conv._ConvNd | nn.RNNBase)
+
+
+def weights_of(model: nn.Module, layer: str) -> Tensor:
+    """The weights of a layer, without biases: a tensor, or those of a recurrent layer in a row.
+
+    Float64 on the CPU.
+
+    Raises:
+        InputError: the layer has none.
+    """
+    module = model.get_submodule(layer)
+    weight = getattr(module, "weight", None)
+    if isinstance(module, nn.RNNBase):
+        weight = torch.cat([p.flatten() for p in module.parameters() if p.dim() > 1])
+    if not isinstance(weight, Tensor):
+        raise InputError(f"layer {layer!r} has no weight: choose one of `weight_layers`")
+    return weight.detach().cpu().double()
 
 
 class _Observer(TorchFunctionMode):
@@ -155,13 +172,19 @@ def _weight_titles(model: nn.Module, calls: Sequence[Call]) -> dict[str, str]:
             title = f"shortcut {n_shortcuts}"
         else:
             n_layers += 1
-            title = f"{'linear' if isinstance(module, nn.Linear) else 'conv'} {n_layers}"
+            title = f"{_kind(module)} {n_layers}"
         titles[names[module]] = title
     return titles
 
 
+def _kind(layer: nn.Module) -> str:
+    if isinstance(layer, nn.RNNBase):
+        return type(layer).__name__
+    return "linear" if isinstance(layer, nn.Linear) else "conv"
+
+
 def weight_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
-    """The linear and convolutional layers of a network, in the order of their first use.
+    """The linear, convolutional and recurrent layers of a network, in the order of first use.
 
     Args:
         model: any network.

@@ -29,6 +29,7 @@ import hw1.models
 from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
 from hw1.analysis.network import Network, predict
 from hw1.analysis.programs import Run, export, from_onnx, from_pt2, to_onnx, to_pt2
+from hw1.datasets.dataset import feature_axis, per_feature
 from hw1.errors import InputError, require_file
 from hw1.study_files import Named, load_definition, stored_definition
 from hw1.training.networks import Family
@@ -235,7 +236,7 @@ def _build(
         raise InputError(
             f"the configuration in {path} builds no {description.family}: {reason}"
         ) from error
-    of_inputs = torch.zeros(shape[0], *[1] * (len(shape) - 1))
+    of_inputs = per_feature(torch.zeros(shape[feature_axis(shape)]), shape)
     of_targets = torch.zeros(n_outputs)
     network = Network(plain, of_inputs, of_inputs.clone(), of_targets, of_targets.clone())
     needed = {name: _form(value) for name, value in network.state_dict().items()}

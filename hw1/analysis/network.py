@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from hw1.datasets.dataset import per_feature
 from hw1.training.lockstep import Lockstep
 
 CHUNK = 512
@@ -16,7 +17,7 @@ class Network(nn.Module):
 
     Attributes:
         network: the plain network of its model class, which takes normalized inputs.
-        input_mean, input_std: ``(n_features,)``, or ``(channels, 1, 1)`` for images.
+        input_mean, input_std: in the shape that `hw1.datasets.dataset.per_feature` gives them.
         target_mean, target_std: ``(n_outputs,)``; zero and one for classes.
     """
 
@@ -44,11 +45,10 @@ class Network(nn.Module):
     def of(cls, models: Lockstep, i: int) -> "Network":
         """Model ``i`` of a batch, on the CPU and in evaluation mode."""
         plan = models.plan
-        n_dims = len(models.dataset.input_shape)
-        shape = (-1, *[1] * (n_dims - 1))
+        shape = models.dataset.input_shape
         buffers = (
-            plan.input_mean[i].view(shape),
-            plan.input_std[i].view(shape),
+            per_feature(plan.input_mean[i], shape),
+            per_feature(plan.input_std[i], shape),
             plan.target_mean[i],
             plan.target_std[i],
         )

@@ -1,4 +1,4 @@
-"""Predictions of new rows from a model file: a CSV file, an image, or a folder of images."""
+"""Predictions of a CSV file, an array, an image, or a folder of images."""
 
 import warnings
 from collections.abc import Iterator
@@ -28,13 +28,15 @@ class Inputs:
     """Rows that a network takes.
 
     Attributes:
-        kind: what a row is called by: its line in a CSV file, or its image file.
-        names: of the rows: line numbers, from 1 and with the header, or names of files.
+        kind: what a row is called by: its line in a CSV file, its place in an array, or its image
+            file.
+        names: of the rows: line numbers, from 1 and with the header; places from 0; or names of
+            files.
         rows: ``(n_rows, *input_shape)``, float32 features or uint8 pixels.
         skipped: what lay in the folder beside its images.
     """
 
-    kind: Literal["line", "file"]
+    kind: Literal["line", "row", "file"]
     names: tuple[int | str, ...]
     rows: Tensor
     skipped: tuple[str, ...] = ()
@@ -51,7 +53,7 @@ class Prediction:
             regression.
     """
 
-    kind: Literal["line", "file"]
+    kind: Literal["line", "row", "file"]
     name: int | str
     values: tuple[float, ...]
     probabilities: dict[str, float]
@@ -78,17 +80,21 @@ def read_inputs(path: Path, description: ModelDescription) -> Inputs:
     """Read the rows that a network is to predict.
 
     Args:
-        path: for a network on features, a CSV file with a header row that has its columns, in any
-            order and among others. For one on pixels an image of its size, in any format that
+        path: for any network a ``.npy`` file with raw inputs, ``(n_rows, *input_shape)``. For one
+            on features, a CSV file with a header row that has its columns, in any order and
+            among others. For one on pixels an image of its size, in any format that
             Pillow reads by itself, or a folder of such images; colors become gray or gray becomes
             colors as the network needs it, and transparency is dropped.
         description: of the network.
 
     Raises:
         InputError: there is no such file, the network takes something else, a column is missing,
-            a cell is no number, or an image has another size or is damaged.
+            a cell is no number, an array has another shape, or an image another size, or a file
+            is damaged.
     """
     require_file(path, folder=True)
+    if path.suffix == ".npy":
+        return _read_array(path, description)
     if not description.pixels:
         return _read_table(path, description)
     return _read_folder(path, description) if path.is_dir() else _read_file(path, description)
@@ -120,8 +126,8 @@ def predict(model: LoadedModel, inputs: Inputs) -> list[Prediction]:
 def to_csv(predictions: list[Prediction]) -> Iterator[list[Any]]:
     """The header and the rows of a CSV file.
 
-    Columns: ``line`` or ``file``, ``prediction`` (of several targets ``prediction_1`` and so on);
-    for classes also ``probability``, and one column a class with its probability.
+    Columns: ``line``, ``row`` or ``file``, ``prediction`` (of several targets ``prediction_1`` and
+    so on); for classes also ``probability``, and one column a class with its probability.
     """
     first = predictions[0]
     if first.probabilities:
@@ -144,13 +150,35 @@ def _takes(description: ModelDescription) -> str:
         return f"{color}images of {height} x {width} pixels (height x width)"
     names = description.feature_names
     if not names:
-        return f"rows of shape {description.input_shape} whose columns have no names"
+        shape = ", ".join(map(str, ("n", *description.input_shape)))
+        return f"a .npy file with an array ({shape})"
     return f"a CSV file with the columns {listed(names, SHOWN)}"
+
+
+def _read_array(path: Path, description: ModelDescription) -> Inputs:
+    shape = description.input_shape
+    try:
+        # Mapped: of a file that says too much of itself no memory is taken.
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
+            raise ValueError("it holds no array of numbers")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot read {path} as an array: {error}") from error
+    if values.shape[1:] != shape or not len(values):
+        raise InputError(
+            f"{path} holds an array {values.shape}, but the model takes (n, "
+            f"{', '.join(map(str, shape))})"
+        )
+    rows = torch.from_numpy(np.array(values, dtype=np.float32))
+    finite = rows.flatten(1).isfinite().all(1)
+    if not finite.all():
+        raise InputError(f"row {int(finite.int().argmin())} of {path} holds NaN or infinity")
+    return Inputs("row", tuple(range(len(rows))), rows)
 
 
 def _read_table(path: Path, description: ModelDescription) -> Inputs:
     if not description.feature_names:
-        raise InputError(f"the model takes {_takes(description)}: no file can be read for it")
+        raise InputError(f"{path} is no .npy file, but the model takes {_takes(description)}")
     if path.is_dir():
         raise InputError(f"{path} is a folder, but the model takes {_takes(description)}")
     try:

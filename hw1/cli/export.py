@@ -79,7 +79,10 @@ def export(
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A file that `export` wrote.")],
     input: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A CSV file, an image or a folder of images.")
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="A CSV file, a .npy array, an image or a folder of images."
+        ),
     ],
     definition: DefinitionOption = None,
     as_json: JsonOption = False,

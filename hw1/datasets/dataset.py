@@ -1,7 +1,7 @@
 """Rows in memory: what every loader returns and everything else works on."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,13 +25,13 @@ class Dataset:
     Attributes:
         name: what the data is called in messages and reports.
         task: ``"regression"`` or ``"classification"``.
-        inputs: ``(n_rows, *input_shape)``; float32 features ``(n_features,)``, or images
-            ``(channels, height, width)`` of uint8 pixels, which become floats only when a batch is
-            formed, or of float32 ones.
+        inputs: ``(n_rows, *input_shape)``; float32 features ``(n_features,)`` or sequences
+            ``(steps, n_features)``, or images ``(channels, height, width)`` of uint8 pixels, which
+            become floats only when a batch is formed, or of float32 ones.
         targets: ``(n_rows, n_outputs)`` float32 for regression, in the target's own units;
             ``(n_rows,)`` int64 class numbers for classification.
         class_names: the classes in the order of their numbers; empty for regression.
-        feature_names: the columns of tabular inputs; empty for images.
+        feature_names: the columns of tabular inputs; empty for sequences and images.
         target_name: what the target is called, for axes and messages.
 
     Raises:
@@ -60,10 +60,11 @@ class Dataset:
             return "inputs and targets must be tensors of torch"
         if not inputs.numel() and inputs.dim() == 1:
             return None  # rows that are still to come
-        if inputs.dim() not in (2, 4) or 0 in inputs.shape[1:]:
+        if inputs.dim() not in (2, 3, 4) or 0 in inputs.shape[1:]:
             return (
-                f"its rows have the shape {tuple(inputs.shape[1:])}; give (n_features,) for "
-                "features or (channels, height, width) for images"
+                f"its examples have the shape {tuple(inputs.shape[1:])}; give (n_features,) for "
+                "features, (steps, n_features) for sequences or (channels, height, width) for "
+                "images"
             )
         if inputs.dtype not in FLOATS and (inputs.dtype, inputs.dim()) != (torch.uint8, 4):
             return (
@@ -105,7 +106,9 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one row: ``(n_features,)`` or ``(channels, height, width)``."""
+        """The shape of an example: ``(n_features,)``, ``(steps, n_features)`` for sequences, or
+        ``(channels, height, width)``.
+        """
         return tuple(self.inputs.shape[1:])
 
     @property
@@ -187,6 +190,22 @@ class Dataset:
     def take(self, rows: Tensor) -> "Dataset":
         """The rows with these numbers, int64."""
         return replace(self, inputs=self.inputs[rows], targets=self.targets[rows])
+
+
+def feature_axis(input_shape: Sequence[int]) -> int:
+    """The axis of an example along which its features, or an image's channels, are told apart."""
+    return 1 if len(input_shape) == 2 else 0
+
+
+def per_feature(values: Tensor, input_shape: Sequence[int]) -> Tensor:
+    """Numbers for each feature or channel, ``(..., n)``, in a shape that goes with examples.
+
+    Returns:
+        ``(..., n)`` for features, ``(..., 1, n)`` for sequences, ``(..., n, 1, 1)`` for images.
+    """
+    shape = [1] * len(input_shape)
+    shape[feature_axis(input_shape)] = -1
+    return values.view(*values.shape[:-1], *shape)
 
 
 def _name(tensor: Tensor) -> str:

@@ -50,9 +50,9 @@ def given(data: Any, test_data: Any = None, *, task: TaskName, target: str | Non
     Args:
         data: the training rows: a pair of arrays or tensors, inputs and targets; a DataFrame of
             pandas, all columns numbers but for the classes; or a `Dataset`. Inputs are
-            ``(n_rows, n_features)`` numbers, or images ``(n_rows, channels, height, width)`` of
-            which uint8 are pixels. Targets are ``(n_rows,)``, or ``(n_rows, n_outputs)`` numbers.
-            Classes may be numbers or text.
+            ``(n_rows, n_features)`` numbers, sequences ``(n_rows, steps, n_features)``, or images
+            ``(n_rows, channels, height, width)`` of which uint8 are pixels. Targets are
+            ``(n_rows,)``, or ``(n_rows, n_outputs)`` numbers. Classes may be numbers or text.
         test_data: the test rows in the same form, if there are any.
         task: ``"regression"`` or ``"classification"``.
         target: the target's column in a DataFrame; None for ``label`` if there is such a column,

@@ -16,16 +16,17 @@ def load(
     moves: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """Normalize a batch, channel by channel.
+    """Normalize a batch, channel by channel or feature by feature.
 
     Args:
-        inputs: ``(n_rows, channels * height * width)``, of any type.
+        inputs: ``(n_rows, channels * height * width)`` or, of sequences, ``(n_rows, steps *
+            features)``; of any type.
         rows: ``(batch,)``, which to take.
         image: height and width; one and one for rows that are no images.
-        mean, std: ``(channels,)``.
+        mean, std: ``(channels,)`` or ``(features,)``.
         moves: ``(batch, 7)`` or more, what is done to each image, as `augmentation.draw` gives it;
             ``(0, 7)`` for nothing.
-        out: ``(batch, channels * height * width)``.
+        out: of the shape of the chosen rows.
     """
     for b in range(len(rows)):
         if len(moves):
@@ -36,11 +37,13 @@ def load(
 
 @compiled
 def _load(row: np.ndarray, size: int, mean: np.ndarray, std: np.ndarray, out: np.ndarray) -> None:
-    for channel in range(len(mean)):
-        center = mean[channel]
-        scale = out.dtype.type(1) / std[channel]
-        for i in range(channel * size, (channel + 1) * size):
-            out[i] = (out.dtype.type(row[i]) - center) * scale
+    for first in range(0, len(row), len(mean) * size):  # one for each step of a sequence
+        for channel in range(len(mean)):
+            center = mean[channel]
+            scale = out.dtype.type(1) / std[channel]
+            start = first + channel * size
+            for i in range(start, start + size):
+                out[i] = (out.dtype.type(row[i]) - center) * scale
 
 
 @compiled

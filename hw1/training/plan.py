@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from hw1.datasets import Dataset
+from hw1.datasets.dataset import feature_axis, per_feature
 from hw1.errors import ArchitectureError
 from hw1.tasks import TASKS
 from hw1.training.augmentation import augment, draw
@@ -51,7 +52,8 @@ class Plan:
         steps: of each model in an epoch.
         lr: ``(n_models, most_steps)``, of all epochs.
         label_smoothing: ``(n_models,)``.
-        input_mean, input_std: ``(n_models, n_features)``, or ``(n_models, channels)`` of images.
+        input_mean, input_std: ``(n_models, n_features)``, of sequences over all steps, or
+            ``(n_models, channels)`` of images.
         target_mean, target_std: ``(n_models, n_outputs)``; zero and one for classes.
         dropout_keys: ``(n_models, 2)``.
 
@@ -197,9 +199,8 @@ class Plan:
         inputs = self.dataset.inputs[rows]
         if steps is not None and self.augments:
             inputs = augment(inputs, self.moves(models, steps, rows.shape[2]))
-        rest = [1] * (inputs.dim() - 4)
         mean, std = (
-            values[models].view(-1, 1, values.shape[1], *rest)
+            per_feature(values[models, None], self.dataset.input_shape)
             for values in (self.input_mean, self.input_std)
         )
         inputs = (inputs.to(self.lr.dtype) - mean) / std
@@ -214,7 +215,8 @@ def _mean_and_std(
 ) -> tuple[Tensor, Tensor]:
     """Of some rows, feature by feature or channel by channel."""
     if moments is None:
-        dims = (0, *range(2, values.dim()))
+        apart = 1 + feature_axis(values.shape[1:])
+        dims = [dim for dim in range(values.dim()) if dim != apart]
         std, mean = torch.std_mean(values[rows].to(torch.get_default_dtype()), dims, correction=0)
         return mean, std
     total, squares = (moment[rows].sum(0) for moment in moments)

@@ -38,7 +38,8 @@ def train_alone(
     optimizer, weights = _optimizer(c, model), [p for p in model.parameters() if p.dim() > 1]
     scheduler = _scheduler(c, optimizer, steps)
     known = dataset.inputs[rows].to(torch.get_default_dtype())
-    over = [d for d in range(known.dim()) if d != 1]  # features, or channels of images, apart
+    apart = 2 if known.dim() == 3 else 1  # features, also of sequences, or channels of images
+    over = [d for d in range(known.dim()) if d != apart]
     mean, std = known.mean(over, keepdim=True), known.std(over, correction=0, keepdim=True)
     y = dataset.targets[rows]
     dropouts = [layer for layer in model.modules() if isinstance(layer, KeyedDropout)]

@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hw1.analysis.layers import activations, hidden_layers, layer_outputs, weight_layers
+from hw1.analysis.layers import (
+    activations,
+    hidden_layers,
+    layer_outputs,
+    weight_layers,
+    weights_of,
+)
 from hw1.errors import InputError
-from hw1.models import CNN, MLP, ResNet
+from hw1.models import CNN, LSTM, MLP, ResNet
 
 IMAGES = torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -108,6 +114,16 @@ def test_a_networks_own_ways_are_followed() -> None:
     assert torch.equal(found["relu()"], expected)
     expected = functional.silu(model.second(expected))
     torch.testing.assert_close(found["gate"], expected)
+
+
+def test_recurrent_layers_have_weights_of_all_gates_and_directions() -> None:
+    model = LSTM((5, 3), 2, hidden=4, layers=2, bidirectional=True)
+    titles = weight_layers(model, torch.zeros(2, 5, 3))
+    assert titles == {"layers.0": "LSTM 1", "layers.1": "LSTM 2", "head": "linear 3"}
+    # Of each direction and gate: inputs and hidden states by hidden units.
+    assert len(weights_of(model, "layers.0")) == 2 * 4 * (3 + 4) * 4
+    assert len(weights_of(model, "layers.1")) == 2 * 4 * (8 + 4) * 4
+    assert weights_of(model, "head").shape == (2, 8)
 
 
 @settings(max_examples=10)

@@ -75,9 +75,48 @@ def test_a_network_on_features_takes_no_images(tmp_path: Path) -> None:
     refused(tmp_path, wide, r"columns x0, .*, x8 and 775 more$")
 
 
-def test_rows_of_a_network_without_names_cannot_be_read(tmp_path: Path) -> None:
+def test_a_network_without_names_takes_arrays_alone(tmp_path: Path) -> None:
     path = write(tmp_path, "rooms,area\n1,2\n")
-    refused(path, replace(HOUSES, feature_names=()), "whose columns have no names")
+    refused(path, replace(HOUSES, feature_names=()), r"takes a \.npy file with an array \(n, 2\)")
+
+
+WAVES = replace(HOUSES, input_shape=(4, 3), feature_names=())
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.uint8])
+def test_sequences_come_as_an_array(tmp_path: Path, dtype: type) -> None:
+    values = np.arange(60).reshape(5, 4, 3).astype(dtype)
+    np.save(tmp_path / "waves.npy", values)
+    inputs = read_inputs(tmp_path / "waves.npy", WAVES)
+    assert inputs.rows.dtype == torch.float32
+    np.testing.assert_array_equal(inputs.rows, values)
+    assert (inputs.kind, inputs.names) == ("row", (0, 1, 2, 3, 4))
+
+
+LARGE = np.lib.format.MAGIC_PREFIX + b"\1\0v\0" + (
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999, 4, 3)}".ljust(117) + b"\n"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (np.zeros((5, 3, 4)), r"holds an array \(5, 3, 4\), but the model takes \(n, 4, 3\)"),
+        (np.zeros((0, 4, 3)), r"holds an array \(0, 4, 3\)"),
+        (np.full((2, 4, 3), [1, np.inf, 1]), "row 0 of .* holds NaN or infinity"),
+        (np.array(["a"]), "no array of numbers"),
+        (np.array([{}], dtype=object), "as an array"),
+        (b"", "as an array"),
+        (b"PK\3\4 no archive", "as an array"),
+        (LARGE, "as an array"),
+    ],
+)
+def test_an_array_that_a_network_does_not_take_is_refused(
+    tmp_path: Path, content: np.ndarray | bytes, words: str
+) -> None:
+    path = tmp_path / "waves.npy"
+    path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content)
+    refused(path, WAVES, words)
 
 
 # Images.

@@ -35,7 +35,7 @@ def numbers(n_rows: int, n_outputs: int = 1) -> Dataset:
 
 @given(
     n_rows=st.integers(1, 5),
-    shape=st.lists(st.integers(1, 5), min_size=1, max_size=3).filter(lambda s: len(s) != 2),
+    shape=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     n_outputs=st.integers(1, 4),
 )
 def test_sizes_are_those_of_the_tensors(n_rows: int, shape: list[int], n_outputs: int) -> None:
@@ -98,10 +98,15 @@ NAN = torch.tensor([[0.0], [0.0], [float("nan")], [0.0], [0.0], [0.0]])
 @pytest.mark.parametrize(
     ("inputs", "targets", "task", "words"),
     [
-        (torch.zeros(6, 5, 3), Y, "regression", r"rows have the shape \(5, 3\); give"),
-        (torch.zeros(6), Y, "regression", r"rows have the shape \(\)"),
-        (torch.zeros(6, 0), Y, "regression", r"rows have the shape \(0,\)"),
-        (torch.zeros(6, 1, 0, 4), Y, "regression", r"rows have the shape \(1, 0, 4\)"),
+        (
+            torch.zeros(6, 5, 3, 2, 1),
+            Y,
+            "regression",
+            r"examples have the shape \(5, 3, 2, 1\); give",
+        ),
+        (torch.zeros(6), Y, "regression", r"examples have the shape \(\)"),
+        (torch.zeros(6, 0), Y, "regression", r"examples have the shape \(0,\)"),
+        (torch.zeros(6, 1, 0, 4), Y, "regression", r"examples have the shape \(1, 0, 4\)"),
         (torch.zeros(6, 2, dtype=torch.uint8), Y, "regression", r"inputs are uint8 \(6, 2\)"),
         (X.long(), Y, "regression", "inputs are int64"),
         (X.half(), Y, "regression", "inputs are float16"),

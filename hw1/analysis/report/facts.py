@@ -49,6 +49,9 @@ class Example:
     @property
     def inputs(self) -> str:
         """Such as ``"28 × 28 pixels"``."""
+        if len(self.input_shape) == 2:
+            steps, n_features = self.input_shape
+            return f"{counted(steps, 'step')} of {counted(n_features, 'feature')}"
         if len(self.input_shape) > 1:
             one = self.input_shape[0] == 1
             return " × ".join(map(str, self.input_shape[one:])) + " pixels"

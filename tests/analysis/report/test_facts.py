@@ -142,6 +142,7 @@ def test_what_an_example_is_comes_with_the_study(made: Made) -> None:
     images = replace(example, input_shape=[1, 28, 28], class_names=["a", "b"], n_outputs=2)
     assert (images.inputs, images.outputs) == ("28 × 28 pixels", "2 classes")
     assert replace(images, input_shape=[3, 8, 8]).inputs == "3 × 8 × 8 pixels"
+    assert replace(images, input_shape=[20, 1]).inputs == "20 steps of 1 feature"
 
 
 def test_a_report_knows_how_close_the_best_trials_are(made: Made) -> None:

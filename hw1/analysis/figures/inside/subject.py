@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from hw1.analysis.activations import activation_profiles
-from hw1.analysis.layers import evaluating, hidden_layers, layer_outputs, weight_layers
+from hw1.analysis.layers import (
+    evaluating,
+    hidden_layers,
+    layer_outputs,
+    weight_layers,
+    weights_of,
+)
 from hw1.analysis.network import Network, predict
 from hw1.datasets import Dataset
 from hw1.words import counted
@@ -195,10 +201,8 @@ def most_varying(activations: np.ndarray, n: int) -> np.ndarray:
 
 
 def weight_of(network: Network, layer: str) -> Tensor:
-    """The weight of a linear or convolutional layer, float64 on the CPU."""
-    weight = network.network.get_submodule(layer).weight
-    assert isinstance(weight, Tensor)
-    return weight.detach().cpu().double()
+    """See `hw1.analysis.layers.weights_of`."""
+    return weights_of(network.network, layer)
 
 
 def as_bytes(values: Tensor, low: float, high: float) -> np.ndarray:

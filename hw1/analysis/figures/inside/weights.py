@@ -17,7 +17,7 @@ MOST_BINS = 50
 def weight_histograms(subject: Subject) -> Figure | None:
     """How the weights of each layer are distributed, before training and after it.
 
-    None for a network without linear or convolutional layers.
+    None for a network without linear, convolutional or recurrent layers.
     """
     titles = subject.weight_layers
     shown = evenly(list(titles), MOST_PANELS)
