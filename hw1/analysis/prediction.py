@@ -159,10 +159,10 @@ def _read_array(path: Path, description: ModelDescription) -> Inputs:
     shape = description.input_shape
     try:
         # Mapped: of a file that says too much of itself no memory is taken.
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif":
+        values = np.lib.format.open_memmap(path, mode="r")
+        if values.dtype.kind not in "buif":
             raise ValueError("it holds no array of numbers")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise InputError(f"cannot read {path} as an array: {error}") from error
     if values.shape[1:] != shape or not len(values):
         raise InputError(

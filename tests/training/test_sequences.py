@@ -10,7 +10,8 @@ from training.alone import K, assert_same_networks, folds
 
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
-from hw1.errors import ArchitectureError
+from hw1.datasets.given import given
+from hw1.errors import ArchitectureError, InputError
 from hw1.models import LSTM, MLP
 from hw1.training import Configuration
 from hw1.training.lockstep import Lockstep
@@ -104,3 +105,11 @@ def test_an_lstm_that_cannot_exist_is_refused(
 ) -> None:
     with pytest.raises(ArchitectureError, match=words):
         LSTM(shape, 1, **model)
+
+
+def test_arrays_of_three_dimensions_are_sequences() -> None:
+    found = given((X, Y), (X[:3], Y[:3]), task="regression")
+    assert found.train.input_shape == (6, 3)
+    assert found.train.inputs.equal(NUMBERS.inputs.float())
+    with pytest.raises(InputError, match=r"shape \(5, 3\) and 1 outputs, data \(6, 3\)"):
+        given((X, Y), (X[:, 1:], Y), task="regression")
