@@ -3,12 +3,15 @@
 import os
 import sys
 from functools import cache
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "run_study.py").is_file() else None
 """The checkout that this package lies in; None where it is installed."""
+
+MODEL_FILE = (".safetensors", ".pt2", ".onnx"), "a model file"
+REPORT_FILE = (".pdf", ".html"), "a report"
+"""The suffixes of what is written, and what it is, for `hw1.errors.require_suffix`."""
 
 
 def home() -> Path:
@@ -41,6 +44,8 @@ def study_folders() -> list[Path]:
 def _shipped() -> list[Path]:
     if CHECKOUT is not None:
         return [CHECKOUT / "studies"]
+    from importlib.metadata import PackageNotFoundError, files
+
     try:
         installed = files("hw1") or []
     except PackageNotFoundError:

@@ -54,6 +54,7 @@ class SQLite:
     Attributes:
         lock: between processes.
         engine_kwargs: what the engine is to be given besides the URL.
+        version: of Optuna, which has made the tables or changed them last; None without tables.
 
     Raises:
         InputError: there is no such file.
@@ -66,6 +67,7 @@ class SQLite:
         self._path, self._shown = path, shown
         self._inode = (0, 0)
         self._writable = True
+        self.version: str | None = None
         self.engine_kwargs: dict[str, Any] = {"creator": self._connect_as_writer}
         if not path.exists():
             if not create:
@@ -81,9 +83,11 @@ class SQLite:
             # A new connection each time, for others may write meanwhile.
             pool = sqlalchemy.pool.NullPool
             self.engine_kwargs = {"creator": self._connect_as_reader, "poolclass": pool}
+            self._look_into(self._connect_as_reader)
             return
         self.lock = Lock(Path(f"{path}.lock"), shown)
-        self._check_contents()
+        if path.exists():
+            self._look_into(lambda: self._connect("?mode=rw"))
 
     def attend(self, engine: sqlalchemy.Engine) -> None:
         """Make every transaction of an engine wait for its turn, and its errors readable.
@@ -172,13 +176,15 @@ class SQLite:
         alive = Path(f"{self._path}-wal").exists()
         return self._connect("?mode=ro" + ("" if alive else "&immutable=1"))
 
-    def _check_contents(self) -> None:
-        """Raise an OSError if the file is the database of another program."""
-        if self._path.exists():
-            with closing(self._connect("?mode=rw")) as connection:
-                tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    def _look_into(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        """Find the version; raise an OSError if the file is the database of another program."""
+        with closing(connect()) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
             if tables and "studies" not in tables:
                 raise OSError("the database of another program")
+            if "version_info" in tables:
+                found = connection.execute("SELECT library_version FROM version_info").fetchone()
+                self.version = found and found[0]
 
     def _in_turn(self, statement: Callable[[], object]) -> None:
         """Run a statement as soon as no other process has locked the database."""

@@ -8,13 +8,14 @@ import zlib
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.distributions import (
     BaseDistribution,
     check_distribution_compatibility,
-    json_to_distribution,
 )
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
@@ -22,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.study.study import _SYSTEM_ATTR_METRIC_NAMES
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, MetaData, bindparam, delete, func, insert, select, update
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from hw1.errors import InputError
@@ -31,13 +32,15 @@ from hw1.optuna_store.sqlite import SQLite, sqlite_file
 from hw1.optuna_store.tables import (
     DIRECTIONS,
     HEARTBEATS,
-    PARAMS,
     STUDIES,
     STUDY_ATTRIBUTES,
     TRIALS,
     attribute_row,
     chunks,
+    read_attributes,
+    read_distributions,
     read_trials,
+    require_study,
     trial_row,
     write_contents,
 )
@@ -99,14 +102,17 @@ class Storage(RDBStorage):
             common = Path(tempfile.gettempdir()) / f"hw1-{digest}.lock"
             self.lock: AbstractContextManager[object]
             self.lock = Lock(common, self.shown) if file is None else file.lock
-            with self.lock, warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
-                super().__init__(
-                    url,
-                    None if file is None else file.engine_kwargs,
-                    heartbeat_interval=HEARTBEAT_SECONDS,
-                    grace_period=GRACE_SECONDS,
-                )
+            if file is not None and file.version == optuna.__version__:
+                self._attach(url, file.engine_kwargs)
+            else:
+                with self.lock, warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ExperimentalWarning)  # heartbeats
+                    super().__init__(
+                        url,
+                        None if file is None else file.engine_kwargs,
+                        heartbeat_interval=HEARTBEAT_SECONDS,
+                        grace_period=GRACE_SECONDS,
+                    )
             if file is not None:
                 file.attend(self.engine)
         except InputError:
@@ -125,6 +131,49 @@ class Storage(RDBStorage):
                 f"cannot open storage {self.shown} ({reason}): check that it exists, can be "
                 "written and is an Optuna database"
             ) from None
+
+    def _attach(self, url: str, engine_kwargs: dict[str, Any]) -> None:
+        """What Optuna's constructor does, where this version of Optuna has made the tables.
+
+        Optuna's also imports alembic to compare versions, for longer than a query takes.
+        """
+        self.url, self.engine_kwargs, self.skip_compatibility_check = url, engine_kwargs, False
+        self.heartbeat_interval, self.grace_period = HEARTBEAT_SECONDS, GRACE_SECONDS
+        self.heartbeat_stale_trial_callback = self.failed_trial_callback = None
+        self.engine = create_engine(url, **engine_kwargs)
+
+    @cached_property
+    def scoped_session(self) -> Any:  # type: ignore[override]  # Optuna's constructor sets it
+        """What Optuna's own methods ask the database with; those that read a study do without."""
+        from sqlalchemy.orm import scoped_session, sessionmaker
+
+        return scoped_session(sessionmaker(bind=self.engine))
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """See Optuna. There as below rows become objects, for longer than the query takes."""
+        query = select(STUDIES.c.study_id).where(STUDIES.c.study_name == study_name)
+        with self.engine.begin() as connection:
+            study_id = connection.scalar(query)
+        if study_id is None:
+            raise KeyError(f"there is no study {study_name!r}")
+        return int(study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """See Optuna."""
+        query = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id)
+        with self.engine.begin() as connection:
+            require_study(connection, study_id)
+            return list(connection.scalars(query.order_by(DIRECTIONS.c.objective)))
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """See Optuna."""
+        with self.engine.begin() as connection:
+            return read_attributes(connection, study_id, "user_attrs")
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """See Optuna."""
+        with self.engine.begin() as connection:
+            return read_attributes(connection, study_id, "system_attrs")
 
     @contextmanager
     def readable(self, what: str) -> Iterator[None]:
@@ -187,7 +236,7 @@ class Storage(RDBStorage):
         """
         with self.engine.begin() as connection:
             # As Optuna does, for numbers are counted: a study's trials are added in turn.
-            _require_study(connection, study_id, for_update=True)
+            require_study(connection, study_id, for_update=True)
             own = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
             count = select(func.count()).select_from(own.subquery())
             if connection.scalar(count) != trials[0].number:
@@ -249,7 +298,7 @@ class Storage(RDBStorage):
             InputError: one of them is damaged.
         """
         with self.engine.begin() as connection:
-            _require_study(connection, study_id)
+            require_study(connection, study_id)
             with self.readable("a study"):
                 return read_trials(connection, study_id, last_id, unfinished)
 
@@ -316,25 +365,11 @@ class Storage(RDBStorage):
         """
         known = dict(self._distributions.get(study_id, {}))
         if any(not trial.distributions.keys() <= known.keys() for trial in trials):
-            query = (
-                # Any will do: they all go with each other.
-                select(PARAMS.c.param_name, func.min(PARAMS.c.distribution_json))
-                .join(TRIALS, TRIALS.c.trial_id == PARAMS.c.trial_id)
-                .where(TRIALS.c.study_id == study_id)
-                .group_by(PARAMS.c.param_name)
-            )
-            for name, distribution in connection.execute(query):
-                known[name] = json_to_distribution(distribution)
+            known |= read_distributions(connection, study_id)
         for trial in trials:
             for name, new in trial.distributions.items():
                 check_distribution_compatibility(known.setdefault(name, new), new)
         return known
-
-
-def _require_study(connection: Connection, study_id: int, *, for_update: bool = False) -> None:
-    query = select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)
-    if connection.scalar(query.with_for_update() if for_update else query) is None:
-        raise KeyError(f"there is no study {study_id}")
 
 
 def shown(url: str) -> str:

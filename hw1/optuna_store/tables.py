@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     insert,
     select,
     tuple_,
@@ -173,6 +174,32 @@ def attribute_row(owner: str, owner_id: int, key: str, value: Any) -> dict[str, 
         TypeError: the value cannot be written as JSON.
     """
     return {f"{owner}_id": owner_id, "key": key, "value_json": json.dumps(value)}
+
+
+def require_study(connection: Connection, study_id: int, *, for_update: bool = False) -> None:
+    """Raise a KeyError if there is no such study."""
+    query = select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id)
+    if connection.scalar(query.with_for_update() if for_update else query) is None:
+        raise KeyError(f"there is no study {study_id}")
+
+
+def read_attributes(connection: Connection, study_id: int, kind: str) -> dict[str, Any]:
+    """A study's attributes: a ``kind`` of `STUDY_ATTRIBUTES`."""
+    require_study(connection, study_id)
+    table = STUDY_ATTRIBUTES[kind]
+    query = select(table.c.key, table.c.value_json).where(table.c.study_id == study_id)
+    return {key: json.loads(text) for key, text in connection.execute(query)}
+
+
+def read_distributions(connection: Connection, study_id: int) -> dict[str, BaseDistribution]:
+    """A distribution for every parameter of a study; any will do, for all go with each other."""
+    query = (
+        select(PARAMS.c.param_name, func.min(PARAMS.c.distribution_json))
+        .join(TRIALS, TRIALS.c.trial_id == PARAMS.c.trial_id)
+        .where(TRIALS.c.study_id == study_id)
+        .group_by(PARAMS.c.param_name)
+    )
+    return {name: json_to_distribution(text) for name, text in connection.execute(query)}
 
 
 def read_trials(

@@ -50,6 +50,45 @@ def test_a_password_is_not_repeated() -> None:
     assert shown("foo://me:secret@host/db") == "foo://me:***@host/db"
 
 
+def test_tables_of_the_same_optuna_are_not_compared_again(url: str) -> None:
+    """And what Optuna's constructor sets is there then, too."""
+    made = Storage(url)
+    made.scoped_session()
+    attached = Storage(url)
+    attached.scoped_session()
+    assert vars(made).keys() == vars(attached).keys() | {"_version_manager"}
+    with made.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE version_info SET library_version = '4.0'")
+    assert "_version_manager" in vars(Storage(url, create=False))
+    with made.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v9.0.0.a'")
+    with pytest.raises(InputError, match="no longer compatible"):
+        Storage(url)
+
+
+def test_what_is_read_of_a_study_is_as_optuna_reads_it(url: str) -> None:
+    ours = Storage(url)
+    study = optuna.create_study(storage=ours, study_name="s", directions=["minimize", "maximize"])
+    study.set_user_attr("one", {"two": [3, None]})
+    theirs = RDBStorage(url)
+    number = theirs.get_study_id_from_name("s")
+    theirs.set_study_system_attr(number, "four", "ä")
+    assert ours.get_study_id_from_name("s") == number
+    for storage in (ours, theirs):
+        assert storage.get_study_directions(number) == study.directions
+        assert storage.get_study_user_attrs(number) == {"one": {"two": [3, None]}}
+        assert storage.get_study_system_attrs(number)["four"] == "ä"
+        for read in (
+            storage.get_study_directions,
+            storage.get_study_user_attrs,
+            storage.get_study_system_attrs,
+        ):
+            with pytest.raises(KeyError):
+                read(number + 1)
+        with pytest.raises(KeyError):
+            storage.get_study_id_from_name("t")
+
+
 def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "app.db"
     with sqlite3.connect(file) as connection:
