@@ -6,7 +6,7 @@ import re
 import stat
 import sysconfig
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -133,6 +133,19 @@ def printable(text: str, *, keep: str = "\n\t") -> str:
         )
 
     return CONTROLS.sub(escape, text)
+
+
+def require_suffix(path: Path, suffixes: Sequence[str], kind: str) -> str:
+    """The suffix of a file's name, in lower case.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        *others, last = suffixes
+        raise InputError(f"{path} is no name of {kind}: end it in {', '.join(others)} or {last}")
+    return suffix
 
 
 def require_file(path: Path, *, folder: bool = False) -> None:

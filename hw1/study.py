@@ -268,6 +268,26 @@ class Study:
             raise InputError(f"no trial of {self.name!r} has completed yet: run it for longer")
         return best
 
+    def trial(self, number: int | None = None, *, pruned: bool = False) -> FrozenTrial:
+        """The completed trial of that number, or with ``pruned`` a pruned one; None for the best.
+
+        Raises:
+            InputError: there is none.
+        """
+        if number is None:
+            return self.best_trial()
+        trials = self.trials()
+        if not 0 <= number < len(trials):
+            has = f"0 to {len(trials) - 1}" if trials else "none yet"
+            raise InputError(f"{self.name!r} has no trial {number}: its trials are {has}")
+        state, wanted = state_name(trials[number]), ("completed", "pruned")[: 1 + pruned]
+        if state not in wanted:
+            raise InputError(
+                f"trial {number} of {self.name!r} is {state}: choose a {' or '.join(wanted)} one, "
+                "as `trials` shows them"
+            )
+        return trials[number]
+
     def ranked(self, trials: Sequence[FrozenTrial] | None = None) -> list[FrozenTrial]:
         """The completed trials, those of the study unless some are given, the best first."""
         trials = self.trials() if trials is None else trials
@@ -353,14 +373,6 @@ def searches_within(storage: Storage, name: str) -> list[str]:
     """The names of the searches within nested cross-validations of a study."""
     pattern = re.compile(re.escape(name) + r"-outer\d+of\d+x\d+")
     return [other for other in storage.study_names() if pattern.fullmatch(other)]
-
-
-def next_cell(grid: Sequence[dict[str, Any]], trials: Sequence[FrozenTrial]) -> int | None:
-    """The first cell of the grid that no trial has visited, but for interrupted ones."""
-    visited = {
-        trial.user_attrs.get("grid_cell") for trial in trials if counts(trial) or is_refused(trial)
-    }
-    return next((i for i in range(len(grid)) if i not in visited), None)
 
 
 def counts(trial: FrozenTrial) -> bool:

@@ -5,10 +5,11 @@ import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import torch
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hw1.errors import ArchitectureError, InputError
 from hw1.objective import Candidate, Objective
@@ -16,7 +17,7 @@ from hw1.optuna_store.storage import HEARTBEAT_SECONDS
 from hw1.optuna_store.working_copy import Conflict, WorkingCopy
 from hw1.processes import this_process
 from hw1.samplers import ADAPTIVE_SAMPLERS, make_pruner, make_sampler
-from hw1.study import OUT_OF_MEMORY, Study, counts, next_cell
+from hw1.study import OUT_OF_MEMORY, Study, counts, is_refused
 from hw1.watching import UNWATCHED, Watcher
 
 REFUSED_IN_A_ROW = 100
@@ -296,3 +297,11 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(
         error, MemoryError | torch.OutOfMemoryError
     ) or "can't allocate memory" in str(error)
+
+
+def next_cell(grid: Sequence[dict[str, Any]], trials: Sequence[FrozenTrial]) -> int | None:
+    """The first cell of the grid that no trial has visited, but for interrupted ones."""
+    visited = {
+        trial.user_attrs.get("grid_cell") for trial in trials if counts(trial) or is_refused(trial)
+    }
+    return next((i for i in range(len(grid)) if i not in visited), None)

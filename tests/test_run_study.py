@@ -362,6 +362,7 @@ try:
     runpy.run_path("run_study.py", run_name="__main__")
 finally:
     heavy = "torch sklearn scipy numba pandas matplotlib plotly PIL optuna numpy rich".split()
+    heavy += ["alembic", "sqlalchemy.orm"]
     print(*[name for name in heavy if name in sys.modules], file=sys.stderr)
 """
 
@@ -380,7 +381,14 @@ finally:
         ("evaluate tiny --nested 5by3", "optuna numpy"),
         ("evaluate tiny --definition gone.py", "optuna numpy"),
         ("compare tiny tinny", "optuna numpy"),
+        ("evaluate tiny --trial 7", "optuna numpy"),
+        ("replay tiny 7", "optuna numpy"),
         ("export tiny --device gpu", ""),
+        ("export tiny --output network.bin", ""),
+        ("report tiny --output report.doc", ""),
+        ("report tiny", "optuna numpy"),
+        ("predict network.bin rows.csv", ""),
+        ("predict gone.pt2 rows.csv", ""),
         ("run regression_mpl", ""),
         ("run regression_mlp --sampler random_", "optuna numpy"),
         ("run regression_mlp --pruner medium", "optuna numpy"),

@@ -30,11 +30,11 @@ from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
 from hw1.analysis.network import Network, predict
 from hw1.analysis.programs import Run, export, from_onnx, from_pt2, to_onnx, to_pt2
 from hw1.datasets.dataset import feature_axis, per_feature
-from hw1.errors import InputError, require_file
+from hw1.errors import InputError, require_file, require_suffix
+from hw1.places import MODEL_FILE
 from hw1.study_files import Named, load_definition, stored_definition
 from hw1.training.networks import Family
 
-SUFFIXES = (".safetensors", ".pt2", ".onnx")
 TOLERANCE = 1e-4
 """By how much a file may predict differently, as a part of the predictions' scale.
 
@@ -87,7 +87,7 @@ def save(network: Network, description: ModelDescription, path: Path, inputs: Te
             or the file cannot be written.
         RuntimeError: the file would predict something else; see `TOLERANCE`.
     """
-    suffix = check_suffix(path)
+    suffix = require_suffix(path, *MODEL_FILE)
     network = copy.deepcopy(network).cpu().eval()
     inputs = inputs.cpu()
     if suffix == ".safetensors":
@@ -125,7 +125,7 @@ def load(path: Path, *, definition: Named = ()) -> LoadedModel:
             model class cannot be found; its weights don't fit its configuration; or packages are
             missing.
     """
-    suffix = check_suffix(path)
+    suffix = require_suffix(path, *MODEL_FILE)
     require_file(path)
     try:
         content = path.read_bytes()
@@ -135,17 +135,6 @@ def load(path: Path, *, definition: Named = ()) -> LoadedModel:
         return _from_safetensors(content, path, lambda d: _find_family(d, definition, path))
     read = from_pt2 if suffix == ".pt2" else from_onnx
     return LoadedModel(*read(content, path))
-
-
-def check_suffix(path: Path) -> str:
-    """The suffix of a model file.
-
-    Raises:
-        InputError: it is none of `SUFFIXES`.
-    """
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"{path} is no name of a model file: end it in {', '.join(SUFFIXES)}")
-    return path.suffix
 
 
 def _compare(model: LoadedModel, network: Network, inputs: Tensor, path: Path) -> float:

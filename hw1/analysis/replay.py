@@ -57,12 +57,12 @@ def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) 
     Raises:
         InputError: there is no such trial, or it was neither completed nor pruned.
     """
-    trial = results.trained_trial(number)
+    trial = results.trial(number, pruned=True)
     attributes = trial.user_attrs
     stored = attributes.get("provenance")
     batch = attributes.get("batch", [number])
     alone = backend_of(attributes) != "stacked"
-    trials = [results.trained_trial(n) for n in ([number] if alone else batch)]
+    trials = [results.trial(n, pruned=True) for n in ([number] if alone else batch)]
     threads = stored["threads"] if stored else torch.get_num_threads()
     with torch_threads(threads):
         found = cross_validate_again(

@@ -22,7 +22,7 @@ from hw1.objective import backend_of
 from hw1.optuna_store.storage import Storage
 from hw1.places import data_folder, storage_url
 from hw1.rows import study_as_dict, trial_as_dict
-from hw1.study import Settings, Study, state_name
+from hw1.study import Settings, Study
 from hw1.study_files import Named, find_device, find_precision, stored_definition
 from hw1.tasks import Metric
 from hw1.training import Configuration
@@ -139,37 +139,13 @@ class StudyResults:
                 self._require_configuration(trial)
         return trials
 
-    def trial(self, number: int | None = None) -> FrozenTrial:
-        """The trial of that number, or the best one.
+    def trial(self, number: int | None = None, *, pruned: bool = False) -> FrozenTrial:
+        """See `hw1.study.Study.trial`.
 
         Raises:
-            InputError: there is none, it has no value, or it was not made by hw1.
+            InputError: there is none, or it was not made by hw1.
         """
-        if number is None:
-            trial = self.study.best_trial()
-        else:
-            trial = self._numbered(number)
-            if trial.state != TrialState.COMPLETE:
-                raise InputError(
-                    f"trial {number} of {self.name!r} is {state_name(trial)}: choose a completed "
-                    "one, as `trials` shows them"
-                )
-        self._require_configuration(trial)
-        return trial
-
-    def trained_trial(self, number: int) -> FrozenTrial:
-        """The trial of that number, which has been trained to its end or pruned.
-
-        Raises:
-            InputError: there is none, it is neither, or it was not made by hw1.
-        """
-        trial = self._numbered(number)
-        state = state_name(trial)
-        if state not in ("completed", "pruned"):
-            raise InputError(
-                f"trial {number} of {self.name!r} is {state}: choose a completed or pruned one, "
-                "as `trials` shows them"
-            )
+        trial = self.study.trial(number, pruned=pruned)
         self._require_configuration(trial)
         return trial
 
@@ -223,13 +199,6 @@ class StudyResults:
         with self.study.storage.lock:
             records = [r for r in self.stored(key) if not (same and _has(r, same))]
             self.study.optuna_study.set_user_attr(key, [*records, record])
-
-    def _numbered(self, number: int) -> FrozenTrial:
-        trials = self.study.trials()
-        if not 0 <= number < len(trials):
-            has = f"0 to {len(trials) - 1}" if trials else "none yet"
-            raise InputError(f"{self.name!r} has no trial {number}: its trials are {has}")
-        return trials[number]
 
     def _require_configuration(self, trial: FrozenTrial) -> None:
         """Raise an `InputError` unless hw1 has trained the trial and what is kept makes sense."""

@@ -16,6 +16,7 @@ from hw1.cli.app import (
     TrialOption,
     app,
     echo,
+    ends_in,
     example,
     open_results,
     open_study,
@@ -24,7 +25,7 @@ from hw1.cli.app import (
     watched,
 )
 from hw1.errors import InputError
-from hw1.places import shortest
+from hw1.places import REPORT_FILE, program, shortest
 
 
 @app.command(**example("evaluate regression_mlp-tpe --repeats 10"))
@@ -68,7 +69,7 @@ def evaluate(
     scores the test data. Results are stored with the study; the same command again shows them.
     """
     folds_of_nested = parse_nested(nested)
-    results = open_results(storage, name, definition, data_dir, device, precision)
+    results = open_results(storage, name, definition, data_dir, device, precision, trial)
     from hw1.analysis.evaluation import evaluate as evaluate_study
     from hw1.analysis.scores import for_json
     from hw1.analysis.text import evaluation_lines
@@ -105,13 +106,13 @@ def parse_nested(text: str | None) -> tuple[int, int] | None:
 @app.command(
     **example(
         "compare regression_mlp-tpe regression_mlp-random\n\n"
-        "And of searches: python run_study.py compare tpe-0 tpe-1 tpe-2 random-0 random-1 random-2 "
-        "--searches"
+        f"And of searches: {' '.join(program())} compare "
+        "tpe-0 tpe-1 tpe-2 random-0 random-1 random-2 --searches"
     )
 )
 def compare(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME NAME...", help="Studies of the same data.")
+        list[str], typer.Argument(metavar="NAME", help="Two studies or more of the same data.")
     ],
     repeats: Annotated[
         int, typer.Option(min=1, metavar="R", help="Number of repeats of the cross-validation.")
@@ -138,7 +139,7 @@ def compare(
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Test whether the best configuration of one study beats that of another.
+    """Test whether one study's best configuration beats another's.
 
     All are cross-validated on the same new splits, and each pair is compared by the corrected
     resampled t-test (Nadeau and Bengio), which allows for the data that training sets share.
@@ -150,7 +151,7 @@ def compare(
     other data for each seed, and so cannot be compared like that.
     """
     for name in names:
-        open_study(storage, name)
+        open_study(storage, name).best_trial()
     studies = [
         open_results(storage, name, definition, data_dir, device, precision) for name in names
     ]
@@ -183,12 +184,12 @@ def replay(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train a stored trial again and compare its scores with the stored ones.
+    """Train a stored trial again and compare its scores.
 
     On the same machine and versions they are the same, bit for bit; what differs in machine,
     versions or code is named.
     """
-    results = open_results(storage, name, definition, data_dir, device, "auto")
+    results = open_results(storage, name, definition, data_dir, device, "auto", trial, pruned=True)
     from hw1.analysis.replay import replay as replay_trial
     from hw1.analysis.scores import for_json
     from hw1.analysis.text import replay_lines
@@ -219,13 +220,14 @@ def analyze(
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the search, and train the best trial again to draw what its network has learned.
+    """Draw the search and what the best network has learned.
 
-    Writes index.html, which shows all figures, and each of them as interactive HTML and as SVG.
+    Trains the best trial again. Writes index.html, which shows all figures, and each of them as
+    interactive HTML and as SVG.
     """
     if trial is not None and top is not None:
         raise InputError("give one of --trial and --top, not both")
-    results = open_results(storage, name, definition, data_dir, device, precision)
+    results = open_results(storage, name, definition, data_dir, device, precision, trial)
     from hw1.analysis.analyze import analyze as analyze_study
 
     trials = [results.trial(trial)] if top is None else results.top(top)
@@ -240,13 +242,12 @@ def analyze(
 
 @app.command(**example("report regression_mlp-tpe regression_mlp-random --author 'A. Student'"))
 def report(
-    names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Studies that `list` shows.")
-    ],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Studies that `list` shows.")],
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
+            callback=ends_in(*REPORT_FILE),
             help="A .pdf; the page of HTML lies beside it. [default: storage/reports/NAME.pdf]",
         ),
     ] = None,
@@ -258,18 +259,16 @@ def report(
     storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a report of studies: one PDF, and the same as one page of HTML.
+    """Write a report of studies: a PDF and a page of HTML.
 
     Introduction, method and results have six pages at most, the rest is an appendix. All comes
     from storage: what `evaluate`, `compare` and `analyze` have not filled yet is printed, with the
     command that does.
     """
     for name in names:
-        open_study(storage, name)
-    from hw1.analysis.report.write import check_output, write_report
+        open_study(storage, name).best_trial()
+    from hw1.analysis.report.write import write_report
 
-    if output is not None:
-        check_output(output)
     studies = [open_results(storage, name, definition, None, "auto", "auto") for name in names]
     options = storage_option(storage)
     found = write_report(studies, output, author=author, title=title, options=options)

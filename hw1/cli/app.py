@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 import hw1
-from hw1.errors import InputError, choose, printable
+from hw1.errors import InputError, choose, printable, require_suffix
 from hw1.passwords import hide, secrets, without
 from hw1.places import program, storage_url
 from hw1.study_files import DEVICES, PRECISIONS, find_definition
@@ -86,6 +86,17 @@ def one_of(kind: str, names: Callable[[], Iterable[str]]) -> Callable[[str | Non
 
     def check(name: str | None) -> str | None:
         return None if name is None else choose(kind, name, names())
+
+    return check
+
+
+def ends_in(suffixes: Sequence[str], kind: str) -> Callable[[Path | None], Path | None]:
+    """Checks a file's name before anything that takes long is imported."""
+
+    def check(path: Path | None) -> Path | None:
+        if path is not None:
+            require_suffix(path, suffixes, kind)
+        return path
 
     return check
 
@@ -195,9 +206,13 @@ def open_results(
     data_dir: Path | None,
     device: str,
     precision: str,
+    trial: int | None = None,
+    *,
+    pruned: bool = False,
 ) -> "StudyResults":
-    """A study for analyses; that it and its files are there is known before torch is imported."""
+    """A study for analyses; that it, its trial and its files are there is known before torch is."""
     study, named = open_study(url, name), definition or ()
+    study.trial(trial, pruned=pruned)
     for file in named:
         find_definition(str(file))
     from hw1.analysis.results import results_of

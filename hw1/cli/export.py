@@ -17,14 +17,16 @@ from hw1.cli.app import (
     TrialOption,
     app,
     echo,
+    ends_in,
     example,
     open_results,
     print_csv,
     print_json,
     watched,
 )
-from hw1.errors import InputError, printable
-from hw1.places import program, shortest
+from hw1.errors import InputError, printable, require_file
+from hw1.places import MODEL_FILE, program, shortest
+from hw1.study_files import find_definition, naming
 
 
 @app.command(**example("export regression_mlp-tpe --output network.onnx"))
@@ -35,6 +37,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
+            callback=ends_in(*MODEL_FILE),
             help="Ends in .safetensors, .pt2 (torch.export) or .onnx. "
             "[default: storage/models/NAME-trialN.safetensors]",
         ),
@@ -46,19 +49,15 @@ def export(
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train the best configuration on all training data and write the network to a file.
+    """Write the best network, trained on all data, to a file.
 
     It is the network of the first seed that `evaluate` scores. The file holds its normalization,
     configuration and provenance, and is checked by predictions before it is kept.
     """
+    results = open_results(storage, name, definition, data_dir, device, precision, trial)
     from hw1.analysis.export import export as export_network
     from hw1.analysis.export import usage
-    from hw1.analysis.model_files import check_suffix
-    from hw1.study_files import naming
 
-    if output is not None:
-        check_suffix(output)  # before the training
-    results = open_results(storage, name, definition, data_dir, device, precision)
     with watched("nothing is written.") as watcher:
         path, difference = export_network(results, trial, output, watcher=watcher)
     if as_json:
@@ -77,7 +76,12 @@ def export(
 
 @app.command(**example("predict storage/models/fashion_cnn-tpe-trial7.safetensors images/"))
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A file that `export` wrote.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", callback=ends_in(*MODEL_FILE), help="A file that `export` wrote."
+        ),
+    ],
     input: Annotated[
         Path,
         typer.Argument(
@@ -92,6 +96,12 @@ def predict(
 
     A CSV file has a header row with the network's columns, in any order and among others.
     """
+    if as_json and as_csv:
+        raise InputError("give one of --json and --csv, not both")
+    require_file(model)
+    require_file(input, folder=True)
+    for file in definition or ():
+        find_definition(str(file))
     from rich.table import Table
 
     from hw1.analysis.model_files import load
@@ -100,8 +110,6 @@ def predict(
     from hw1.console import Terminal
     from hw1.words import number
 
-    if as_json and as_csv:
-        raise InputError("give one of --json and --csv, not both")
     loaded = load(model, definition=definition or ())
     inputs = read_inputs(input, loaded.description)
     found = predict_rows(loaded, inputs)

@@ -1,6 +1,7 @@
 """The commands that read a storage: no study file is run."""
 
 import contextlib
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from hw1.cli.app import (
     print_csv,
     print_json,
     quiet_optuna,
+    storage_option,
 )
 from hw1.errors import ForeignStudyError, InputError, NoStorageError, printable
 from hw1.passwords import secrets, without
@@ -83,7 +85,8 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
             )
         console.print(table)
     else:
-        echo(f"No study is stored in {shown(url)} yet: {' '.join(program())} run regression_mlp")
+        command = shlex.join([*program(), "run", "regression_mlp", *storage_option(storage)])
+        echo(f"No study is stored in {shown(url)} yet: {command}")
     if parts:
         echo(f"And {len(parts)} searches within nested cross-validations, NAME-outer...")
     if foreign:
@@ -94,7 +97,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
 
 @app.command(**example("best regression_mlp-tpe --json"))
 def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption = False) -> None:
-    """Print the best trial: its value, its score in every fold, its hyperparameters."""
+    """Print the best trial with its scores and hyperparameters."""
     from hw1.rows import trial_as_dict
     from hw1.words import duration, number
 

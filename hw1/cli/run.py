@@ -131,7 +131,7 @@ def run(
         typer.Option(min=0, max=2**32 - 1, metavar="S", help="Random seed. [default: 0]"),
     ] = None,
 ) -> None:
-    """Run a study, or continue it: the same command again goes on where it stopped.
+    """Run a study; the same command again continues it.
 
     Options that are left out are taken from the stored study, or from the definition of a new one;
     except --data-dir, --device, --jobs, --trials-per-batch and --precision, which depend on the

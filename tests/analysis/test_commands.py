@@ -25,13 +25,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from hw1.analysis.export import export, usage
-from hw1.analysis.model_files import SUFFIXES
 from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.training import retrain
 from hw1.cli.main import app
 from hw1.datasets import digits, function
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
+from hw1.places import MODEL_FILE
 from hw1.words import number
 
 Call = Callable[..., Any]
@@ -179,7 +179,7 @@ def run_lines(code: str, *, isolated: bool) -> list[float]:
     return [float(x) for x in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", ran.stdout)]
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", MODEL_FILE[0])
 def test_the_lines_that_are_printed_use_the_file(
     call: Call, suffix: str, open_results: Callable[..., StudyResults]
 ) -> None:

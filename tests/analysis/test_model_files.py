@@ -18,10 +18,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hw1.analysis.description import ModelDescription, import_path
-from hw1.analysis.model_files import SUFFIXES, LoadedModel, load, save
+from hw1.analysis.model_files import LoadedModel, load, save
 from hw1.analysis.network import CHUNK, Network
 from hw1.errors import InputError
 from hw1.models import CNN, MLP, ResNet
+from hw1.places import MODEL_FILE
 from hw1.training.networks import Family
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +99,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
         str(path): save(case.network, case.description, path, case.draw(7))
         for name, make_case in CASES.items()
         for case in [make_case()]
-        for suffix in SUFFIXES
+        for suffix in MODEL_FILE[0]
         for path in [folder / f"{name}{suffix}"]
     }
 
@@ -123,7 +124,7 @@ def state(case: Case) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", MODEL_FILE[0])
 def test_a_file_predicts_as_its_network(saved: dict[str, float], name: str, suffix: str) -> None:
     case = CASES[name]()
     model = load(find(saved, name + suffix))
@@ -167,7 +168,7 @@ def test_images_in_another_memory_layout_predict_the_same(saved: dict[str, float
     inputs = case.draw(4)
     turned = inputs.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     assert not turned.is_contiguous()
-    for suffix in SUFFIXES:
+    for suffix in MODEL_FILE[0]:
         model = load(find(saved, f"resnet{suffix}"))
         torch.testing.assert_close(model.predict(turned), model.predict(inputs))
 
@@ -203,7 +204,7 @@ def test_a_program_names_no_folder_of_this_machine(saved: dict[str, float], suff
 
 def test_exporters_are_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     case = mlp()
-    for suffix in SUFFIXES:
+    for suffix in MODEL_FILE[0]:
         save(case.network, case.description, tmp_path / f"a{suffix}", case.draw(2))
         load(tmp_path / f"a{suffix}")
     assert capfd.readouterr() == ("", "")
@@ -435,7 +436,7 @@ def test_a_file_says_nothing_of_what_is_imported(
 # Files that are no models.
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", MODEL_FILE[0])
 def test_what_is_no_model_file_is_an_input_error(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"model{suffix}"
     refused(path, "there is no file")
@@ -457,8 +458,8 @@ def test_what_is_no_model_file_is_an_input_error(tmp_path: Path, suffix: str) ->
     refused(path, f"is damaged or no {suffix} file")
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("other", SUFFIXES)
+@pytest.mark.parametrize("suffix", MODEL_FILE[0])
+@pytest.mark.parametrize("other", MODEL_FILE[0])
 def test_a_format_under_another_name_is_an_input_error(
     saved: dict[str, float], tmp_path: Path, suffix: str, other: str
 ) -> None:
@@ -556,7 +557,7 @@ def test_a_configuration_without_a_network_is_refused(
     refused(path, "builds no hw1.models.mlp.MLP: ")
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", MODEL_FILE[0])
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_file_that_is_cut_short_is_an_input_error(

@@ -14,10 +14,8 @@ from hw1.analysis.report.gather import Folder, gather
 from hw1.analysis.report.render import clean, render
 from hw1.analysis.report.to_html import to_html
 from hw1.analysis.results import StudyResults
-from hw1.errors import InputError
-from hw1.places import home
-
-SUFFIXES = (".pdf", ".html")
+from hw1.errors import InputError, require_suffix
+from hw1.places import REPORT_FILE, home
 
 
 @dataclass(frozen=True)
@@ -38,14 +36,6 @@ def default_output(studies: Sequence[StudyResults]) -> Path:
     """Where a report is written to unless a file is named."""
     stem = studies[0].file_stem if len(studies) == 1 else "report"
     return home() / "storage" / "reports" / f"{stem}.pdf"
-
-
-def check_output(output: Path) -> None:
-    """Raise an `InputError` if a report cannot have this name."""
-    if output.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            f"a report is a PDF and a page of HTML: end {output.name!r} in .pdf or .html"
-        )
 
 
 def write_report(
@@ -84,7 +74,7 @@ def write_report(
     if studies and output is None:
         output = default_output(studies)
     if output is not None:
-        check_output(output)
+        require_suffix(output, *REPORT_FILE)
     facts = gather(studies, folder)
     assert output is not None, "without studies nothing is gathered"
     pdf, page = files_of(facts, author=author, title=title, options=options)
