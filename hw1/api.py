@@ -132,9 +132,11 @@ def run(
                     watcher=Watcher(on_step=line.update),
                     on_interrupt=line.interrupted,
                 )
-        except KeyboardInterrupt as interrupt:
+        except KeyboardInterrupt:
             # A notebook shows the lines that led here, and those within help nobody.
-            raise interrupt.with_traceback(None) from None
+            raise KeyboardInterrupt(
+                "finished trials are kept, and the same call goes on with the study"
+            ) from None
     return StudyResults(study, lambda: job)
 
 

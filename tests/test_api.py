@@ -1,6 +1,8 @@
 """Studies from Python."""
 
+import dataclasses
 import io
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TINY_REGRESSION
+from optuna.trial import TrialState
 from rich.console import Console
 
 import hw1
@@ -20,6 +23,7 @@ from hw1.datasets import Dataset
 from hw1.datasets.given import given
 from hw1.definition import StudyDefinition
 from hw1.errors import InputError
+from hw1.models import MLP
 from hw1.study_files import load_definition
 
 RNG = np.random.default_rng(0)
@@ -72,6 +76,29 @@ def test_a_study_object_is_run_continued_and_opened(
         run(study)
     with pytest.raises(InputError, match="need a study file"):
         run(study, name="mine", trials=5, jobs=2)
+
+
+def test_an_interrupted_study_keeps_what_is_finished_and_goes_on(
+    run: Callable[..., Any], study: StudyDefinition, url: str
+) -> None:
+    pressed = []
+
+    class Pressed(MLP):
+        """Ctrl-C, or the stop button, while the second trial is being trained."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            trials = optuna.load_study(study_name="mine", storage=url).trials
+            if not pressed and any(trial.state == TrialState.COMPLETE for trial in trials):
+                pressed.append(signal.raise_signal(signal.SIGINT))
+
+    options = {"name": "mine", "trials": 3, "trials_per_batch": 1, "pruner": "none"}
+    interrupted = dataclasses.replace(study, model=Pressed)
+    with pytest.raises(KeyboardInterrupt, match="finished trials are kept") as stopped:
+        run(interrupted, **options)
+    assert len(stopped.traceback) <= 4, "a notebook shows a few lines"
+    assert hw1.open_study("mine", storage=url).study.progress().done in (1, 2)
+    assert run(interrupted, **options).study.progress().complete
 
 
 def test_arrays_take_the_place_of_the_data(

@@ -113,7 +113,7 @@ def test_trials_that_cannot_be_analysed_are_named(open_results: Open) -> None:
         with pytest.raises(InputError, match=re.escape(words)):
             results.trial(number)
     with pytest.raises(InputError, match="choose a completed or pruned one"):
-        results.trained_trial(failed.number)
+        results.trial(failed.number, pruned=True)
 
 
 def test_a_study_without_completed_trials_says_so(
@@ -198,7 +198,7 @@ def test_damaged_details_of_trials_are_named(
     results = open_study("tiny", storage=job.storage_url, definition=job.source)
     for work in (
         lambda: results.trial(1),
-        lambda: results.trained_trial(1),
+        lambda: results.trial(1, pruned=True),
         lambda: gather([results], lambda results: Path("none")),
     ):
         with pytest.raises(InputError, match=r"trial 1 of 'tiny' in .* is damaged"):
