@@ -334,7 +334,7 @@ def test_a_report_is_a_pdf_and_a_page(call: Call) -> None:
     assert Path("out/mine.pdf").read_bytes().startswith(b"%PDF-")
     assert "regression-random" in Path("out/mine.html").read_text()
     result = call("report", "regression-random", "--output", "mine.doc", code=2)
-    assert "end 'mine.doc' in .pdf or .html" in result.stderr
+    assert "end it in .pdf or .html" in result.stderr
 
 
 EVIL = "evil\x1b]0;owned\x07\x9b2J\u202egnp.\x7f"
