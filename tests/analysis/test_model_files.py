@@ -239,9 +239,9 @@ def test_weights_that_are_shared_are_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["model.pth", "model", "model.onnx.zip", ".safetensors"])
 def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
     case = mlp()
-    with pytest.raises(InputError, match=r"\.safetensors, \.pt2, \.onnx"):
+    with pytest.raises(InputError, match=r"\.safetensors, \.pt2 or \.onnx"):
         save(case.network, case.description, tmp_path / name, case.draw(3))
-    with pytest.raises(InputError, match=r"\.safetensors, \.pt2, \.onnx"):
+    with pytest.raises(InputError, match=r"\.safetensors, \.pt2 or \.onnx"):
         load(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
