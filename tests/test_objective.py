@@ -294,13 +294,13 @@ def test_a_model_that_does_not_take_the_configuration_is_named_at_the_search_spa
 
 def test_a_loader_that_fails_is_named_by_its_line() -> None:
     def fails(part: Part, data_dir: Path) -> Dataset:
-        return Dataset("mine", "regression", torch.zeros(5, 4, 3), torch.zeros(5, 1))
+        return Dataset("mine", "regression", torch.zeros(5, 5, 4, 3, 2), torch.zeros(5, 1))
 
     def nothing(part: Part, data_dir: Path) -> Dataset:
         return None  # type: ignore[return-value]
 
     for load, shift, words in (
-        (fails, 1, "the data 'mine' cannot be trained on: its rows have the shape"),
+        (fails, 1, "the data 'mine' cannot be trained on: its examples have the shape"),
         (nothing, 0, "the loader returns nothing"),
     ):
         with pytest.raises(InputError, match=words) as caught:
