@@ -47,7 +47,7 @@ EVALUATION_BATCH = 256
 
 
 class Fold(NamedTuple):
-    """The rows of a fold, and a mean and standard deviation of its training rows.
+    """The examples of a fold, and a mean and standard deviation of its training examples.
 
     They are those of the target in a regression, those of the pixels for images.
     """

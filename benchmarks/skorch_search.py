@@ -114,7 +114,7 @@ def parameters(configuration: dict[str, Any], n_rows: list[int], epochs: int) ->
 
     Args:
         configuration: as JSON holds it.
-        n_rows: the training rows of each fold.
+        n_rows: the training examples of each fold.
         epochs: the passes over them.
     """
     batch_size, kind = configuration["batch_size"], configuration["optimizer"]

@@ -58,9 +58,9 @@ def run(
 
     Args:
         definition: the name or the path of a study file, or a `StudyDefinition`.
-        data: training rows in place of the definition's data: a pair of arrays ``(X, y)``, a
+        data: training examples in place of the definition's data: a pair of arrays ``(X, y)``, a
             DataFrame or a `hw1.datasets.Dataset`; see `hw1.datasets.given.given`.
-        test_data: test rows in the same form, kept for the evaluation.
+        test_data: test examples in the same form, kept for the evaluation.
         target: the target's column in a DataFrame or a CSV file; None for ``label`` if there is
             such a column, else the last.
         name: what the study is called in storage; None for that of the definition and of the
@@ -71,7 +71,7 @@ def run(
         n_splits: the folds of the cross-validation.
         epochs: the epochs of a trial at most.
         seed: the random seed.
-        train_size: the size of a stratified random subset of the training rows.
+        train_size: the size of a stratified random subset of the training examples.
         train_csv, test_csv: CSV files in place of the definition's data.
         storage, data_dir, device, precision: as in `hw1.open_study`.
         jobs: worker processes; more than one need a study file.

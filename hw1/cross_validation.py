@@ -20,12 +20,12 @@ from hw1.tasks import TASKS, Metric
 from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import Lockstep, State
-from hw1.training.networks import Backend, Family
+from hw1.training.networks import Backend, ModelClass
 from hw1.training.precision import Precision
 
 Report = Callable[[int, Mapping[int, float]], Collection[int]]
-"""Is told the epoch (from 1) and the fold mean of each trial by its number; answers with the
-numbers of those to prune."""
+"""Is told the epoch (from 1) and the mean validation score of each trial by its number; answers
+with the numbers of those to prune."""
 Stopped = Literal["epochs", "patience", "pruned", "diverged"]
 # The last of the numbers that a seed is derived from, so that no two uses draw alike.
 FRESH, OUTER = 1, 2
@@ -33,10 +33,10 @@ FRESH, OUTER = 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Which fold each row belongs to: drawn once for a study and used by all its trials.
+    """Which fold each example belongs to: drawn once for a study and used by all its trials.
 
     Attributes:
-        folds: ``(n_rows,)`` uint8, the fold in which a row is validated.
+        folds: ``(n_rows,)`` uint8, the fold in which an example is validated.
     """
 
     folds: np.ndarray
@@ -58,15 +58,16 @@ class Splits:
             counts = np.bincount(strata, minlength=dataset.n_outputs)
             rarest = int(counts.argmin())
             if n_splits > counts[rarest]:
+                name = dataset.class_names[rarest]
                 raise InputError(
-                    f"class {dataset.class_names[rarest]!r} has {counts[rarest]} training rows, "
-                    f"too few for {n_splits} folds: use fewer --folds or more rows"
+                    f"class {name!r} has {counts[rarest]} training examples, too few for "
+                    f"{n_splits} folds: use fewer --folds or more examples"
                 )
             splitter = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
         else:
             if n_splits > len(dataset):
                 raise InputError(
-                    f"{len(dataset)} training rows are too few for {n_splits} folds: use fewer "
+                    f"{len(dataset)} training examples are too few for {n_splits} folds: use fewer "
                     "--folds"
                 )
             splitter = KFold(n_splits, shuffle=True, random_state=seed)
@@ -91,11 +92,11 @@ class Splits:
         return int(self.folds.max()) + 1
 
     def training_rows(self) -> list[Tensor]:
-        """For each fold, the rows outside it."""
+        """For each fold, the examples outside it."""
         return [torch.from_numpy(np.flatnonzero(self.folds != k)) for k in range(self.n_splits)]
 
     def validation_rows(self) -> list[Tensor]:
-        """For each fold, the rows in it."""
+        """For each fold, the examples in it."""
         return [torch.from_numpy(np.flatnonzero(self.folds == k)) for k in range(self.n_splits)]
 
     @cached_property
@@ -119,17 +120,17 @@ class CrossValidation:
 
     Attributes:
         curves: ``(n_epochs, n_splits)``, each fold's validation score after each epoch.
-        best_epoch: the epoch (from 1) with the best fold mean: the one that a retraining on all
-            rows trains to; 0 when no epoch had a finite one.
-        stopped: why training ended: all epochs done, no better fold mean for ``patience``
-            epochs, pruned, or a score that was not finite.
+        best_epoch: the epoch (from 1) with the best mean validation score: the one that a
+            retraining on all training data trains to; 0 when no epoch had a finite one.
+        stopped: why training ended: all epochs done, no better mean validation score for
+            ``patience`` epochs, pruned, or a score that was not finite.
         seconds: its share of the wall time of the training and its evaluations.
         n_parameters: trained parameters of one network.
         n_trials: how many trials were trained together at first.
         backend: how they were; see `hw1.training.lockstep.Lockstep`.
         precision: of its convolutions and matrix products.
-        outputs: ``(n_rows, n_outputs)``, of the best epoch for each row by the network that has not
-            seen it: predictions in the target's own units, or logits; None if there is no best
+        outputs: ``(n_rows, n_outputs)``, of the best epoch for each example by the network that has
+            not seen it: predictions in the target's own units, or logits; None if there is no best
             epoch.
         state: the weights of the best epoch for `Lockstep.restore`; None if they were not kept.
     """
@@ -153,7 +154,7 @@ class CrossValidation:
 
     @property
     def mean(self) -> float:
-        """The best point of the fold-mean curve: a trial's value."""
+        """The best point of the mean validation curve: a trial's value."""
         return float(self.fold_scores.mean())
 
     @property
@@ -163,7 +164,7 @@ class CrossValidation:
 
 
 def cross_validate(
-    family: Family,
+    model_class: ModelClass,
     configurations: Mapping[int, Configuration],
     dataset: Dataset,
     splits: Splits,
@@ -183,10 +184,10 @@ def cross_validate(
     what ``report`` makes of them.
 
     Args:
-        family: builds one network.
+        model_class: builds one network.
         configurations: by the numbers of their trials; their footprints share a key.
-        dataset: the training rows, on the device on which to train.
-        splits: the folds of these rows.
+        dataset: the training examples, on the device on which to train.
+        splits: the folds of these examples.
         seed: with the trial's number and the fold, decides all that is random.
         report: called after every epoch; may prune.
         precision: in which the networks are trained.
@@ -198,14 +199,14 @@ def cross_validate(
         Each trial's number and result as soon as it has ended; the rest goes on without it.
 
     Raises:
-        ArchitectureError: the networks cannot exist for these inputs.
+        ArchitectureError: the networks are invalid for these inputs.
     """
     n_splits, metric = splits.n_splits, metric or TASKS[dataset.task].metric()
     # Those with one optimizer side by side: they are then updated together.
     numbers = sorted(configurations, key=lambda n: (configurations[n].optimizer, n))
     started = time.perf_counter()
     models = Lockstep(
-        family,
+        model_class,
         [configurations[n] for n in numbers for _ in range(n_splits)],
         dataset,
         splits.training_rows() * len(numbers),
@@ -291,7 +292,7 @@ class _Trial:
 
 
 def _by_row(outputs: Tensor | None, splits: Splits) -> Tensor | None:
-    """The folds' outputs for their validation rows, in the order of the rows."""
+    """The folds' outputs for their validation examples, in the order of the rows."""
     if outputs is None:
         return None
     of_rows = outputs.new_empty(len(splits.folds), outputs.shape[2]).cpu()

@@ -23,7 +23,7 @@ from hw1.datasets import Dataset, Loader, Part
 from hw1.errors import ArchitectureError, InputError, choose, place, users_code
 from hw1.tasks import TASKS, TaskName
 from hw1.training import Configuration
-from hw1.training.networks import Family
+from hw1.training.networks import ModelClass
 
 PROBES = 200
 """Random configurations from which a search space is read off."""
@@ -152,7 +152,7 @@ class StudyDefinition:
 
     dataset: Loader
     task: TaskName
-    model: Family
+    model: ModelClass
     search_space: Callable[[Trial], Configuration]
     n_trials: int = 50
     n_splits: int = 5

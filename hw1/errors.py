@@ -32,7 +32,7 @@ class ForeignStudyError(InputError):
 
 
 class ArchitectureError(InputError):
-    """A network that cannot exist for its input, such as one that pools its last pixel away."""
+    """A network that is invalid for its input, such as one that pools its last pixel away."""
 
 
 @contextmanager

@@ -43,11 +43,11 @@ def execute(
     Args:
         job: the study, as worker processes need it.
         study: the same, prepared.
-        dataset: its training rows.
+        dataset: its training examples.
         jobs: the number of processes, this one included; they share the processor's threads.
         deadline: a ``time.time()`` after which no further trial starts.
-        watcher: hears of each step while trials run.
-        on_interrupt: called when Ctrl-C is heard, before the running trials are given up.
+        watcher: is told of each step while trials run.
+        on_interrupt: called on Ctrl-C, before the running trials are given up.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, after the running trials have been marked as failed.
@@ -142,7 +142,7 @@ class _ChildFailed(BaseException):
 
 
 def _work(job: Job, empty: Dataset, rows: str, threads: int, deadline: float) -> None:
-    """A further process: its own view of the storage, the same rows, the same trials to run."""
+    """A further process: its own view of the storage, the same data, the same trials to run."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()

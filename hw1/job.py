@@ -94,7 +94,7 @@ class Job:
         )
 
     def load_data(self, settings: Options | Settings, seed: int) -> Dataset:
-        """The training rows of a study with these settings."""
+        """The training examples of a study with these settings."""
         dataset = self.loader(settings)("train", self.data_dir)
         if settings.train_size is not None:
             dataset = dataset.sample(settings.train_size, seed)
@@ -105,7 +105,7 @@ class Job:
         return dataset
 
     def load_unchanged(self, study: Study) -> Dataset:
-        """The training rows of a stored study.
+        """The training examples of a stored study.
 
         Raises:
             InputError: they are no longer those that it was made with.
@@ -118,7 +118,7 @@ class Job:
                 f"the study {study.name!r} was made of {settings.dataset} in Python: open it there "
                 "with the same data=..."
                 if lacks_data
-                else f"the training rows of {study.name!r} have changed since the study was made "
+                else f"the training examples of {study.name!r} have changed since it was made "
                 f"(fingerprint {settings.fingerprint}, now {dataset.fingerprint}): undo that, or "
                 "give the new study another --name"
             )
@@ -195,7 +195,7 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
     """Make the study, or take up the one of that name.
 
     Returns:
-        The study, its target set, and its training rows.
+        The study, its target set, and its training examples.
 
     Raises:
         InputError: an option is wrong or differs from the study's setting; the search space or

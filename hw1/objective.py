@@ -50,7 +50,7 @@ class Outcome:
     Attributes:
         trial: Optuna's.
         state: complete or pruned.
-        value: the best point of the fold-mean curve, of a complete trial.
+        value: the best point of the mean validation curve, of a complete trial.
     """
 
     trial: Trial
@@ -61,19 +61,19 @@ class Outcome:
 class Objective:
     """Cross-validates the configurations of trials; call it, or hand it to ``study.optimize``.
 
-    Reports the fold mean after every epoch, prunes by the study's pruner, and keeps with the
-    trial the user attributes ``configuration``, ``fold_scores``, ``std``, ``best_epoch``,
+    Reports the mean validation score after every epoch, prunes by the study's pruner, and keeps
+    with the trial the user attributes ``configuration``, ``fold_scores``, ``std``, ``best_epoch``,
     ``epochs``, ``stopped``, ``seconds``, ``n_parameters``, ``device``, ``backend``, ``precision``,
     ``trials_per_batch``, ``batch`` (the numbers of the trials that it was trained with, its own
     too) and ``provenance``; those that are among the best when they complete also ``curves`` (of
     each epoch the folds' scores), and ``predicted`` (of `shown_rows`) or the ``confusion`` of
-    classes, by the fold that has not seen the row. A configuration whose network cannot exist
+    classes, by the fold that has not seen the row. A configuration whose network is invalid
     gets ``refused`` with the reason.
 
     Args:
         definition: the study.
-        dataset: the training rows; the test rows never come here.
-        splits: the folds of these rows.
+        dataset: the training examples; the test examples never come here.
+        splits: the folds of these examples.
         seed: the study's seed.
         epochs: the epochs of a trial at most.
         device: where to train.
@@ -121,10 +121,10 @@ class Objective:
         return details
 
     def __call__(self, trial: Trial) -> float:
-        """The best point of the fold-mean curve.
+        """The best point of the mean validation curve.
 
         Raises:
-            optuna.TrialPruned: the pruner ended the trial, its network cannot exist, or it never
+            optuna.TrialPruned: the pruner ended the trial, its network is invalid, or it never
                 had a finite score.
         """
         try:
@@ -140,8 +140,8 @@ class Objective:
         """Ask for the trial's parameters and see what network becomes of them.
 
         Raises:
-            ArchitectureError: it cannot exist.
-            InputError: the search space fails, or the model family does not take what it returns;
+            ArchitectureError: it is invalid.
+            InputError: the search space fails, or the model class does not take what it returns;
                 with its line.
         """
         definition, dataset = self.definition, self.dataset
@@ -165,7 +165,7 @@ class Objective:
             The outcome of each, as soon as it has ended; of those that somebody else ended, none.
 
         Raises:
-            ArchitectureError: their networks cannot exist.
+            ArchitectureError: their networks are invalid.
         """
         trials = {c.trial.number: c.trial for c in candidates}
         configurations = {c.trial.number: c.configuration for c in candidates}
@@ -227,7 +227,7 @@ class Objective:
 
 
 def shown_rows(n_rows: int) -> np.ndarray:
-    """The rows whose predictions are kept with a trial: all, or 500 of them."""
+    """The examples whose predictions are kept with a trial: all, or 500 of them."""
     return np.unique(np.linspace(0, n_rows - 1, min(n_rows, 500)).round().astype(int))
 
 

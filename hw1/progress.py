@@ -90,7 +90,7 @@ class ProgressLine:
             self._live.stop()
 
     def update(self) -> None:
-        """Show the state of affairs, unless that was done a moment ago."""
+        """Show the current state, unless that was done a moment ago."""
         interval = SECONDS_BETWEEN_LINES if self._live is None else SECONDS_BETWEEN_UPDATES
         if time.monotonic() - self._shown >= interval:
             self._show()
@@ -99,7 +99,7 @@ class ProgressLine:
             self.console.print(text, soft_wrap=True)
 
     def interrupted(self) -> None:
-        """Say that Ctrl-C was heard, and what comes of it."""
+        """Say that Ctrl-C was received, and what happens next."""
         self.console.print(
             "Stopping: the running trials begin again when the study goes on.",
             soft_wrap=True,

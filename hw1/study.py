@@ -71,20 +71,20 @@ class Settings:
         n_splits: the number of folds.
         epochs: the epochs of a trial at most.
         seed: decides all that is random.
-        train_size: the number of training rows drawn from the data; None for all.
+        train_size: the number of training examples drawn from the data; None for all.
         train_csv: the CSV file that replaces the definition's data.
-        test_csv: the test rows beside it.
+        test_csv: the test examples beside it.
         target: their target column.
         dataset: the name of the data.
-        fingerprint: of the training rows; see `hw1.datasets.Dataset`.
-        n_rows: the number of training rows.
+        fingerprint: of the training examples; see `hw1.datasets.Dataset`.
+        n_rows: the number of training examples.
         splits: the hash of the folds.
         metric: what a trial's value measures.
         search_space: each parameter's distribution as JSON.
         grid: the cells of a grid study, in the order in which they are visited.
         version: of hw1 when the study was made.
         outer_fold: ``(n_splits, fold)`` for a study that is part of a nested cross-validation and
-            searches on the rows outside this outer fold alone.
+            searches on the examples outside this outer fold alone.
     """
 
     definition: str
@@ -130,7 +130,7 @@ class Progress:
         pruned: trials ended by the pruner or because they diverged.
         failed: trials that ended in an error.
         interrupted: trials that were interrupted or lost; they are made up for.
-        refused: configurations whose network cannot exist; they spend no trial.
+        refused: configurations whose network is invalid; they spend no trial.
         best: the best completed trial.
     """
 
@@ -386,7 +386,7 @@ def counts(trial: FrozenTrial) -> bool:
 
 
 def is_refused(trial: FrozenTrial) -> bool:
-    """Whether the trial's network cannot exist, so that it was never trained."""
+    """Whether the trial's network is invalid, so that it was never trained."""
     return trial.state == TrialState.PRUNED and "refused" in trial.user_attrs
 
 

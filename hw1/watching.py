@@ -1,4 +1,4 @@
-"""Who hears of the progress of long work, and may end it."""
+"""Callbacks for the progress of long work, which may stop it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -26,6 +26,14 @@ def number(value: float | None, digits: int = 4) -> str:
     return mantissa.replace("-", "−") + (f" × {_power(exponent)}" if exponent else "")
 
 
+def copyable(value: float | None) -> str:
+    """As `number`, but as Python writes it, for a terminal: ``"8.014e-05"``."""
+    if value is None or not math.isfinite(value):
+        return number(value)
+    text = f"{value:.4g}"
+    return f"{value:.0f}" if 1000 <= abs(float(text)) < 1e6 else text
+
+
 def fixed(value: float, decimals: int | None) -> str:
     """With so many decimal places; None for significant digits."""
     if decimals is None or not math.isfinite(value):
@@ -88,7 +96,7 @@ def plus_minus(mean: float | None, spread: float | None) -> str:
 
 
 def between(low: float, high: float, decimals: int | None = None) -> str:
-    """An interval, ``"0.1 to 0.2"``; a dash if an end is missing."""
+    """A range or confidence interval, ``"0.1 to 0.2"``; a dash if an end is missing."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return DASH
     return f"{fixed(low, decimals)} to {fixed(high, decimals)}"

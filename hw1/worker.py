@@ -24,7 +24,7 @@ REFUSED_IN_A_ROW = 100
 SAVE_SECONDS = 1.0
 """How often what has been reported is written to storage."""
 MOST_TRIALS = {"cpu": 32, "cuda": 1024}
-"""Trials that are asked for at a time, at most, unless a number is given."""
+"""Trials per batch, at most, unless a number is given."""
 MOST_ELEMENTS = {"cpu": 2**17, "cuda": 2**27}
 """Elements of the largest matrix in a step up to which trials are stacked: beyond what fits a
 processor's cache, a batch is slower than its trials one after another."""
@@ -45,10 +45,10 @@ class Worker:
     Args:
         study: to work on.
         objective: of that study.
-        trials_per_batch: the trials that are asked for at a time; None to choose: as many as share
+        trials_per_batch: the trials per batch; None to choose: as many as share
             a batch with profit, but not more than a tenth of the study's trials, in all processes
             together, where the sampler or the pruner learns from their results.
-        watcher: hears of each step, once the worker has saved and said that it lives.
+        watcher: is told of each step, once the worker has saved and said that it lives.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Worker:
         their parameters for the next run, and is raised.
 
         Raises:
-            InputError: one configuration after another cannot exist.
+            InputError: 100 consecutive configurations were invalid.
         """
         try:
             while True:
@@ -104,7 +104,7 @@ class Worker:
             raise
 
     def ask(self) -> list[Candidate]:
-        """Ask for as many trials as are to be asked for at a time and not trained yet.
+        """Ask for as many trials as are to be trained in one batch and not trained yet.
 
         Counts and asks under the storage's lock, so that several processes together make exactly
         the trials that are missing and no cell of a grid twice.

@@ -50,8 +50,8 @@ studies[["definition", "sampler", "metric", "state", "completed", "pruned", "bes
 # - Compare values of the **same data and metric** only. A mean squared error is better when it is
 #   low, an accuracy when it is high.
 # - The best of many is **too good**: among trials that are equally good in truth, the luckiest
-#   wins. What the network is worth on fresh folds and on the test rows, `evaluate` tells; see the
-#   notebooks `regression` and `fashion_mnist`.
+#   wins. What the network is worth on new splits and on the test examples, `evaluate` tells; see
+#   the notebooks `regression` and `fashion_mnist`.
 
 # %% [markdown]
 # ## The best parameters, side by side
@@ -94,7 +94,7 @@ top.filter(like="params_").transpose()
 
 # %% [markdown]
 # Are they really different? Here are their scores in each fold. Compare down the columns: in a fold
-# all trials are scored on the same rows. If the best trial does not win in most of the folds, the
+# all trials are scored on the same data. If the best trial does not win in most of the folds, the
 # order of these trials is chance to a good part. A parameter on which they disagree probably
 # matters little by itself.
 

@@ -48,12 +48,12 @@ BASELINE_DEFINITION = "fashion_mlp"
 BASELINE = "fashion_mlp-random"
 OPTIONS = {"sampler": "random", "trials": 12, "train_size": 10_000, "n_splits": 3, "epochs": 6}
 REPEATS = 3  # of the cross-validation
-SEEDS = 3  # networks that are trained on all rows and scored on the test rows
+SEEDS = 3  # networks that are trained on all training data and scored on the test examples
 
 # %% [markdown]
 # ## Run the studies
 #
-# A convolutional network, and a network of dense layers on the same rows to compare it with. If a
+# A convolutional network, and a network of dense layers on the same data to compare it with. If a
 # study is there already, it is continued, unless it is complete.
 
 # %%
@@ -89,9 +89,9 @@ pd.DataFrame({r.name: r.best_params for r in (results, baseline)}, dtype=object)
 # ## How good is it really?
 #
 # The value of the best trial is the best of many, and so too good. Therefore the best configuration
-# is measured anew: by **cross-validation** on fresh folds, with the number of epochs fixed
-# beforehand, and on the **test rows**, which no search has seen, with networks that are trained on
-# all training rows from several seeds.
+# is measured anew: by **cross-validation** on new splits, with the number of epochs fixed
+# beforehand, and on the **test examples**, which no search has seen, with networks that are trained
+# on all training examples from several seeds.
 
 # %%
 evaluation = evaluate(results, n_repeats=REPEATS, n_seeds=SEEDS)
@@ -105,24 +105,25 @@ pd.DataFrame(estimates).transpose()
 
 # %% [markdown]
 # `low` and `high` are the ends of a 95 % interval of the mean. That of the cross-validation is
-# about other rows of the same source. It allows for the training rows that the folds share (Nadeau
-# and Bengio). That of the test is about other test rows of the same kind and other seeds, with
-# these training rows; that of the ensemble is about other test rows alone. 10,000 test rows and an
-# accuracy of 90 % are good for about ± 0.6 %, however many seeds there are.
+# about other examples of the same source. It allows for the training examples that the folds share
+# (Nadeau and Bengio). That of the test is about other test examples of the same kind and other
+# seeds, with these training examples; that of the ensemble is about other test examples alone.
+# 10,000 test examples and an accuracy of 90 % are good for about ± 0.6 %, however many seeds there
+# are.
 #
-# A network for the test rows has learned from all training rows, those of the cross-validation from
-# two thirds of them. So the test score is often the higher one.
+# A network for the test examples has learned from all training examples, those of the
+# cross-validation from two thirds of them. So the test score is often the higher one.
 #
 # Test rows are for one look at the end. Whoever looks, changes something and looks again is
 # searching on them. Every look is counted:
 
 # %%
-display(Markdown(f"Looks at the test rows, with this study: **{evaluation.n_tests}**"))
+display(Markdown(f"Looks at the test examples, with this study: **{evaluation.n_tests}**"))
 
 # %% [markdown]
 # ## Do convolutions help?
 #
-# The best network of each study, on the same fresh folds of the same rows:
+# The best network of each study, on the same new splits of the same data:
 
 # %%
 comparison = compare([results, baseline], n_repeats=REPEATS)
@@ -136,7 +137,7 @@ pd.DataFrame({name: vars(part.estimate) for name, part in comparison.studies.ite
 # %% [markdown]
 # ## Where it is wrong
 #
-# The best trial is trained again on the folds of the study, and each row is predicted by the
+# The best trial is trained again on the folds of the study, and each example is predicted by the
 # network that has not seen it.
 #
 # - **Confusion matrix**: a row is a true class, a column what it is taken for. Colors show the
@@ -151,8 +152,9 @@ for figure in training_figures(results, results.trial()):
 # %% [markdown]
 # ## The network itself
 #
-# `load_best` trains the best configuration on all rows. The network comes with its normalization:
-# it takes pixels as they are, and gives logits. It is the one that `evaluate` scored first.
+# `load_best` trains the best configuration on all training data. The network comes with its
+# normalization: it takes pixels as they are, and gives logits. It is the one that `evaluate` scored
+# first.
 
 # %%
 best = load_best(results)
@@ -214,8 +216,8 @@ inside.get("inside_first_layer")
 inside.get("inside_profiles")
 
 # %% [markdown]
-# **Dead units** put out the same for every row, and the network does without them. Many of them may
-# mean that the learning rate was too high, or that a narrower network would do.
+# **Dead units** put out the same for every example, and the network does without them. Many of them
+# may mean that the learning rate was too high, or that a narrower network would do.
 
 # %%
 inside.get("inside_unused")

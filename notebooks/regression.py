@@ -49,7 +49,7 @@ STUDY = "regression_mlp-tpe"  # stored under this name
 OTHER = "regression_mlp-random"  # the same search by chance alone
 OPTIONS = {"trials": 30}  # as `help(hw1.run)` lists them
 REPEATS = 5  # of the cross-validation
-SEEDS = 5  # networks that are trained on all rows and scored on the test rows
+SEEDS = 5  # networks that are trained on all training data and scored on the test examples
 NESTED = None  # (5, 3): repeat the whole search outside each of 5 folds, with 3 folds
 
 # %% [markdown]
@@ -68,12 +68,12 @@ other = hw1.run(DEFINITION, sampler="random", name=OTHER, **OPTIONS)
 # %% [markdown]
 # ## The data
 #
-# The training rows, all that the search has seen. Look for the gaps: there, nothing but the form of
-# the network says what to predict.
+# The training examples, all that the search has seen. Look for the gaps: there, nothing but the
+# form of the network says what to predict.
 
 # %%
 rows = results.dataset.to(torch.device("cpu"))
-display(Markdown(f"{len(rows)} training rows of `{rows.name}`"))
+display(Markdown(f"{len(rows)} training examples of `{rows.name}`"))
 px.scatter(
     x=rows.inputs[:, 0].numpy(),
     y=rows.targets[:, 0].numpy(),
@@ -106,10 +106,10 @@ pd.DataFrame({r.name: r.best_params for r in (results, other)}, dtype=object)
 # The value of the best trial is the best of many, each measured with some luck: it is too good.
 # Therefore the best configuration is measured anew, in two ways:
 #
-# - **Cross-validation** on fresh folds, repeated. The number of epochs is fixed beforehand, so that
-#   no fold helps to choose where to stop. But the parameters were chosen on the same rows, so even
+# - **Cross-validation** on new splits, repeated. The number of epochs is fixed beforehand, so that
+#   no fold helps to choose where to stop. But the parameters were chosen on the same data, so even
 #   this is a little too good. `NESTED` measures without that, and takes many times as long.
-# - **Test rows**, which no search has seen. The network is trained on all training rows, from
+# - **Test rows**, which no search has seen. The network is trained on all training examples, from
 #   several seeds, and each is scored once.
 
 # %%
@@ -125,17 +125,17 @@ pd.DataFrame(estimates).transpose()
 # %% [markdown]
 # `low` and `high` are the ends of a 95 % interval of the mean. What does it cover?
 #
-# - **Cross-validation**: other rows of the same source, split in other ways. Scores of folds share
-#   most of their training rows, so that they are no independent measurements. The interval allows
-#   for that (Nadeau and Bengio) and is wider than mean ± 2 std / √n.
-# - **Test**: other test rows of the same kind and other seeds, with these training rows; of the
-#   ensemble other test rows alone.
+# - **Cross-validation**: other examples of the same source, split in other ways. Scores of folds
+#   share most of their training examples, so that they are no independent measurements. The
+#   interval allows for that (Nadeau and Bengio) and is wider than mean ± 2 std / √n.
+# - **Test**: other test examples of the same kind and other seeds, with these training examples; of
+#   the ensemble other test examples alone.
 # - **Nested**, if you have asked for it: as cross-validation, but for the whole search. What would
 #   a network be worth that is searched for in this way?
 #
 # The two need not agree. In the default data the training targets are noisy and the test targets
-# are clean, and the test rows fill the gaps: the cross-validation measures the noise as well, and
-# no gap.
+# are clean, and the test examples fill the gaps: the cross-validation measures the noise as well,
+# and no gap.
 #
 # The **ensemble** is the mean of the predictions of all seeds. Its mean squared error is never
 # above the mean of those of its members, as their errors cancel in part.
@@ -144,7 +144,7 @@ pd.DataFrame(estimates).transpose()
 # searching on them. Every look is counted:
 
 # %%
-display(Markdown(f"Looks at the test rows, with this study: **{evaluation.n_tests}**"))
+display(Markdown(f"Looks at the test examples, with this study: **{evaluation.n_tests}**"))
 
 # %% [markdown]
 # ## Two samplers
@@ -157,7 +157,7 @@ display(Markdown(f"Looks at the test rows, with this study: **{evaluation.n_test
 empirical_distribution([results.study, other.study])
 
 # %% [markdown]
-# Then the best configuration of each, on the same fresh folds:
+# Then the best configuration of each, on the same new splits:
 
 # %%
 comparison = compare([results, other], n_repeats=REPEATS)
@@ -167,7 +167,7 @@ pd.DataFrame({name: vars(part.estimate) for name, part in comparison.studies.ite
 # %% [markdown]
 # The two intervals may overlap and the difference can still be clear: both are scored on the same
 # folds, and the test looks at the differences fold by fold. If it does not tell them apart, that
-# does not show that they are equally good. It means that these rows are too few to say.
+# does not show that they are equally good. It means that these examples are too few to say.
 #
 # And it compares two **networks that were found**, not two samplers. One search of each may be
 # luck. To compare samplers, run each with three seeds or more (`--seed 1 --name tpe-1`, ...) and
@@ -181,7 +181,8 @@ pd.DataFrame({name: vars(part.estimate) for name, part in comparison.studies.ite
 # - **Scores by fold**: do the best trials differ more than the folds of one of them?
 # - **The fitted function**: where there are data, the networks of the folds should agree. Where
 #   they do not, as in gaps and at the ends, trust none of them. Where they do, they may still be
-#   wrong together, as they are all of one kind: are the test rows in the gaps within their range?
+#   wrong together, as they are all of one kind: are the test examples in the gaps within their
+#   range?
 # - **Predicted vs. actual**: residuals with a pattern are something that the network has missed.
 
 # %%
@@ -191,8 +192,9 @@ for figure in training_figures(results, results.trial()):
 # %% [markdown]
 # ## The network itself
 #
-# `load_best` trains the best configuration on all rows. The network comes with its normalization:
-# inputs and predictions are in the units of the data. It is the one that `evaluate` scored first.
+# `load_best` trains the best configuration on all training data. The network comes with its
+# normalization: inputs and predictions are in the units of the data. It is the one that `evaluate`
+# scored first.
 
 # %%
 best = load_best(results)
@@ -200,7 +202,7 @@ display(best.configuration)
 display(best.model)
 
 # %% [markdown]
-# Predictions for new inputs. The first and last two are outside of the training rows: there the
+# Predictions for new inputs. The first and last two are outside of the training examples: there the
 # network goes on in some way, and nothing in the data says that it is right.
 
 # %%
@@ -238,7 +240,7 @@ inside.get("inside_weights")
 inside.get("inside_units")
 
 # %% [markdown]
-# **Dead units** put out the same for every row, and the network does without them. Only some
+# **Dead units** put out the same for every example, and the network does without them. Only some
 # activations, such as ReLU, can die. Many dead units may mean that the learning rate was too high,
 # or that a narrower network would do.
 

@@ -5,7 +5,7 @@ from hw1.definition import StudyDefinition, Trial
 from hw1.models import MLP
 from hw1.training import Configuration
 
-# Every range was chosen by repeated cross-validation on training rows: those of four noisy 1-D
+# Every range was chosen by repeated cross-validation on training examples: those of four noisy 1-D
 # functions with gaps, and scikit-learn's diabetes data (442 rows, 10 features). "1.2 times" is a
 # geometric mean of errors on the functions, relative to the median of what was tried; repeats
 # differ by 0.03. "In gaps" is cross-validation with intervals as folds.

@@ -114,7 +114,7 @@ def test_arrays_take_the_place_of_the_data(
     assert len(test) == len(X)
     with pytest.raises(InputError, match="made of arrays in Python: open it there with the same"):
         _ = hw1.open_study("arrays", storage=url, definition=study).dataset
-    with pytest.raises(InputError, match="training rows of 'arrays' have changed"):
+    with pytest.raises(InputError, match="training examples of 'arrays' have changed"):
         run(study, data=(X + 1, Y), name="arrays")
     with pytest.raises(InputError, match="made with --seed 0"):
         run(study, data=(X, Y), name="arrays", seed=1)

@@ -85,9 +85,9 @@ def test_fresh_and_outer_folds_are_others_of_the_same_rows() -> None:
 
 
 def test_too_many_folds_are_refused_with_the_rarest_class() -> None:
-    with pytest.raises(InputError, match="'b' has 3 training rows"):
+    with pytest.raises(InputError, match="'b' has 3 training examples"):
         Splits.draw(classes([9, 3]), 4, 0)
-    with pytest.raises(InputError, match="100 training rows are too few for 101 folds"):
+    with pytest.raises(InputError, match="100 training examples are too few for 101 folds"):
         Splits.draw(FUNCTION, 101, 0)
     with pytest.raises(InputError, match="2 to 255 folds, not 1"):
         Splits.draw(FUNCTION, 1, 0)
@@ -125,7 +125,7 @@ def test_the_weights_of_the_best_epoch_are_kept() -> None:
 
 @pytest.mark.parametrize("load", [function.load, digits.load])
 def test_outputs_are_those_of_the_fold_that_has_not_seen_the_row(load: Loader) -> None:
-    """At the best epoch: of each fold's own rows they give its score."""
+    """At the best epoch: of each fold's own examples they give its score."""
     data = load("train", Path())
     splits = Splits.draw(data, 3, 0)
     configuration = Configuration(model={"widths": [8]}, lr=0.03, epochs=6)

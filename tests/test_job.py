@@ -129,7 +129,7 @@ def test_changed_data_are_refused(make_job: Callable[..., Job], tmp_path: Path) 
     assert (study.settings.dataset, len(dataset)) == ("train", 30)
     assert prepare(make_job(), Options())[0].settings.train_csv == str(csv)
     csv.write_text(CSV.replace("3,2", "3,2.5"))
-    with pytest.raises(InputError, match="training rows of 'tiny' have changed"):
+    with pytest.raises(InputError, match="training examples of 'tiny' have changed"):
         prepare(make_job(), options)
 
 
@@ -253,6 +253,6 @@ def test_a_part_of_a_nested_cross_validation_sees_the_rows_outside_its_fold(
         assert part.load_unchanged(Study(study.storage, part.name)).fingerprint == (
             dataset.fingerprint
         )
-        # From storage it is the same study, which goes on with the same rows.
+        # From storage it is the same study, which goes on with the same data.
         assert Study(study.storage, part.name).settings == study.settings
         assert prepare(part, Options())[1].fingerprint == dataset.fingerprint

@@ -16,7 +16,7 @@ from hw1.objective import Objective
 from hw1.provenance import provenance
 from hw1.study import is_refused
 from hw1.training import Configuration
-from hw1.training.networks import Family
+from hw1.training.networks import ModelClass
 
 DATA = function.load("train", Path())
 SPLITS = Splits.draw(DATA, 3, 0)
@@ -35,7 +35,7 @@ def search_space(trial: Trial) -> Configuration:
     )
 
 
-def define(family: Family = MLP, **changes: object) -> StudyDefinition:
+def define(family: ModelClass = MLP, **changes: object) -> StudyDefinition:
     fields: dict[str, object] = {
         "dataset": function.load,
         "task": "regression",

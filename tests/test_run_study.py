@@ -222,7 +222,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["run", "TINY", "--trials", "0"], "--trials"),
     (["run", "TINY", "--trials", "-3"], "--trials"),
     (["run", "TINY", "--trials", "many"], "--trials"),
-    (["run", "TINY", "--folds", "101"], "100 training rows are too few for 101 folds"),
+    (["run", "TINY", "--folds", "101"], "100 training examples are too few for 101 folds"),
     (["run", "TINY", "--folds", "1"], "--folds"),
     (["run", "TINY", "--epochs", "0"], "--epochs"),
     (["run", "TINY", "--train-size", "101"], "from 1 to 100"),

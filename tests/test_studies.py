@@ -133,7 +133,7 @@ def test_fashion_studies_learn_from_the_real_images(name: str, url: str) -> None
 @needs_fashion_mnist
 def test_images_do_not_go_with_more_folds_than_a_class_has(url: str) -> None:
     job = Job("x", STUDIES / "fashion_mlp.py", url, "x", DATA, torch.device("cpu"))
-    with pytest.raises(InputError, match="has 3 training rows, too few for 4 folds"):
+    with pytest.raises(InputError, match="has 3 training examples, too few for 4 folds"):
         prepare(job, Options(train_size=30, n_splits=4))
 
 

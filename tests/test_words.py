@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from hw1.words import (
     between,
+    copyable,
     counted,
     duration,
     in_words,
@@ -38,6 +39,11 @@ from hw1.words import (
 )
 def test_numbers_have_four_digits_and_powers_of_ten(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+def test_numbers_in_a_terminal_can_be_copied() -> None:
+    values = [8.0142e-5, -0.25, 12345.6, 1.5e7, None]
+    assert list(map(copyable, values)) == ["8.014e-05", "-0.25", "12346", "1.5e+07", "–"]
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,8 @@ def test_a_grid_visits_every_cell_once(size: int, make_job: Callable[..., Job]) 
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"), [(REFUSING, "must be at least 1"), (SINGLE_ROWS, "batches of two rows")]
+    ("source", "reason"),
+    [(REFUSING, "must be at least 1"), (SINGLE_ROWS, "batches of two examples")],
 )
 def test_refused_networks_do_not_count(
     source: str, reason: str, make_job: Callable[..., Job]

@@ -80,7 +80,7 @@ def activation_profiles(
     layers: Collection[str],
     n_groups: int = 0,
 ) -> dict[str, Tensor]:
-    """The mean activation of each unit over the rows of each group.
+    """The mean activation of each unit over the examples of each group.
 
     Args:
         model: any network; it is run in evaluation mode.
@@ -94,7 +94,7 @@ def activation_profiles(
         ``(n_groups, n_units)`` float64 by name; not a number for a group without rows.
 
     Raises:
-        InputError: there is not one group number from 0 for each row, or no such layer.
+        InputError: there is not one group number from 0 for each example, or no such layer.
     """
     if groups.shape != inputs.shape[:1] or not len(groups) or groups.min() < 0:
         raise InputError(
@@ -124,7 +124,7 @@ class UnitStatistics:
     """How the units of a layer are used.
 
     Attributes:
-        dead: ``(n_units,)`` bool: whether a unit's output is the same for all rows.
+        dead: ``(n_units,)`` bool: whether a unit's output is the same for all examples.
         zeros: ``(n_units,)`` float64: the share of a unit's activations that are exactly zero.
     """
 
@@ -149,13 +149,13 @@ def unit_statistics(
 
     A unit (of maps: a channel) is dead if at none of its positions the output varies over the
     rows by more than ``eps`` times the largest absolute activation of its layer. So a ReLU that
-    is zero for all rows is dead, but also a sigmoid that is saturated for all of them: neither
+    is zero for all examples is dead, but also a sigmoid that is saturated for all of them: neither
     tells anything about the input. That positions differ from each other does not count: at the
-    border of a dead map zero padding makes a difference, which is the same for all rows.
+    border of a dead map zero padding makes a difference, which is the same for all examples.
 
     Args:
         model: any network; it is run in evaluation mode.
-        inputs: ``(n_rows, *input_shape)``, two rows at least.
+        inputs: ``(n_rows, *input_shape)``, at least two examples.
         layers: names; see `hw1.analysis.layers.hidden_layers`.
         eps: what rounding may make of equal outputs.
 
@@ -163,7 +163,7 @@ def unit_statistics(
         InputError: fewer than two rows, or no such layer.
     """
     if len(inputs) < 2:
-        raise InputError("give two rows at least: a unit is dead if its output does not vary")
+        raise InputError("give at least two examples: a unit is dead if its output does not vary")
     lowest: dict[str, Tensor] = {}
     highest: dict[str, Tensor] = {}
     zeros: dict[str, Tensor] = {}

@@ -42,13 +42,13 @@ def analyze(
 ) -> Path:
     """Draw the search, and how trials train and what their networks have learned.
 
-    Each trial is trained again on the study's folds, and on all rows.
+    Each trial is trained again on the study's folds, and on all training data.
 
     Args:
         results: the study.
         trials: completed ones.
         folder: where to write; None for `default_folder`.
-        watcher: hears of the progress.
+        watcher: is told of the progress.
 
     Returns:
         The page that shows all figures.
@@ -85,7 +85,7 @@ def introduction(results: StudyResults, trials: Sequence[FrozenTrial]) -> list[s
     settings, progress = results.settings, results.study.progress()
     metric = results.metric
     lines = [
-        f"{settings.dataset}: {settings.n_rows} training rows in {settings.n_splits} folds. "
+        f"{settings.dataset}: {settings.n_rows} training examples in {settings.n_splits} folds. "
         f"{progress.done} trials by {settings.sampler}, {progress.pruned} of them pruned; the "
         f"value of a trial is its {metric.words}, the mean over the folds at the "
         f"best epoch ({metric.preference}).",
@@ -137,7 +137,7 @@ def training_figures(
 def network_figures(
     results: StudyResults, trial: FrozenTrial, *, watcher: Watcher = UNWATCHED
 ) -> list[Figure]:
-    """What the network of a completed trial, trained on all rows, has learned."""
+    """What the network of a completed trial, trained on all training data, has learned."""
     retrained = retrain(results, trial, watcher=watcher)
     return inside_figures(
         retrained.networks[0],

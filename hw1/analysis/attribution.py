@@ -9,7 +9,7 @@ from hw1.analysis.layers import evaluating
 from hw1.errors import InputError
 
 CHUNK = 64
-"""How many rows are computed at once with their gradients."""
+"""Examples per batch with their gradients."""
 
 
 def smooth_grad(
@@ -24,21 +24,22 @@ def smooth_grad(
     """SmoothGrad: the mean gradient of an output over noisy copies of the input.
 
     Smilkov et al. (2017, https://arxiv.org/abs/1706.03825). The sign is kept; take the absolute
-    value for a map of sensitivity. All rows get the same noise, each in its own scale.
+    value for a map of sensitivity. All examples get the same noise, each in its own scale.
 
     Args:
         model: any network; it is run in evaluation mode.
         inputs: ``(n_rows, *input_shape)``, normalized.
-        outputs: ``(n_rows,)``, for each row the number of a class or output.
+        outputs: ``(n_rows,)``, for each example the number of a class or output.
         seed: of the noise.
-        noise: its standard deviation, as a share of a row's range from lowest to highest value.
+        noise: its standard deviation, as a share of an example's range from lowest to highest
+            value.
         n_samples: how many noisy copies.
 
     Returns:
         ``(n_rows, *input_shape)``, output per unit of the normalized input.
 
     Raises:
-        InputError: there is not one output for each row, or the network has no such output.
+        InputError: there is not one output for each example, or the network has no such output.
     """
 
     def attribute(rows: Tensor, numbers: Tensor) -> Tensor:
@@ -64,24 +65,24 @@ def integrated_gradients(
 ) -> Tensor:
     """Integrated gradients: what each part of an input adds to an output.
 
-    Sundararajan et al. (2017, https://arxiv.org/abs/1703.01365). The attributions of a row add up
-    to the difference of its output from that of the baseline (completeness). The integral is a
+    Sundararajan et al. (2017, https://arxiv.org/abs/1703.01365). The attributions of an example add
+    up to the difference of its output from that of the baseline (completeness). The integral is a
     sum over the middles of ``n_steps`` equal steps: its error falls with their number, and is the
     difference from that total.
 
     Args:
         model: any network; it is run in evaluation mode.
         inputs: ``(n_rows, *input_shape)``, normalized.
-        outputs: ``(n_rows,)``, for each row the number of a class or output.
+        outputs: ``(n_rows,)``, for each example the number of a class or output.
         baseline: the input from which the path starts, normalized; a number, or a tensor that
-            broadcasts with one row. Zero is the mean of the training rows.
+            broadcasts with one row. Zero is the mean of the training examples.
         n_steps: of the path from the baseline to the input.
 
     Returns:
         ``(n_rows, *input_shape)``, in units of the output.
 
     Raises:
-        InputError: there is not one output for each row, or the network has no such output.
+        InputError: there is not one output for each example, or the network has no such output.
     """
 
     def attribute(rows: Tensor, numbers: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ def _in_chunks(
     inputs: Tensor,
     outputs: Sequence[int] | Tensor,
 ) -> Tensor:
-    """``attribute`` of `CHUNK` rows at a time."""
+    """``attribute`` of `CHUNK` examples at a time."""
     numbers = torch.as_tensor(outputs, device=inputs.device).long()
     if numbers.shape != inputs.shape[:1]:
         raise InputError(f"give one output for each of the {len(inputs)} rows")
@@ -112,7 +113,7 @@ def _in_chunks(
 
 
 def _gradient(model: nn.Module, rows: Tensor, numbers: Tensor) -> Tensor:
-    """The gradient of each row's output with respect to that row."""
+    """The gradient of each output with respect to its example."""
     rows = rows.detach().requires_grad_()
     with torch.enable_grad():
         outputs = model(rows.clone())  # a network may work in place, which a leaf does not allow

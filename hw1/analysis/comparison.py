@@ -68,7 +68,7 @@ def compare(
     seed: int = 0,
     watcher: Watcher = UNWATCHED,
 ) -> Comparison:
-    """Compare the best configurations of studies of the same rows on the same new splits.
+    """Compare the best configurations of studies of the same data on the same new splits.
 
     Two searches that differ in their seed alone find different configurations, and one of these
     may well be better: `hw1.analysis.searches.compare_searches` compares searches. What `evaluate`
@@ -79,10 +79,10 @@ def compare(
         n_repeats: of the cross-validation.
         n_splits: its folds; None for as many as the first study has.
         seed: of the folds.
-        watcher: hears of the progress.
+        watcher: is told of the progress.
 
     Raises:
-        InputError: fewer than two studies, one twice, or studies of different rows; a study has
+        InputError: fewer than two studies, one twice, or studies of different data; a study has
             no completed trial; a network diverged.
     """
     parts = on_the_same_folds(studies, n_repeats, n_splits, seed, watcher)
@@ -114,7 +114,7 @@ def comparison_of(parts: Mapping[str, CrossValidated], metric: Metric) -> Compar
                 subject=f"The {metric.words} of the best configuration of {a}",
                 by="",
                 chance="chance",
-                otherwise="these rows don't tell which of the two is better",
+                otherwise="the data don't show which of the two is better",
             )
             for (a, b), test in zip(pairs, tests, strict=True)
         ],
@@ -122,7 +122,7 @@ def comparison_of(parts: Mapping[str, CrossValidated], metric: Metric) -> Compar
 
 
 def require_same_rows(studies: Sequence[StudyResults]) -> None:
-    """Raise an `InputError` unless these are different studies of the same training rows."""
+    """Raise an `InputError` unless these are different studies of the same training examples."""
     names = [results.name for results in studies]
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise InputError("name two or more different studies to compare")
@@ -131,8 +131,8 @@ def require_same_rows(studies: Sequence[StudyResults]) -> None:
         if other.settings.fingerprint != first.settings.fingerprint:
             drawn = " (with --train-size each --seed draws other rows)"
             raise InputError(
-                f"{first.name!r} and {other.name!r} are studies of different training rows: "
-                "only studies of the same rows and --train-size can be compared"
+                f"{first.name!r} and {other.name!r} are studies of different training examples: "
+                "only studies of the same data and --train-size can be compared"
                 + (drawn if first.settings.train_size is not None else "")
             )
 

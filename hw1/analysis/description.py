@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from hw1.analysis.scores import fits
 from hw1.errors import InputError
 from hw1.tasks import TaskName
-from hw1.training.networks import Family
+from hw1.training.networks import ModelClass
 
 METADATA_KEY = "hw1"
 """Under which the metadata of a file hold the description."""
@@ -140,7 +140,7 @@ class ModelDescription:
             raise InputError(f"the description in {path} is damaged: {error}") from error
 
 
-def import_path(family: Family) -> str:
+def import_path(family: ModelClass) -> str:
     """Module and name of a model class: how `ModelDescription.family` calls it."""
     name = getattr(family, "__qualname__", type(family).__qualname__)
     return f"{family.__module__}.{name}"

@@ -38,7 +38,7 @@ class CrossValidated:
     """A configuration under repeated K-fold cross-validation with new splits and seeds.
 
     Every network is trained to the trial's best epoch, so no fold has a say in its own score.
-    The hyperparameters were chosen on the same rows, which flatters them; `Nested` does not.
+    The hyperparameters were chosen on the same data, which flatters them; `Nested` does not.
 
     Attributes:
         trial: whose configuration it is.
@@ -68,7 +68,7 @@ class CrossValidated:
 
 @dataclass(frozen=True)
 class Tested:
-    """Networks trained on all training rows, scored on the test rows.
+    """Networks trained on all training examples, scored on the test examples.
 
     Attributes:
         trial: whose configuration it is.
@@ -77,14 +77,14 @@ class Tested:
         scores: one a network; None for one that diverged.
         ensemble: the score of the mean of their predictions: of the outputs in a regression, of
             the probabilities of classes.
-        n_rows: test rows.
-        fingerprint: of these rows.
+        n_rows: test examples.
+        fingerprint: of these examples.
         date: when they were scored, in UTC.
         provenance: see `hw1.provenance`.
-        interval: where the mean of `scores` lies in 95% of cases, for other test rows and other
-            seeds; of a single seed for other test rows. See
+        interval: where the mean of `scores` lies in 95% of cases, for other test examples and other
+            seeds; of a single seed for other test examples. See
             `hw1.analysis.statistics.over_rows_and_seeds`. None in what older versions have stored.
-        ensemble_interval: the same of the ensemble, for other test rows.
+        ensemble_interval: the same of the ensemble, for other test examples.
         n_largest, share_largest: how many squared errors are the largest, and their share of the
             mean squared error, if they decide it; see `hw1.analysis.statistics.largest_errors`.
     """
@@ -117,12 +117,12 @@ class Tested:
 
     @property
     def estimate(self) -> Estimate:
-        """The mean over the seeds; its confidence interval covers other test rows and seeds."""
+        """The mean over the seeds; its confidence interval covers other test examples and seeds."""
         return over_seeds(numbers([self.scores])[0], _ends(self.interval))
 
     @property
     def ensemble_estimate(self) -> Estimate:
-        """The ensemble's score; its 95% confidence interval covers other test rows."""
+        """The ensemble's score; its 95% confidence interval covers other test examples."""
         return over_seeds(numbers([[self.ensemble]])[0], _ends(self.ensemble_interval))
 
 
@@ -142,9 +142,9 @@ class Evaluation:
         trial: whose configuration it is.
         value: its value in the study, which the search has picked for being good.
         cross_validation: on new splits.
-        test: on the test rows; None if there are none.
+        test: on the test examples; None if there are none.
         nested: of the procedure; None if it was never asked for.
-        n_tests: how often the test rows of this study were scored, with any trial.
+        n_tests: how often the test examples of this study were scored, with any trial.
     """
 
     study: str
@@ -178,12 +178,12 @@ def evaluate(
         trial: its number; None for the best.
         n_repeats: of the cross-validation; more than are stored are added to them.
         n_splits: its folds; None for as many as the study has.
-        n_seeds: networks that are trained on all rows and scored on the test rows.
+        n_seeds: networks that are trained on all training data and scored on the test examples.
         seed: of the splits and their networks.
         nested: outer and inner folds of a nested cross-validation, which repeats the search.
-        test: whether the test rows are scored.
+        test: whether the test examples are scored.
         again: whether the work is done again although it is stored.
-        watcher: hears of the progress.
+        watcher: is told of the progress.
 
     Raises:
         InputError: no trial has completed, or a number is out of its range.
@@ -247,10 +247,10 @@ def repeated_cross_validation(
     """A trial's configuration on new splits, from storage as far as it is there.
 
     The folds depend on the rows, their number and the seed alone, so that studies of the same
-    rows are scored on the same folds.
+    data are scored on the same folds.
 
     Raises:
-        InputError: the rows cannot be split into so many folds.
+        InputError: the data cannot be split into so many folds.
     """
     n_splits = n_splits or results.settings.n_splits
     same = {"trial": trial.number, "n_splits": n_splits, "seed": seed}
@@ -279,7 +279,7 @@ def repeated_cross_validation(
 def _test(
     results: StudyResults, trial: FrozenTrial, n_seeds: int, again: bool, watcher: Watcher
 ) -> Tested | None:
-    """The score on the test rows; every one that was ever made stays in storage."""
+    """The score on the test examples; every one that was ever made stays in storage."""
     stored = results.records(Tested, TESTS, trial=trial.number)
     same = [tested for tested in stored if len(tested.seeds) == n_seeds]
     if same and not again:
@@ -288,7 +288,7 @@ def _test(
     if rows is None:
         return None
     retrained = retrain(results, trial, n_seeds, watcher=watcher)
-    watcher.say(f"scoring {len(rows)} test rows")
+    watcher.say(f"scoring {len(rows)} test examples")
     outputs = torch.stack([predict(network, rows.inputs) for network in retrained.networks])
     combined, metric = TASKS[rows.task].ensemble(outputs), results.metric
     # A network that has diverged says nothing, and the ensemble with it neither.

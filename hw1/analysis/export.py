@@ -1,4 +1,4 @@
-"""A trial's network, trained on all rows, with all that is known of it: in memory or in a file."""
+"""A trial's network, trained on all training data, in memory or in a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,8 @@ class Best:
 def load_best(
     results: StudyResults, trial: int | None = None, *, watcher: Watcher = UNWATCHED
 ) -> Best:
-    """The network of the best trial, or of another: trained on all rows, as `evaluate` does it.
+    """The network of the best trial, or of another: trained on all training data, as `evaluate`
+    does it.
 
     It is the network of the first seed, which `evaluate` scores first and `export` writes.
 
@@ -80,7 +81,7 @@ def export(
         results: the study.
         trial: its number; None for the best.
         output: ends in ``.safetensors``, ``.pt2`` or ``.onnx``; None for `default_path`.
-        watcher: hears of the progress.
+        watcher: is told of the progress.
 
     Returns:
         The file, and the largest difference of a prediction by it from one by the network.

@@ -23,7 +23,7 @@ ACTIVATIONS = {n.lower() for n in torch.nn.modules.activation.__all__ if n not i
 SHORTCUTS = frozenset({"shortcut", "downsample", "skip"})
 """What modules beside the main path of a network are called."""
 CHUNK = 256
-"""How many rows are computed at once."""
+"""Examples per batch."""
 
 
 class Call(NamedTuple):
@@ -278,7 +278,7 @@ def layer_outputs(model: nn.Module, inputs: Tensor, layers: Collection[str]) -> 
 def activations_in_chunks(
     model: nn.Module, inputs: Tensor, layers: Collection[str]
 ) -> Iterator[dict[str, Tensor]]:
-    """Yield what `layer_outputs` gives for `CHUNK` rows at a time, without a graph."""
+    """Yield what `layer_outputs` gives for `CHUNK` examples at a time, without a graph."""
     for chunk in inputs.split(CHUNK):
         with torch.no_grad():
             outputs = layer_outputs(model, chunk, layers)
@@ -286,7 +286,7 @@ def activations_in_chunks(
 
 
 def activations(model: nn.Module, inputs: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
-    """What layers put out for all rows, computed `CHUNK` rows at a time.
+    """What layers put out for all examples, computed `CHUNK` examples at a time.
 
     Args:
         model: any network; it is run in evaluation mode.

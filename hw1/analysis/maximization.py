@@ -20,7 +20,7 @@ class Maximized:
         inputs: ``(n_targets, *input_shape)``, in normalized units.
         scores: ``(n_targets,)``, the output of each unit for its input.
         shifted_scores: ``(n_targets, 2)``, the mean output for the 8 shifts of the image by one
-            pixel, diagonals included, and for the 16 by two; None for inputs that are no images.
+            pixel, diagonals included, and for the 16 by two; None for inputs that are not images.
             The pixels that come in repeat those of the border.
     """
 
@@ -56,11 +56,11 @@ def maximize_activations(
 
     Args:
         model: any network that takes normalized inputs; it is run in evaluation mode.
-        input_shape: of one row; three dimensions are those of an image (channels, height,
+        input_shape: of one example; three dimensions are those of an image (channels, height,
             width), of which alone ``fourier``, ``jitter`` and ``total_variation`` are used.
         targets: numbers of outputs, or of units or channels of ``layer``.
         low, high: what the data can have, in normalized units; a number, or a tensor that
-            broadcasts with one row, such as ``(channels, 1, 1)``.
+            broadcasts with one example, such as ``(channels, 1, 1)``.
         seed: of the initial noise and the shifts.
         layer: a name; see `hw1.analysis.layers`. None for the network's output.
         center: whether to maximize the unit in the middle of a channel's map, and not the mean

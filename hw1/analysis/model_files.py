@@ -33,7 +33,7 @@ from hw1.datasets.dataset import feature_axis, per_feature
 from hw1.errors import InputError, require_file, require_suffix
 from hw1.places import MODEL_FILE
 from hw1.study_files import Named, load_definition, stored_definition
-from hw1.training.networks import Family
+from hw1.training.networks import ModelClass
 
 TOLERANCE = 1e-4
 """By how much a file may predict differently, as a part of the predictions' scale.
@@ -93,7 +93,7 @@ def save(network: Network, description: ModelDescription, path: Path, inputs: Te
     if suffix == ".safetensors":
         content = _to_safetensors(network, description)
         # The study file of a class that is not public is not at hand: a copy stands in for it.
-        family = _public_families().get(
+        family = _public_classes().get(
             description.family, lambda *_, **__: copy.deepcopy(network.network)
         )
         model = _from_safetensors(content, path, lambda _: family)
@@ -132,13 +132,13 @@ def load(path: Path, *, definition: Named = ()) -> LoadedModel:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if suffix == ".safetensors":
-        return _from_safetensors(content, path, lambda d: _find_family(d, definition, path))
+        return _from_safetensors(content, path, lambda d: _find_class(d, definition, path))
     read = from_pt2 if suffix == ".pt2" else from_onnx
     return LoadedModel(*read(content, path))
 
 
 def _compare(model: LoadedModel, network: Network, inputs: Tensor, path: Path) -> float:
-    """The largest absolute difference, of all rows together and of the first by itself."""
+    """The largest absolute difference, of all examples together and of the first by itself."""
     found, expected = (
         torch.cat([each.predict(inputs), each.predict(inputs[:1])])
         for each in (model, LoadedModel(model.description, network))
@@ -177,7 +177,7 @@ def _to_safetensors(network: Network, description: ModelDescription) -> bytes:
 
 
 def _from_safetensors(
-    content: bytes, path: Path, find: Callable[[ModelDescription], Family]
+    content: bytes, path: Path, find: Callable[[ModelDescription], ModelClass]
 ) -> LoadedModel:
     try:
         state = safetensors.torch.load(content)
@@ -192,14 +192,14 @@ def _from_safetensors(
     return LoadedModel(description, _build(find(description), description, state, path))
 
 
-def _public_families() -> dict[str, Family]:
-    families: list[Family] = [getattr(hw1.models, name) for name in hw1.models.__all__]
+def _public_classes() -> dict[str, ModelClass]:
+    families: list[ModelClass] = [getattr(hw1.models, name) for name in hw1.models.__all__]
     return {import_path(family): family for family in families}
 
 
-def _find_family(description: ModelDescription, named: Named, path: Path) -> Family:
+def _find_class(description: ModelDescription, named: Named, path: Path) -> ModelClass:
     """The model class, which is never imported by the path that a file gives."""
-    families = _public_families()
+    families = _public_classes()
     if description.family in families:
         return families[description.family]
     _, file = stored_definition(description.definition, named, origin=str(path))
@@ -213,7 +213,7 @@ def _find_family(description: ModelDescription, named: Named, path: Path) -> Fam
 
 
 def _build(
-    family: Family, description: ModelDescription, state: dict[str, Tensor], path: Path
+    family: ModelClass, description: ModelDescription, state: dict[str, Tensor], path: Path
 ) -> Network:
     """The network of a description with the weights of a file, in evaluation mode."""
     shape, n_outputs = description.input_shape, description.n_outputs

@@ -29,11 +29,12 @@ class Nested:
     """The whole procedure, search included, scored on held-out data.
 
     Attributes:
-        n_outer: outer folds, each searched by a study of its own on the rows outside it.
+        n_outer: outer folds, each searched by a study of its own on the examples outside it.
         n_inner: folds of these studies.
         n_trials: of each of them.
         trials: the best trial of each.
-        scores: of each one's network, trained on all rows outside the fold; None if it diverged.
+        scores: of each one's network, trained on all training data outside the fold; None if it
+            diverged.
         provenance: see `hw1.provenance`.
         metric: what the scores measure.
     """
@@ -80,10 +81,10 @@ def nested_cross_validation(
         n_outer: outer folds.
         n_inner: folds of each search.
         again: whether finished outer folds are scored again; the searches are kept.
-        watcher: hears of the progress.
+        watcher: is told of the progress.
 
     Raises:
-        InputError: the rows cannot be split like that, or a search found nothing.
+        InputError: the data cannot be split like that, or a search found nothing.
     """
     settings = results.settings
     if settings.outer_fold is not None:
@@ -120,7 +121,7 @@ def nested_cross_validation(
 def _search_outside(
     results: StudyResults, fold: int, n_outer: int, n_inner: int, watcher: Watcher
 ) -> StudyResults:
-    """The study of the rows outside an outer fold, run to its end."""
+    """The study of the examples outside an outer fold, run to its end."""
     settings = results.settings
     job = replace(results.job, name=outer_name(results.name, fold, n_outer, n_inner))
     options = Options(

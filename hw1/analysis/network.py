@@ -9,7 +9,7 @@ from hw1.datasets.dataset import per_feature
 from hw1.training.lockstep import Lockstep
 
 CHUNK = 512
-"""Rows that are predicted at a time."""
+"""Examples per batch."""
 
 
 class Network(nn.Module):
@@ -74,7 +74,7 @@ def predict(network: Callable[[Tensor], Tensor], inputs: Tensor, chunk: int = CH
     Args:
         network: takes ``(batch, *input_shape)``, as the data has them.
         inputs: ``(n_rows, *input_shape)``.
-        chunk: rows at a time, which bounds the memory.
+        chunk: examples per batch, which bounds the memory.
 
     Returns:
         ``(n_rows, n_outputs)``.

@@ -25,7 +25,7 @@ SHOWN = 10
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Rows that a network takes.
+    """Inputs that a network takes.
 
     Attributes:
         kind: what a row is called by: its line in a CSV file, its place in an array, or its image
@@ -44,7 +44,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says of one row.
+    """A network's prediction for one example.
 
     Attributes:
         kind, name: as in `Inputs`.
@@ -77,7 +77,7 @@ class Prediction:
 
 
 def read_inputs(path: Path, description: ModelDescription) -> Inputs:
-    """Read the rows that a network is to predict.
+    """Read the inputs to predict.
 
     Args:
         path: for any network a ``.npy`` file with raw inputs, ``(n_rows, *input_shape)``. For one
@@ -101,7 +101,7 @@ def read_inputs(path: Path, description: ModelDescription) -> Inputs:
 
 
 def predict(model: LoadedModel, inputs: Inputs) -> list[Prediction]:
-    """The predictions of all rows, in their order.
+    """The predictions of all examples, in their order.
 
     Raises:
         InputError: a prediction is not finite.

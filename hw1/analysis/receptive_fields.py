@@ -17,7 +17,7 @@ UNCHANGED = ACTIVATIONS | {"batchnorm"}
 UNCHANGED |= {"dropout", "dropout1d", "dropout2d", "alphadropout", "featurealphadropout"}
 """The functions after which a unit sees what it has seen before them."""
 CHUNK = 64
-"""How many rows are computed at once with their gradients."""
+"""Examples per batch with their gradients."""
 
 Pair = tuple[int, int]
 Size = int | Sequence[int]
@@ -33,7 +33,7 @@ def _image(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype | No
     """Two images of ones that suit a network."""
     if len(input_shape) != 3:
         raise InputError(
-            f"receptive fields need images (channels, height, width), not rows of shape "
+            f"receptive fields need images (channels, height, width), not inputs of shape "
             f"{tuple(input_shape)}: choose a network that takes images"
         )
     like = next(model.parameters(), torch.empty(0))
@@ -153,7 +153,7 @@ def receptive_field(
         ``(height, width)`` bool, the holes left by dilation and strides included.
 
     Raises:
-        InputError: the rows are no images, or there is no such layer or channel.
+        InputError: the inputs are not images, or there is no such layer or channel.
     """
     image = _image(model, input_shape, torch.float64).requires_grad_()
     with torch.enable_grad():
@@ -203,7 +203,7 @@ def effective_receptive_field(
         share: of the sum, that the square is to hold.
 
     Raises:
-        InputError: the rows are no images, or there is no such layer or channel.
+        InputError: the inputs are not images, or there is no such layer or channel.
     """
     _image(model, inputs.shape[1:], None)
     total = torch.zeros(inputs.shape[2:], dtype=torch.float64)

@@ -25,8 +25,8 @@ class Replay:
         trial: its number.
         state: completed or pruned.
         stored_scores, scores: of the folds at the best epoch.
-        exact: whether all scores and the whole curve of fold means are the same, bit for bit.
-        difference: the largest absolute difference in the curve of fold means and the scores.
+        exact: whether all scores and the whole mean validation curve are the same, bit for bit.
+        difference: the largest absolute difference in the mean validation curve and the scores.
         relative: the same as a part of the stored number.
         batch: the trials that were trained together, now as then.
         alone: whether the trial was trained by itself now, because with that backend

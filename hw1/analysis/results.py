@@ -38,7 +38,7 @@ class StudyResults:
     """A stored study with its definition and data; `open_study` makes one.
 
     What is stored can be read without the study file, which is run when it is first needed, as are
-    the data. The test rows are loaded by `test_rows` alone.
+    the data. The test examples are loaded by `test_rows` alone.
 
     Attributes:
         study: the study in storage.
@@ -84,7 +84,7 @@ class StudyResults:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The training rows, on the device.
+        """The training examples, on the device.
 
         Raises:
             InputError: they have changed since the study was made.
@@ -97,7 +97,7 @@ class StudyResults:
         return self.study.facts or self.dataset.facts
 
     def test_rows(self) -> Dataset | None:
-        """The test rows; None if the study's data have none."""
+        """The test examples; None if the study's data have none."""
         given_rows = self.job.data
         if self.settings.train_csv is not None and self.settings.test_csv is None:
             return None

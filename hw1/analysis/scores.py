@@ -15,7 +15,7 @@ from hw1.tasks import Metric
 
 
 def score_rows(metric: Metric, outputs: Tensor, rows: Dataset) -> list[float]:
-    """The metric of outputs ``(n_models, n_rows, n_outputs)`` for all rows of a data set."""
+    """The metric of outputs ``(n_models, n_rows, n_outputs)`` for all examples of a data set."""
     targets = rows.targets.to(outputs.device).expand(len(outputs), *rows.targets.shape)
     counted = torch.ones(outputs.shape[:2], dtype=torch.bool, device=outputs.device)
     found: list[float] = metric.scores(outputs, targets, counted).tolist()

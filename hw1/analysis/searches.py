@@ -17,7 +17,7 @@ from hw1.words import counted, in_words, listed
 FEWEST_SEEDS = 3
 
 _OF_A_SEED = {"seed", "splits", "version"}
-"""Settings that may differ between the studies of a search, whose rows are the same."""
+"""Settings that may differ between the studies of a search, on the same data."""
 _NAMED = ("definition", "sampler", "pruner", "epochs", "n_splits", "n_trials")
 """What a search is called by, as far as it differs between the searches."""
 
@@ -77,19 +77,19 @@ def compare_searches(
 ) -> SearchComparison:
     """Compare searches by several studies of each, which differ in their seed alone.
 
-    Each study's best configuration is scored by repeated cross-validation on the same fresh
-    folds, and the means are compared over the seeds. What `evaluate` has stored is not done again.
+    Each study's best configuration is scored by repeated cross-validation on the same new
+    splits, and the means are compared over the seeds. What `evaluate` has stored is not done again.
 
     Args:
         studies: of two or more searches, each with three seeds or more, in any order.
         n_repeats: of the cross-validation.
         n_splits: its folds; None for as many as the first study has.
         seed: of the folds.
-        watcher: hears of the progress.
+        watcher: is told of the progress.
 
     Raises:
         InputError: one search alone, too few seeds of one, a seed twice, a search that is not
-            complete, or studies of different rows; a study has no completed trial; a network
+            complete, or studies of different data; a study has no completed trial; a network
             diverged.
     """
     require_same_rows(studies)

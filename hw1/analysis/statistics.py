@@ -19,11 +19,11 @@ FEWEST_ROWS = 10
 """Fewer squared errors have no interval: resamples of them are too much alike, and intervals that
 are to cover 95 of 100 cover 80 with 3 rows and 90 with 5."""
 RESAMPLES = 2000
-"""Of test rows and seeds, in the bootstrap of a mean squared error."""
+"""Of test examples and seeds, in the bootstrap of a mean squared error."""
 AT_ONCE = 2_000_000
 """Numbers of a chunk of them, which bounds the memory."""
 LARGEST = 0.01
-"""The share of test rows, but one row at least, whose errors are the largest."""
+"""The share of test examples, but one row at least, whose errors are the largest."""
 DECISIVE = 0.2
 DECISIVE_ROWS = 12
 """The largest errors decide where they make up more than `DECISIVE` of the mean squared error, or
@@ -57,7 +57,7 @@ def cross_validated(
 ) -> Estimate:
     """The mean of repeated K-fold cross-validation.
 
-    The folds share most of their training rows, so their scores are not independent. As in
+    The folds share most of their training examples, so their scores are not independent. As in
     `corrected_t_test` the variance of the mean is that of the scores times ``1 / n + 1 / (K - 1)``
     instead of ``1 / n``.
 
@@ -84,14 +84,14 @@ def over_seeds(
 def over_rows_and_seeds(
     losses: Sequence[Sequence[float]] | np.ndarray, metric: str, seed: int = 0
 ) -> tuple[float, float]:
-    """The 95% interval of a mean over test rows and over networks that differ in their seed.
+    """The 95% interval of a mean over test examples and over networks that differ in their seed.
 
-    It says where the mean lies for other test rows of the same kind and for all seeds, with these
-    training rows; of a single network for other test rows alone. The variance of the mean is that
-    of the rows' means plus that of the networks' means. For squared errors, which may have long
-    tails, the quantiles come from a bootstrap that draws rows and networks anew, both with
-    replacement, and studentizes each mean (Efron and Tibshirani, 1993, section 12.5); for right
-    and wrong from Student's t, since resamples without an error have no variance.
+    It says where the mean lies for other test examples of the same kind and for all seeds, with
+    these training examples; of a single network for other test examples alone. The variance of the
+    mean is that of the rows' means plus that of the networks' means. For squared errors, which may
+    have long tails, the quantiles come from a bootstrap that draws rows and networks anew, both
+    with replacement, and studentizes each mean (Efron and Tibshirani, 1993, section 12.5); for
+    right and wrong from Student's t, since resamples without an error have no variance.
 
     Args:
         losses: ``(n_networks, n_rows)``: squared errors, or 1 where a class is right and else 0.
@@ -166,7 +166,7 @@ def largest_errors(losses: Sequence[Sequence[float]] | np.ndarray) -> tuple[int,
     """How many squared errors are the largest, and their share, if they decide the mean.
 
     Where they do, the errors have heavy tails: the largest one that can be is not among the test
-    rows, and an interval may be too narrow.
+    examples, and an interval may be too narrow.
 
     Args:
         losses: ``(n_networks, n_rows)``.
@@ -246,7 +246,7 @@ def t_test_over_seeds(
 
     Paired it is that of the seeds' differences, with one degree of freedom fewer than seeds;
     otherwise Welch's. The interval tells where the difference lies over all seeds, not for other
-    training rows. Several pairs are adjusted for as in `corrected_t_test`.
+    training examples. Several pairs are adjusted for as in `corrected_t_test`.
 
     Args:
         first, second: a score a seed; paired, of the same seeds in the same order.

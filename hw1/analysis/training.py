@@ -1,4 +1,4 @@
-"""Training the configuration of a trial again: on all rows, and on other folds."""
+"""Training the configuration of a trial again: on all training data, and on other folds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ RETRAINING, EVALUATION = 3, 4
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """Networks of one configuration that were trained on all rows, each from its own seed.
+    """Networks of one configuration that were trained on all training data, each from its own seed.
 
     Attributes:
         trial: whose configuration it is.
@@ -47,14 +47,14 @@ def retrain(
     dataset: Dataset | None = None,
     watcher: Watcher = UNWATCHED,
 ) -> Retrained:
-    """Train a trial's configuration on all training rows, to its best epoch, in lockstep.
+    """Train a trial's configuration on all training examples, to its best epoch, in lockstep.
 
     Args:
         results: the study.
         trial: with a value.
         n_seeds: the number of networks.
-        dataset: the rows, on the device on which to train; None for the study's training rows.
-        watcher: hears of the progress.
+        dataset: the rows, on the device on which to train; None for the study's training examples.
+        watcher: is told of the progress.
     """
     dataset = results.dataset if dataset is None else dataset
     results.footprint(trial)  # says so if it is damaged
@@ -67,7 +67,7 @@ def retrain(
     )
     initial = [Network.of(models, i) for i in range(n_seeds)]
     what = "network" if n_seeds == 1 else f"{n_seeds} networks"
-    _train(models, epochs, f"retraining {what} on all rows", watcher)
+    _train(models, epochs, f"retraining {what} on all training data", watcher)
     networks = [Network.of(models, i) for i in range(n_seeds)]
     return Retrained(trial.number, epochs, seeds, networks, initial)
 
@@ -87,7 +87,7 @@ def score_folds(
         trial: with a value.
         repeats: the number and the folds of each repeat; all have as many folds.
         seed: of the networks, together with the trial and the repeat.
-        watcher: hears of the progress.
+        watcher: is told of the progress.
 
     Returns:
         ``(n_repeats, n_splits)``; NaN for a network that diverged.

@@ -108,7 +108,7 @@ def predict(
     from hw1.analysis.prediction import predict as predict_rows
     from hw1.analysis.prediction import read_inputs, to_csv
     from hw1.console import Terminal
-    from hw1.words import number
+    from hw1.words import copyable
 
     loaded = load(model, definition=definition or ())
     inputs = read_inputs(input, loaded.description)
@@ -127,5 +127,5 @@ def predict(
     width = 3 if loaded.description.class_names else len(rows[0])
     table = Table(*map(str, rows[0][:width]), box=None, pad_edge=False)
     for row in rows[1:]:
-        table.add_row(*(number(x) if isinstance(x, float) else str(x) for x in row[:width]))
+        table.add_row(*(copyable(x) if isinstance(x, float) else str(x) for x in row[:width]))
     Terminal().print(table)

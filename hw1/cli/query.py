@@ -99,7 +99,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
 def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption = False) -> None:
     """Print the best trial with its scores and hyperparameters."""
     from hw1.rows import trial_as_dict
-    from hw1.words import duration, number
+    from hw1.words import copyable, duration
 
     study = open_study(storage, name)
     trial = trial_as_dict(study.best_trial())
@@ -116,9 +116,9 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
         )
     echo(f"{name}: trial {trial['trial']} of {len(study.trials())}")
     rows: dict[str, Any] = {
-        settings.metric: f"{number(trial['value'])} ± {number(trial['std'])} "
+        settings.metric: f"{copyable(trial['value'])} ± {copyable(trial['std'])} "
         f"(mean and standard deviation over {settings.n_splits} folds)",
-        "folds": "  ".join(map(number, trial["fold_scores"])),
+        "folds": "  ".join(map(copyable, trial["fold_scores"])),
         "best epoch": f"{trial['best_epoch']} of {trial['epochs']} trained",
         "seconds": duration(trial["seconds"]),
         "parameters": f"{trial['n_parameters']:,}",
@@ -127,7 +127,7 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
         echo(f"  {key:<18}  {value}")
     echo("hyperparameters")
     for key, value in sorted(trial["params"].items()):
-        echo(f"  {key:<18}  {number(value) if isinstance(value, float) else value}")
+        echo(f"  {key:<18}  {copyable(value) if isinstance(value, float) else value}")
 
 
 @app.command(**example("trials regression_mlp-tpe --csv > trials.csv"))
@@ -139,7 +139,7 @@ def trials(
 ) -> None:
     """Print all trials of a study."""
     from hw1.rows import TRIAL_FIELDS, trial_as_dict
-    from hw1.words import number
+    from hw1.words import copyable
 
     if as_json and as_csv:
         raise InputError("give one of --json and --csv, not both")
@@ -166,10 +166,10 @@ def trials(
         table.add_row(
             str(row["trial"]),
             row["state"],
-            number(row["value"]),
-            number(row["std"]),
+            copyable(row["value"]),
+            copyable(row["std"]),
             str(row["best_epoch"] or "–"),
-            number(row["seconds"]),
+            copyable(row["seconds"]),
         )
     Terminal().print(table)
 

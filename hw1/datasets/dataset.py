@@ -1,4 +1,4 @@
-"""Rows in memory: what every loader returns and everything else works on."""
+"""Examples in memory: what every loader returns and everything else works on."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ FLOATS = (torch.float32, torch.float64)
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The rows of one part (training or test) of a supervised problem.
+    """The examples of one part (training or test) of a supervised problem.
 
     Attributes:
         name: what the data is called in messages and reports.
@@ -35,7 +35,7 @@ class Dataset:
         target_name: what the target is called, for axes and messages.
 
     Raises:
-        InputError: rows that cannot be trained on: of another shape or type, not finite, or of a
+        InputError: invalid examples: of another shape or type, not finite, or of a
             class that does not exist.
     """
 
@@ -74,7 +74,7 @@ class Dataset:
             return f"it has {len(inputs)} inputs and {len(targets)} targets; give one for each"
         if self.feature_names and inputs.shape[1:] != (len(self.feature_names),):
             return (
-                f"it has {len(self.feature_names)} feature names for rows of the shape "
+                f"it has {len(self.feature_names)} feature names for examples of shape "
                 f"{tuple(inputs.shape[1:])}"
             )
         if self.task == "regression" and (
@@ -129,7 +129,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of the SHA-256 of all rows, their types and shapes."""
+        """The first 16 hexadecimal digits of the SHA-256 of all examples, types and shapes."""
         digest = hashlib.sha256()
         for tensor in (self.inputs, self.targets):
             digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
@@ -154,18 +154,18 @@ class Dataset:
         return torch.cat(sums), torch.cat(squares)
 
     def to(self, device: torch.device) -> "Dataset":
-        """The same rows on another device."""
+        """The same examples on another device."""
         return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
     def sample(self, n_rows: int, seed: int) -> "Dataset":
-        """Draw ``n_rows`` rows without replacement, in their old order, stratified for classes.
+        """Draw ``n_rows`` examples without replacement, in their old order, stratified for classes.
 
         Raises:
-            InputError: more rows are asked for than there are, or too few for every class.
+            InputError: more examples are asked for than there are, or too few for every class.
         """
         if not 0 < n_rows <= len(self):
             raise InputError(
-                f"cannot take {n_rows} of the {len(self)} training rows of {self.name}: "
+                f"cannot take {n_rows} of the {len(self)} training examples of {self.name}: "
                 f"give a --train-size from 1 to {len(self)}"
             )
         if n_rows == len(self):
@@ -173,8 +173,8 @@ class Dataset:
         stratify = TASKS[self.task].strata(self.targets)
         if stratify is not None and min(n_rows, len(self) - n_rows) < self.n_outputs:
             raise InputError(
-                f"{n_rows} rows of {len(self)} cannot be drawn evenly from {self.n_outputs} "
-                f"classes: give a --train-size from {self.n_outputs} to "
+                f"cannot draw a stratified sample of {n_rows} of {len(self)} examples from "
+                f"{self.n_outputs} classes: give a --train-size from {self.n_outputs} to "
                 f"{len(self) - self.n_outputs}, or none"
             )
         from sklearn.model_selection import train_test_split  # slow to import, and seldom needed
@@ -183,12 +183,12 @@ class Dataset:
             rows, _ = train_test_split(
                 np.arange(len(self)), train_size=n_rows, random_state=seed, stratify=stratify
             )
-        except ValueError as error:  # a class with a single row
+        except ValueError as error:  # a class with a single example
             raise InputError(f"cannot draw a stratified part of {self.name}: {error}") from error
         return self.take(torch.from_numpy(np.sort(rows)))
 
     def take(self, rows: Tensor) -> "Dataset":
-        """The rows with these numbers, int64."""
+        """The examples with these numbers, int64."""
         return replace(self, inputs=self.inputs[rows], targets=self.targets[rows])
 
 

@@ -15,7 +15,7 @@ N_TEST = 360
 def load(part: Part, data_dir: Path) -> Dataset:
     """1,437 training or 360 test images of 8 × 8 gray levels, 0 to 16; 10 classes.
 
-    scikit-learn gives no test part: one fifth, stratified, is set aside, always the same rows.
+    scikit-learn gives no test part: one fifth, stratified, is set aside, always the same data.
     ``data_dir`` is not used.
     """
     digits = load_digits()

@@ -10,7 +10,7 @@ N_ROWS = 100
 NOISE = 0.3
 """Standard deviation of the noise on the training targets."""
 GAPS = ((-3.0, -1.0), (1.5, 3.0))
-"""Intervals of the input without training rows; the test rows fill them."""
+"""Intervals of the input without training examples; the test examples fill them."""
 
 
 def function(x: torch.Tensor) -> torch.Tensor:
@@ -19,9 +19,9 @@ def function(x: torch.Tensor) -> torch.Tensor:
 
 
 def load(part: Part, data_dir: Path) -> Dataset:
-    """100 noisy training rows outside the gaps, or 100 clean test rows all over [-5, 5].
+    """100 noisy training examples outside the gaps, or 100 clean test examples all over [-5, 5].
 
-    Always the same rows. ``data_dir`` is not used.
+    Always the same data. ``data_dir`` is not used.
     """
     generator = torch.Generator().manual_seed(2021)
     if part == "train":

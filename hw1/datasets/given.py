@@ -24,18 +24,18 @@ class Given:
     """A `Loader` of data that are in memory.
 
     Attributes:
-        train: the training rows.
-        test: the test rows; None if there are none.
+        train: the training examples.
+        test: the test examples; None if there are none.
     """
 
     train: Dataset
     test: Dataset | None = None
 
     def __call__(self, part: Part, data_dir: Path) -> Dataset:
-        """The rows of one part.
+        """The examples of one part.
 
         Raises:
-            InputError: there are no test rows.
+            InputError: there are no test examples.
         """
         if part == "train":
             return self.train
@@ -48,7 +48,7 @@ def given(data: Any, test_data: Any = None, *, task: TaskName, target: str | Non
     """Data sets from what a user has in memory.
 
     Args:
-        data: the training rows: a pair of arrays or tensors, inputs and targets; a DataFrame of
+        data: the training examples: a pair of arrays or tensors, inputs and targets; a DataFrame of
             pandas, all columns numbers but for the classes; or a `Dataset`. Inputs are
             ``(n_rows, n_features)`` numbers, sequences ``(n_rows, steps, n_features)``, or images
             ``(n_rows, channels, height, width)`` of which uint8 are pixels. Targets are
@@ -59,8 +59,8 @@ def given(data: Any, test_data: Any = None, *, task: TaskName, target: str | Non
             else the last.
 
     Raises:
-        InputError: the data are of another form, not finite, or the test rows are not like the
-            training rows.
+        InputError: the data are of another form, not finite, or the test examples are not like the
+            training examples.
     """
     train = _dataset(data, task, target, ())
     if test_data is None:
@@ -74,14 +74,14 @@ def given(data: Any, test_data: Any = None, *, task: TaskName, target: str | Non
     test = _dataset(test_data, task, target, train.class_names)
     if (test.input_shape, test.n_outputs) != (train.input_shape, train.n_outputs):
         raise InputError(
-            f"test_data have rows of the shape {test.input_shape} and {test.n_outputs} outputs, "
+            f"test_data have examples of shape {test.input_shape} and {test.n_outputs} outputs, "
             f"data {train.input_shape} and {train.n_outputs}: give both the same"
         )
     return Given(train, test)
 
 
 def _dataset(data: Any, task: TaskName, target: str | None, classes: Sequence[str]) -> Dataset:
-    """The rows of one part, with the classes of the training rows where there are any."""
+    """The examples of one part, with the classes of the training examples where there are any."""
     if isinstance(data, Dataset):
         if data.task != task:
             raise InputError(f"{data.name} is data for {data.task}, the study one of {task}")
@@ -129,7 +129,7 @@ def _floats(values: np.ndarray, what: str) -> Tensor:
 
 
 def _classes(labels: np.ndarray, known: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
-    """The class number of each row, and the names: those known, or all there are in order."""
+    """The class number of each example, and the names: those known, or all there are in order."""
     if labels.ndim != 1 or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
         raise InputError("the classes are one number or text a row, and none is missing")
     values, numbers = np.unique(

@@ -39,11 +39,11 @@ def loader(
     """A loader over a pair of CSV files.
 
     Args:
-        train_csv: the training rows, with a header row.
-        test_csv: the test rows, with the same columns in any order; optional.
+        train_csv: the training examples, with a header row.
+        test_csv: the test examples, with the same columns in any order; optional.
         target: the target's column; default ``label`` if there is such a column, else the last.
         task: with ``"classification"`` the target may be text, and each distinct value in the
-            training rows is a class.
+            training examples is a class.
     """
     return partial(
         load,
@@ -96,7 +96,7 @@ def load(
 
     class_names: tuple[str, ...] = ()
     if task == "classification":
-        # The classes are those of the training rows, so that both parts number them alike.
+        # The classes are those of the training examples, so that both parts number them alike.
         class_names = _class_names(_labels(train, target))
         if len(class_names) < 2:
             raise InputError(
@@ -107,7 +107,7 @@ def load(
         if unknown:
             raise InputError(
                 f"column {target!r} of {table.path} holds {sorted(unknown)[0]!r}, a class without "
-                f"training rows in {train_csv}"
+                f"training examples in {train_csv}"
             )
         numbers = {name: number for number, name in enumerate(class_names)}
         targets = torch.tensor([numbers[label] for label in labels])
@@ -132,7 +132,7 @@ def read_features(path: Path, features: Sequence[str]) -> tuple[list[int], np.nd
         features: the columns to read.
 
     Returns:
-        The line of each row in the file, from 1, and the cells, ``(n_rows, len(features))``
+        The line of each example in the file, from 1, and the cells, ``(n_rows, len(features))``
         float32.
 
     Raises:
@@ -240,7 +240,7 @@ def _numbers(table: Table, columns: Sequence[str]) -> np.ndarray:
 
 
 def _labels(table: Table, column: str) -> list[str]:
-    """The class of each row; numbers in one form, so that 1 and 1.0 are the same class."""
+    """The class of each example; numbers in one form, so that 1 and 1.0 are the same class."""
     position = table.columns.index(column)
     labels = []
     for line, row in table.rows:

@@ -1,6 +1,6 @@
-"""Model families: plain ``nn.Module`` classes.
+"""Model classes: plain ``nn.Module`` classes.
 
-Each is built as ``Family(input_shape, n_outputs, **architecture)``.
+Each is built as ``ModelClass(input_shape, n_outputs, **architecture)``.
 """
 
 from hw1.models.cnn import CNN

@@ -33,8 +33,8 @@ class CNN(nn.Module):
         dropout: the probability of dropping an element after each block and in the head.
 
     Raises:
-        ArchitectureError: the rows are no images, no pixel is left after pooling, the kernel size
-            is even, or a size is below one.
+        ArchitectureError: the inputs are not images, no pixel is left after pooling, the kernel
+            size is even, or a size is below one.
     """
 
     def __init__(

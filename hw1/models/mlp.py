@@ -13,7 +13,7 @@ class MLP(nn.Module):
     """Linear layers of the given widths, each followed by batch norm, activation and dropout.
 
     Args:
-        input_shape: the shape of one row; images are flattened.
+        input_shape: the shape of one example; images are flattened.
         n_outputs: the number of outputs.
         widths: the number of units of each hidden layer; none makes a linear model.
         activation: a name in `hw1.models.activations.ACTIVATIONS`.

@@ -56,7 +56,7 @@ class ResNet(nn.Module):
             (Zagoruyko and Komodakis, 2016, https://arxiv.org/abs/1605.07146).
 
     Raises:
-        ArchitectureError: the rows are no images, a stage has nothing left to halve, or a size
+        ArchitectureError: the inputs are not images, a stage has nothing left to halve, or a size
             is below one.
     """
 

@@ -16,11 +16,11 @@ def image_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:
     """``input_shape`` as ``(channels, height, width)``.
 
     Raises:
-        ArchitectureError: the rows are no images.
+        ArchitectureError: the inputs are not images.
     """
     if len(input_shape) != 3:
         raise ArchitectureError(
-            f"a convolutional network needs images (channels, height, width), not rows of shape "
+            f"a convolutional network needs images (channels, height, width), not inputs of shape "
             f"{tuple(input_shape)}: choose a study with an MLP for this data"
         )
     channels, height, width = input_shape

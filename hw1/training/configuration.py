@@ -18,15 +18,15 @@ class Configuration(Augmentation):
     """One network and its training; the fields of `Augmentation` besides.
 
     Attributes:
-        model: keyword arguments of the model family: the architecture and its dropout.
+        model: keyword arguments of the model class: the architecture and its dropout.
         initialization: how weights are drawn; see `hw1.training.initialization`.
-        epochs: passes over the training rows at most; the length of the schedule. A study sets
+        epochs: passes over the training examples at most; the length of the schedule. A study sets
             it for all its trials.
         batch_size: examples in a batch. An epoch has n_rows / batch_size steps, rounded, and at
             least one, with batches of one size: batch_size, or somewhat less where the rows do
-            not suffice, but at least three quarters of it unless all rows are fewer. The rows
-            that are over sit the epoch out. So a retraining on all rows has nearly the batches
-            that were tuned on the rows of a fold.
+            not suffice, but at least three quarters of it unless all rows are fewer. The examples
+            left over sit the epoch out. So a retraining on all training data has nearly the batches
+            that were tuned on the examples of a fold.
         optimizer: as in ``torch.optim``, with its defaults for what is not named here.
         lr: the learning rate; the highest one of a schedule.
         momentum: of sgd and rmsprop.
@@ -38,7 +38,8 @@ class Configuration(Augmentation):
         max_grad_norm: the norm to which a model's gradient is clipped; None for no clipping.
         schedule: "step" divides lr by 10 after each third of the epochs; "cosine" anneals it to
             zero; "one_cycle" is ``torch.optim.lr_scheduler.OneCycleLR`` without momentum cycling.
-        patience: epochs without a better fold mean after which training stops; None for never.
+        patience: epochs without a better mean validation score after which training stops; None for
+            never.
 
     Raises:
         InputError: a value is out of its range or not one of the names.

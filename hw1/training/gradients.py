@@ -11,7 +11,7 @@ RANDOM = (
     "{} draws random numbers that do not follow a model's seed: use dropout or Tensor.bernoulli_ "
     "for all its randomness"
 )
-IDLE = "{} has parameters that its outputs do not depend on: remove them from the family"
+IDLE = "{} has parameters that its outputs do not depend on: remove them from the model class"
 
 
 def gradients(

@@ -15,14 +15,14 @@ from hw1.training.compiled.backend import Compiled
 from hw1.training.configuration import Configuration
 from hw1.training.fused.backend import Fused
 from hw1.training.keys import with_keyed_dropout
-from hw1.training.networks import Backend, Family, build, footprint
+from hw1.training.networks import Backend, ModelClass, build, footprint
 from hw1.training.plan import Plan
 from hw1.training.precision import Precision
 from hw1.training.stacked.backend import Stacked
 from hw1.training.threads import torch_threads
 
 State = list[dict[str, Tensor]]
-"""The parameters and buffers of each model by name, as a plain network of its family has them."""
+"""The parameters and buffers of each model by name, as a plain network has them."""
 
 
 class Models(Protocol):
@@ -36,7 +36,7 @@ class Models(Protocol):
         """Train every model for one epoch."""
 
     def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
-        """What the models say of rows ``(n_models, n_rows)``, in normalized units."""
+        """The models' outputs for rows ``(n_models, n_rows)``, in normalized units."""
 
     def keep(self, models: Sequence[int]) -> None:
         """Go on with these models alone."""
@@ -54,19 +54,19 @@ class Models(Protocol):
 class Lockstep:
     """``n_models`` networks that are trained together.
 
-    Every model has its own configuration, training rows and seed. The models may differ in all
+    Every model has its own configuration, training examples and seed. The models may differ in all
     that the key of their `footprint` leaves open: on a CPU in everything, elsewhere in what
     does not change the shape of a step. What a model becomes depends on its own seed, rows and
     configuration alone, not on the others.
 
-    Inputs, and the targets of a regression, are normalized with each model's own training rows
+    Inputs, and the targets of a regression, are normalized with each model's own training examples
     (for images, channel by channel); outputs and scores are in the target's own units.
 
     Args:
-        family: builds one network.
+        model_class: builds one network.
         configurations: one a model; quickest when those with the same optimizer stand together.
         dataset: the rows, on the device on which to train.
-        rows: the training rows of each model, int64; where one model has more rows than
+        rows: the training examples of each model, int64; where one model has more rows than
             another, each epoch leaves out some of them at random.
         seeds: one a model.
         validation_rows: for each model the rows on which `validate` scores it.
@@ -77,12 +77,12 @@ class Lockstep:
             training.
 
     Raises:
-        ArchitectureError: a network cannot exist for the data set's inputs.
+        ArchitectureError: a network is invalid for the data set's inputs.
     """
 
     def __init__(
         self,
-        family: Family,
+        model_class: ModelClass,
         configurations: Sequence[Configuration],
         dataset: Dataset,
         rows: Sequence[Tensor],
@@ -94,7 +94,7 @@ class Lockstep:
         backend: Backend | None = None,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
-        self.family = family
+        self.model_class = model_class
         self.dataset = dataset
         self.metric = metric or TASKS[dataset.task].metric()
         self._on_step = on_step
@@ -115,12 +115,12 @@ class Lockstep:
         precision: Precision,
         backend: Backend | None,
     ) -> None:
-        family, dataset = self.family, self.dataset
+        model_class, dataset = self.model_class, self.dataset
         networks = [
-            with_keyed_dropout(build(family, configuration, dataset, model_seed))
+            with_keyed_dropout(build(model_class, configuration, dataset, model_seed))
             for configuration, model_seed in zip(configurations, seeds, strict=True)
         ]
-        found = [footprint(family, c, dataset, backend) for c in configurations]
+        found = [footprint(model_class, c, dataset, backend) for c in configurations]
         self.backend: Backend = found[0].backend
         if any(one.key != found[0].key for one in found):
             raise ValueError("the models of a batch must have one footprint key")
@@ -187,7 +187,7 @@ class Lockstep:
         """The outputs for ``rows`` of the data set, ``(n_models, n_rows, n_outputs)``.
 
         Args:
-            rows: ``(n_models, n_rows)``, or ``(n_rows,)`` for the same rows in all models.
+            rows: ``(n_models, n_rows)``, or ``(n_rows,)`` for the same data in all models.
 
         Returns:
             Predictions in the target's own units, or logits.
@@ -203,17 +203,17 @@ class Lockstep:
         return self._score(_Rectangle.of(rows, self.dataset))[0]
 
     def validate(self) -> Tensor:
-        """The metric of each model over its validation rows, ``(n_models,)`` float64."""
+        """The metric of each model over its validation examples, ``(n_models,)`` float64."""
         return self.validate_and_predict()[0]
 
     def validate_and_predict(self) -> tuple[Tensor, Tensor]:
-        """The same, and the outputs of each model for its validation rows.
+        """The same, and the outputs of each model for its validation examples.
 
         Returns:
             ``(n_models,)`` and ``(n_models, most_rows, n_outputs)``; a model with fewer rows than
             another has anything in the places that are over.
         """
-        assert self._validation is not None, "the models were given no validation rows"
+        assert self._validation is not None, "the models were given no validation examples"
         with torch_threads(1):
             return self._score(self._validation)
 
@@ -237,11 +237,11 @@ class Lockstep:
                 own[name].copy_(value)
 
     def model(self, i: int) -> nn.Module:
-        """Model ``i`` as a plain network of the family, in evaluation mode.
+        """Model ``i`` as a plain network of the model class, in evaluation mode.
 
         It takes normalized inputs.
         """
-        network = build(self.family, self.configurations[i], self.dataset, 0)
+        network = build(self.model_class, self.configurations[i], self.dataset, 0)
         named = self._models.named(i)
         own = {name: named[name] for name in network.state_dict() if name in named}
         network.load_state_dict(own, strict=False)  # of tied weights one name is enough

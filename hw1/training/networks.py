@@ -19,24 +19,24 @@ from hw1.training.layers import dense_layers, program
 from hw1.training.operations import OF_CALL, OF_STEP, count, of_example
 from hw1.training.plan import cut
 
-Family = Callable[..., nn.Module]
-"""``Family(input_shape, n_outputs, **architecture)`` builds one network."""
+ModelClass = Callable[..., nn.Module]
+"""``ModelClass(input_shape, n_outputs, **architecture)`` builds one network."""
 Backend = Literal["compiled", "fused", "stacked"]
-"""How models are trained: in compiled code, each with all its layers; each by autograd, with what
-stands between convolutions fused; or as one tensor program over all of them."""
+"""How models are trained: in compiled code, each with all its layers; each by autograd, with
+everything between convolutions fused; or as one tensor program over all of them."""
 
 
 def build(
-    family: Family, configuration: Configuration, dataset: Dataset, model_seed: int
+    model_class: ModelClass, configuration: Configuration, dataset: Dataset, model_seed: int
 ) -> nn.Module:
     """The plain, initialized network of a configuration; its seed alone decides the weights.
 
     Raises:
-        ArchitectureError: it cannot exist for the data set's inputs.
+        ArchitectureError: it is invalid for the data set's inputs.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model_seed)
-        model = family(dataset.input_shape, dataset.n_outputs, **configuration.model)
+        model = model_class(dataset.input_shape, dataset.n_outputs, **configuration.model)
         initialize(model, configuration.initialization)
     return model
 
@@ -52,8 +52,9 @@ class Footprint:
         n_elements: of the largest matrix in a step of one network: its parameters, or what its
             widest layer makes of a batch.
         draws: whether it draws random numbers otherwise than in layers of dropout.
-        operations: floating-point operations of an epoch of one network on all rows, a measure of
-            its time: what is not a matrix product counts as the products that take as long.
+        operations: floating-point operations of an epoch of one network on all training data, a
+            measure of its time: what is not a matrix product counts as the products that take as
+            long.
     """
 
     key: Hashable
@@ -65,15 +66,18 @@ class Footprint:
 
 
 def footprint(
-    family: Family, configuration: Configuration, dataset: Dataset, backend: Backend | None = None
+    model_class: ModelClass,
+    configuration: Configuration,
+    dataset: Dataset,
+    backend: Backend | None = None,
 ) -> Footprint:
     """What it takes to train a configuration, by the best backend if none is given.
 
     Raises:
-        ArchitectureError: the network cannot exist for the data set's inputs.
+        ArchitectureError: the network is invalid for the data set's inputs.
     """
     arguments = json.dumps(configuration.model, sort_keys=True)
-    network = _inspect(family, tuple(dataset.input_shape), dataset.n_outputs, arguments)
+    network = _inspect(model_class, tuple(dataset.input_shape), dataset.n_outputs, arguments)
     widest = max(dataset.inputs[0].numel(), dataset.n_outputs, *(s[0] for s in network.shapes))
     of_batch = widest * min(configuration.batch_size, len(dataset))
     n_elements = max(sum(shape.numel() for shape in network.shapes), of_batch)
@@ -110,10 +114,10 @@ class _Network:
 
 @lru_cache(maxsize=4096)
 def _inspect(
-    family: Family, input_shape: tuple[int, ...], n_outputs: int, arguments: str
+    model_class: ModelClass, input_shape: tuple[int, ...], n_outputs: int, arguments: str
 ) -> _Network:
     with torch.random.fork_rng(devices=[]):
-        model = with_keyed_dropout(family(input_shape, n_outputs, **json.loads(arguments)))
+        model = with_keyed_dropout(model_class(input_shape, n_outputs, **json.loads(arguments)))
         layers = dense_layers(model, input_shape)
         counted = count(model, layers, input_shape)
     modules = list(model.modules())

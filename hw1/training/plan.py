@@ -19,7 +19,7 @@ from hw1.training.schedules import lr_schedule
 # What a model's key is folded with before it is used, so that no two uses share numbers.
 ORDER, DROPOUT, AUGMENTATION = range(3)
 EVALUATED = 256
-"""Rows of each model that are evaluated at a time."""
+"""Examples of each model that are evaluated per batch."""
 ORDERED = 2**18
 """Places of rows that are drawn at once, for several epochs of small data."""
 
@@ -42,10 +42,10 @@ class Plan:
     Args:
         configurations: one a model.
         dataset: the rows, on the device on which to train.
-        rows: the training rows of each model, int64; where one model has more rows than another,
-            each epoch leaves out some of them at random.
+        rows: the training examples of each model, int64; where one model has more rows than
+            another, each epoch leaves out some of them at random.
         seeds: one a model.
-        normalizes: whether there is batch norm, which needs batches of two rows.
+        normalizes: whether there is batch norm, which needs batches of two examples.
 
     Attributes:
         batch_sizes: the examples in each model's batches; see `cut`.
@@ -58,7 +58,7 @@ class Plan:
         dropout_keys: ``(n_models, 2)``.
 
     Raises:
-        ArchitectureError: there is batch norm, and too few rows for it.
+        ArchitectureError: there is batch norm, and too few examples for it.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Plan:
         if normalizes and min(self.batch_sizes) < 2:
             smallest = min(c.batch_size for c in configurations)
             raise ArchitectureError(
-                f"batch norm needs batches of two rows, and {n_rows} training rows in batches of "
-                f"{smallest} give batches of one"
+                f"batch norm needs batches of two examples, and {n_rows} examples in batches "
+                f"of {smallest} give batches of one"
             )
         schedules: dict[int, Tensor] = {}
         for c, steps in zip(configurations, self.steps, strict=True):
@@ -128,7 +128,7 @@ class Plan:
     def _statistics(
         self, values: Tensor, moments: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of each model's training rows.
+        """Mean and standard deviation of each model's training examples.
 
         Each is ``(n_models, n_features)`` or, for images, ``(n_models, channels)``. A feature
         that never varies is only centered.
@@ -149,7 +149,7 @@ class Plan:
     def order(self, epoch: int) -> Tensor:
         """A new random order of each model's rows, ``(n_models, n_rows)``.
 
-        Batches are cut from it one after another; the rows that are over sit this epoch out.
+        Batches are cut from it one after another; the examples left over sit this epoch out.
         """
         if not 0 <= epoch - self._first_ordered < len(self._ordered):
             # Of small data the orders of many epochs cost no more launches than that of one.
@@ -168,7 +168,7 @@ class Plan:
         Args:
             models: whose images.
             steps: their numbers, from 0, over all epochs.
-            batch_size: the models' rows in a batch.
+            batch_size: the examples of each model in a batch.
 
         Returns:
             ``(n_steps, n, batch_size, 7)``.
@@ -189,7 +189,7 @@ class Plan:
         """The normalized inputs and targets of some rows.
 
         Args:
-            models: whose rows these are.
+            models: whose examples these are.
             rows: ``(n_steps, n, batch)``.
             steps: the number of each step, over all epochs, for images to be augmented.
 

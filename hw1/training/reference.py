@@ -15,24 +15,29 @@ from hw1.datasets import Dataset
 from hw1.training.augmentation import augment, draw
 from hw1.training.configuration import Configuration
 from hw1.training.keys import KeyedDropout, fold_in, keys, with_keyed_dropout
-from hw1.training.networks import Family, build
+from hw1.training.networks import ModelClass, build
 from hw1.training.plan import AUGMENTATION, DROPOUT, Plan
 
 
 def train_alone(
-    family: Family, c: Configuration, dataset: Dataset, rows: Tensor, seed: int, epochs: int
+    model_class: ModelClass,
+    c: Configuration,
+    dataset: Dataset,
+    rows: Tensor,
+    seed: int,
+    epochs: int,
 ) -> nn.Module:
     """Train one network for some of its epochs; what it takes are normalized inputs.
 
     Args:
-        family: builds the network.
+        model_class: builds the network.
         c: its configuration.
         dataset: the examples.
         rows: those to train on, int64.
         seed: decides the initial weights, the order of the examples, dropout and augmentation.
         epochs: after how many to stop.
     """
-    model = with_keyed_dropout(build(family, c, dataset, seed)).train()
+    model = with_keyed_dropout(build(model_class, c, dataset, seed)).train()
     plan, key = Plan([c], dataset, [rows], [seed], normalizes=False), keys([seed])
     steps, batch_size = plan.steps[0], plan.batch_sizes[0]
     optimizer, weights = _optimizer(c, model), [p for p in model.parameters() if p.dim() > 1]

@@ -126,7 +126,7 @@ def test_sparsity_is_the_share_of_zeros(n_rows: int, seed: int) -> None:
     maps = model.features[:3](rows).detach().numpy()
     np.testing.assert_allclose(found.zeros, (maps == 0).mean((0, 2, 3)))
     assert found.sparsity == pytest.approx((maps == 0).mean())
-    with pytest.raises(InputError, match="two rows at least"):
+    with pytest.raises(InputError, match="at least two examples"):
         unit_statistics(model, rows[:1], ["features.2"])
 
 

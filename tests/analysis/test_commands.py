@@ -262,7 +262,7 @@ def test_several_trials_are_analysed_side_by_side(call: Call) -> None:
         (["evaluate", "regression-tpe", "--trial", "99"], "has no trial 99"),
         (["evaluate", "regression-tpe", "--folds", "101"], "too few for 101 folds"),
         (["compare", "regression-tpe"], "two or more different studies"),
-        (["compare", "regression-tpe", "classification-tpe"], "different training rows"),
+        (["compare", "regression-tpe", "classification-tpe"], "different training examples"),
         (["replay", "regression-tpe", "99"], "has no trial 99"),
         (["analyze", "regression-tpe", "--top", "2", "--trial", "1"], "one of --trial and --top"),
         (["export", "regression-tpe", "--output", "a.pickle"], "end it in .safetensors"),

@@ -82,7 +82,7 @@ def test_a_real_difference_is_found_and_chance_is_called_chance(
             assert "more than chance explains" in pair.sentence
             assert pair.difference.high < 0
         else:
-            assert "these rows don't tell which of the two is better" in pair.sentence
+            assert "the data don't show which of the two is better" in pair.sentence
             assert pair.difference.low < 0 < pair.difference.high
         assert "better." not in pair.sentence.replace("which of the two is better.", "")
 
@@ -92,5 +92,5 @@ def test_what_cannot_be_compared_is_named(open_results: Open) -> None:
     for studies in ([one], [one, open_results("regression-random")]):
         with pytest.raises(InputError, match="two or more different studies"):
             compare(studies)
-    with pytest.raises(InputError, match="different training rows"):
+    with pytest.raises(InputError, match="different training examples"):
         compare([one, open_results("classification-tpe")])

@@ -262,7 +262,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(make_job: Callable[..
         results.dataset = draw(60)
         part = repeated_cross_validation(results, trial, 3, 5, again=True)
         estimates.append(part.estimate)
-        # The truth is the mean error on new rows of networks trained on as many as a fold's are.
+        # The truth is the mean error on new data of networks trained on as many as a fold's are.
         rows = results.dataset.take(torch.arange(48))
         network = retrain(results, trial, dataset=rows).networks[0]
         outputs = predict(network, new.inputs)
@@ -280,7 +280,7 @@ from hw1.training import Configuration
 
 def load(part, data_dir):
     if part == "test":
-        raise AssertionError("a study has loaded the test rows")
+        raise AssertionError("a study has loaded the test examples")
     return function.load(part, data_dir)
 
 study = StudyDefinition(
@@ -301,7 +301,7 @@ def test_a_study_and_its_cross_validation_never_load_the_test_rows(
     execute(job, study, dataset)
     results = open_study("tiny", storage=job.storage_url, definition=job.source)
     evaluate(results, n_repeats=1, nested=(2, 2), test=False)
-    with pytest.raises(InputError, match="has loaded the test rows"):
+    with pytest.raises(InputError, match="has loaded the test examples"):
         evaluate(results, n_repeats=1)
 
 

@@ -36,7 +36,9 @@ class Case(NamedTuple):
     draw: Callable[[int], Tensor]
 
 
-def make(build: Family, name: str, shape: tuple[int, ...], n_outputs: int, **model: object) -> Case:
+def make(
+    build: ModelClass, name: str, shape: tuple[int, ...], n_outputs: int, **model: object
+) -> Case:
     """Always the same network, in evaluation mode, no number of which is its usual first one."""
     torch.manual_seed(0)
     plain = build(shape, n_outputs, **model)

@@ -32,7 +32,7 @@ DESCRIPTION = replace(
 
 
 class Sums(nn.Module):
-    """The sum of each row, by way of a shape in which the batch is twice as large."""
+    """The sum of each example, by way of a shape in which the batch is twice as large."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -231,7 +231,7 @@ def test_rows_that_are_no_images_have_no_fields() -> None:
         lambda: receptive_field(model, (6,), "layers.1"),
         lambda: effective_receptive_field(model, rows, "layers.1"),
     ):
-        with pytest.raises(InputError, match=r"need images .* not rows of shape \(6,\)"):
+        with pytest.raises(InputError, match=r"need images .* not inputs of shape \(6,\)"):
             look()
 
 

@@ -79,7 +79,7 @@ def test_rows_that_have_changed_are_not_analyzed(
     assert results.test_rows() is None
     assert len(results.dataset) == 30
     data.write_text("x,y\n" + "".join(f"{i},{i}\n" for i in range(30)))
-    with pytest.raises(InputError, match=r"training rows of 'tiny' have changed"):
+    with pytest.raises(InputError, match=r"training examples of 'tiny' have changed"):
         _ = open_study("tiny", storage=job.storage_url, definition=job.source).dataset
 
 

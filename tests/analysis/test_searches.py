@@ -96,7 +96,7 @@ def test_other_seeds_are_not_paired(opened: Opened) -> None:
         ([*RANDOM[:2], "longer", "grid-0"], "run it with another --seed"),
         ([*RANDOM, "begun", "grid-0", "grid-1", "grid-2"], "'begun' has 0 of 6 trials"),
         ([*RANDOM, "grid-0", "grid-1", "grid-1", "grid-2"], "two or more different studies"),
-        ([*RANDOM, "small", "grid-0"], "different training rows"),
+        ([*RANDOM, "small", "grid-0"], "different training examples"),
     ],
 )
 def test_what_cannot_be_compared_is_named(opened: Opened, names: list[str], words: str) -> None:

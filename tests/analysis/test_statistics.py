@@ -55,7 +55,7 @@ def test_many_repeats_do_not_make_the_interval_as_narrow_as_one_likes() -> None:
 
 
 def test_it_covers_the_truth_as_often_as_it_says() -> None:
-    """Of a linear regression, whose expected error on new rows is known in closed form."""
+    """Of a linear regression, whose expected error on new data is known in closed form."""
     rng = np.random.default_rng(1)
     n_rows, n_splits, n_features = 100, 5, 2
     n_train = n_rows * (n_splits - 1) // n_splits

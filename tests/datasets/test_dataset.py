@@ -14,7 +14,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def classes(counts: list[int]) -> Dataset:
-    """Interleaved rows, ``counts[c]`` of class ``c``; every row's input is its own number."""
+    """Interleaved rows, ``counts[c]`` of class ``c``; every example's input is its own number."""
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     return Dataset(
         name="toy",
@@ -136,7 +136,7 @@ def test_rows_that_cannot_be_trained_on_are_refused(
 def test_classes_and_features_have_one_name_each() -> None:
     with pytest.raises(InputError, match="no class_names"):
         Dataset("toy", "classification", X, CLASSES)
-    with pytest.raises(InputError, match="3 feature names for rows of the shape"):
+    with pytest.raises(InputError, match="3 feature names for examples of shape"):
         Dataset("toy", "regression", X, Y, feature_names=("a", "b", "c"))
 
 
@@ -170,7 +170,7 @@ def test_a_sample_is_stratified_and_keeps_rows_whole_and_in_order(
     part = whole.sample(n_rows, seed)
     rows = part.inputs[:, 0].long()
     assert len(part) == len(rows) == n_rows
-    assert (rows.diff() > 0).all(), "each row at most once, in the old order"
+    assert (rows.diff() > 0).all(), "each example at most once, in the old order"
     assert int(rows[0]) >= 0
     assert int(rows[-1]) < len(whole)
     assert torch.equal(part.targets, whole.targets[rows]), "inputs and targets stay together"
@@ -200,7 +200,7 @@ def test_a_sample_of_a_regression_keeps_rows_whole_and_in_order(
     n_rows=st.integers(-1, 25),
     seed=SEEDS,
 )
-@example(counts=[1, 9], n_rows=5, seed=0)  # a class with a single row
+@example(counts=[1, 9], n_rows=5, seed=0)  # a class with a single example
 @example(counts=[0, 9], n_rows=5, seed=0)  # a class with none
 def test_whatever_is_asked_of_a_sample_it_has_that_many_rows_or_is_an_input_error(
     counts: list[int], n_rows: int, seed: int

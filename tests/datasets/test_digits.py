@@ -17,7 +17,7 @@ def parts() -> dict[Part, Dataset]:
 
 
 def rows(data: Dataset) -> list[tuple[int, ...]]:
-    """Each row as its 64 gray levels and its digit."""
+    """Each example as its 64 gray levels and its digit."""
     flat = torch.cat([data.inputs.flatten(1).long(), data.targets[:, None]], dim=1)
     return [tuple(row) for row in flat.tolist()]
 

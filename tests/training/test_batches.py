@@ -15,7 +15,7 @@ from hw1.models.activations import ACTIVATIONS
 from hw1.training import Configuration
 from hw1.training.compiled import products
 from hw1.training.lockstep import Lockstep
-from hw1.training.networks import Backend, Family, footprint
+from hw1.training.networks import Backend, ModelClass, footprint
 from hw1.training.precision import choose_precision
 from hw1.training.reference import train_alone
 
@@ -50,7 +50,7 @@ def changed(c: Configuration, **changes: Any) -> Configuration:
 
 
 def check(
-    family: Family, dataset: Dataset, configurations: Sequence[Configuration], backend: Backend
+    family: ModelClass, dataset: Dataset, configurations: Sequence[Configuration], backend: Backend
 ) -> None:
     """Train them together; hold each, after its own last epoch, to what it becomes alone."""
     rows = [folds(dataset)[0][i % 3] for i in range(len(configurations))]
@@ -254,7 +254,7 @@ def test_the_blocks_of_an_update_change_nothing(
     ("family", "backend"), [(MLP, "compiled"), (MLP, "stacked"), (CNN, "fused")]
 )
 def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(
-    family: Family, backend: Backend
+    family: ModelClass, backend: Backend
 ) -> None:
     base, dataset = (DENSE, REGRESSION) if family is MLP else (FUSED, DIGITS)
     names = () if family is MLP else ("widths",)
@@ -312,7 +312,7 @@ def test_a_model_that_diverges_does_no_harm(backend: Backend) -> None:
         assert_same_networks(models.model(i), alone)
 
 
-def key(c: Configuration, family: Family = MLP, dataset: Dataset = REGRESSION) -> object:
+def key(c: Configuration, family: ModelClass = MLP, dataset: Dataset = REGRESSION) -> object:
     return footprint(family, c, dataset, backend="stacked").key
 
 
@@ -380,7 +380,7 @@ def test_the_way_is_that_of_the_layers() -> None:
     assert footprint(CNN, FUSED, DIGITS).backend == "fused"
 
 
-def in_both_precisions(family: Family, c: Configuration, epochs: int) -> list[Lockstep]:
+def in_both_precisions(family: ModelClass, c: Configuration, epochs: int) -> list[Lockstep]:
     torch.set_default_dtype(torch.float32)
     dataset = digits.load("train", Path()).sample(150, seed=0)
     rows, validation = folds(dataset)

@@ -14,7 +14,7 @@ from training.alone import DIGITS, assert_same_networks, folds
 from hw1.training import Configuration
 from hw1.training.keys import KeyedDraws, dropout_factors, fold_in, keys
 from hw1.training.lockstep import Lockstep
-from hw1.training.networks import Family, footprint
+from hw1.training.networks import ModelClass, footprint
 from hw1.training.reference import train_alone
 
 P = 0.25
@@ -106,7 +106,7 @@ CONFIGURATION = Configuration(epochs=3, batch_size=40, optimizer="sgd", lr=0.05,
 
 
 @pytest.mark.parametrize(("family", "by_layers"), [(Functional, Layers), (Transformer, ByHand)])
-def test_all_dropout_is_that_of_the_models_key(family: Family, by_layers: Family) -> None:
+def test_all_dropout_is_that_of_the_models_key(family: ModelClass, by_layers: ModelClass) -> None:
     rows, _ = folds(DIGITS)
     models = Lockstep(family, [CONFIGURATION] * 3, DIGITS, rows, SEEDS)
     assert models.backend == "fused"
@@ -146,7 +146,7 @@ class OfChannels(nn.Module):
 
 
 @pytest.mark.parametrize("family", [Functional, Transformer, Recurrent, OfChannels])
-def test_alone_equals_in_company(family: Family) -> None:
+def test_alone_equals_in_company(family: ModelClass) -> None:
     torch.set_default_dtype(torch.float32)
     rows, validation = folds(DIGITS)
     assert footprint(family, CONFIGURATION, DIGITS).draws

@@ -203,7 +203,7 @@ class OtherActivations(Own):
     "family",
     [InPlace, OtherActivations, UnusedLayer, Own, AddsItself, Broadcasts, UsedThrice, OneOfTwoUsed],
 )
-def test_families_of_ones_own(family: type[Own]) -> None:
+def test_custom_model_classes(family: type[Own]) -> None:
     assert_equals_plain(family(), images())
 
 

@@ -18,7 +18,7 @@ from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.training import Configuration
 from hw1.training.lockstep import Lockstep
-from hw1.training.networks import Backend, Family, build
+from hw1.training.networks import Backend, ModelClass, build
 from hw1.training.plan import Plan
 from hw1.training.reference import train_alone
 
@@ -32,7 +32,7 @@ def double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def check(family: Family, dataset: Dataset, c: Configuration, epochs: int) -> None:
+def check(family: ModelClass, dataset: Dataset, c: Configuration, epochs: int) -> None:
     rows, _ = folds(dataset)
     alone = [
         train_alone(family, c, dataset, r, s, epochs) for r, s in zip(rows, SEEDS, strict=True)
@@ -119,7 +119,9 @@ def test_lockstep_starts_from_every_initialization(initialization: dict[str, Any
         (ResNet, {"width": 4, "stages": 2, "activation": "tanh", "dropout": 0.1}),
     ],
 )
-def test_images_classes_and_augmentation_in_lockstep(family: Family, model: dict[str, Any]) -> None:
+def test_images_classes_and_augmentation_in_lockstep(
+    family: ModelClass, model: dict[str, Any]
+) -> None:
     configuration = Configuration(
         model=model,
         epochs=3,
@@ -171,7 +173,7 @@ def test_hyperparameters_may_differ_between_the_models_of_a_batch() -> None:
 
 
 @pytest.mark.parametrize(("family", "dataset"), [(MLP, REGRESSION), (CNN, DIGITS)])
-def test_a_model_does_not_depend_on_its_companions(family: Family, dataset: Dataset) -> None:
+def test_a_model_does_not_depend_on_its_companions(family: ModelClass, dataset: Dataset) -> None:
     model = {"widths": (16,), "dropout": 0.3} if family is MLP else {"channels": (4,)}
     configuration = Configuration(model=model, batch_size=32)
     rows, _ = folds(dataset, 8)
@@ -209,7 +211,7 @@ def test_every_epoch_is_a_new_order_of_each_models_own_rows() -> None:
             assert set(drawn[i].tolist()) <= set(rows[i].tolist())
         epochs.append(drawn)
     assert len({tuple(drawn[0].tolist()) for drawn in epochs}) == 20
-    # Rows sit out at random: over the epochs every row of the longer list had its turn.
+    # Rows sit out at random: over the epochs every example of the longer list had its turn.
     assert set(torch.cat(epochs, 1)[1].tolist()) == set(rows[1].tolist())
 
 
@@ -377,14 +379,14 @@ class Recurrent(nn.Module):
 @pytest.mark.parametrize(
     ("family", "dataset"), [(Unusual, REGRESSION), (WithKey, REGRESSION), (Recurrent, DIGITS)]
 )
-def test_other_families_train_as_they_do_alone(family: Family, dataset: Dataset) -> None:
+def test_other_model_classes_train_as_they_do_alone(family: ModelClass, dataset: Dataset) -> None:
     check(family, dataset, Configuration(lr=0.01, epochs=3, batch_size=40), epochs=3)
 
 
 @pytest.mark.parametrize(
     ("family", "model"), [(CNN, {"channels": [4], "hidden": 8}), (MLP, {"widths": [8]})]
 )
-def test_images_of_floats_train_as_they_do_alone(family: Family, model: dict[str, Any]) -> None:
+def test_images_of_floats_train_as_they_do_alone(family: ModelClass, model: dict[str, Any]) -> None:
     dataset = replace(DIGITS, inputs=DIGITS.inputs.double() / 16 - 0.5)
     check(family, dataset, Configuration(model=model, lr=0.01, epochs=2, batch_size=40), epochs=2)
 
@@ -421,7 +423,7 @@ def test_batch_norm_of_single_rows_is_refused() -> None:
     c = Configuration(model={"batch_norm": True}, batch_size=2)
     single = replace(c, batch_size=1)
     for configuration, n_rows in ((c, 1), (single, 3)):
-        with pytest.raises(ArchitectureError, match="batch norm needs batches of two rows"):
+        with pytest.raises(ArchitectureError, match="batch norm needs batches of two examples"):
             Lockstep(MLP, [configuration], REGRESSION, [torch.arange(n_rows)], [0])
     Lockstep(MLP, [c], REGRESSION, [torch.arange(3)], [0]).train_epoch()
     plain = replace(single, model={})

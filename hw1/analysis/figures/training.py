@@ -306,7 +306,7 @@ def confident_mistakes(outputs: Tensor, dataset: Dataset) -> Figure | None:
         dataset: the training data, images of one or three channels.
 
     Returns:
-        None if the examples are no images, or none is mistaken.
+        None if the inputs are not images, or none is mistaken.
     """
     if len(dataset.input_shape) != 3:
         return None

@@ -268,7 +268,7 @@ class Compiled:
         return moves
 
     def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
-        """What the models say of rows of the data, ``(n_models, n_rows, n_outputs)``.
+        """The models' outputs for rows of the data, ``(n_models, n_rows, n_outputs)``.
 
         Args:
             rows: ``(n_models, n_rows)``.

@@ -67,7 +67,7 @@ class Rows(NamedTuple):
 
     Attributes:
         inputs: ``(n_rows, channels * height * width)``, of any type.
-        image: height and width; one and one for rows that are no images.
+        image: height and width; one and one for inputs that are not images.
         input_mean, input_std: ``(n_models, channels)``.
         targets: ``(n_rows, n_outputs)``; none for classes.
         classes: ``(n_rows,)`` int64; none for numbers.
@@ -108,7 +108,7 @@ class _Work(NamedTuple):
 
     Attributes:
         values: ``(n_rows * units,)``.
-        kept: the same size; what the way back needs of a layer stands where its outputs do.
+        kept: the same size; what the backward pass needs of a layer stands where its outputs do.
         rstd: ``(units,)``, the same for batch norm.
         grad, other: ``(n_rows * widest,)``, gradients by what a layer gave.
         grads: ``(n_parameters,)``.
@@ -368,11 +368,11 @@ def evaluate(
     rows: np.ndarray,
     outputs: np.ndarray,
 ) -> None:
-    """Write what some models say of some rows of the data.
+    """Write some models' outputs for some rows of the data.
 
     Args:
         models: the first one and that behind the last.
-        chunk: rows at a time.
+        chunk: examples per batch.
         networks, data: of all models.
         rows: ``(n_models, n_rows)``.
         outputs: ``(n_models, n_rows, n_outputs)``.

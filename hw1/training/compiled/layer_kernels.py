@@ -56,7 +56,7 @@ def normalize(
     rstd: np.ndarray,
     y: np.ndarray,
 ) -> None:
-    """Batch norm by the batch's statistics; ``standard`` is kept for the way back."""
+    """Batch norm by the batch's statistics; ``standard`` is kept for the backward pass."""
     n_rows, width = x.shape
     one = x.dtype.type(1)
     eps, momentum = constants[0], constants[1]

@@ -1,1 +1,1 @@
-"""Any network by autograd, each by itself; what stands between convolutions is fused."""
+"""Any network by autograd, each by itself; everything between convolutions is fused."""

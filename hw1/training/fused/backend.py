@@ -74,7 +74,7 @@ class Fused:
         run(tasks, self._threads(n_threads), on_step)
 
     def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
-        """What the models say of rows of the data, ``(n_models, n_rows, n_outputs)``.
+        """The models' outputs for rows of the data, ``(n_models, n_rows, n_outputs)``.
 
         Args:
             rows: ``(n_models, n_rows)``.
@@ -152,7 +152,7 @@ class _Model:
             yield
 
     def evaluate(self, rows: Tensor, outputs: Tensor) -> Iterator[None]:
-        """Write what the network says of ``rows`` to ``outputs``."""
+        """Write the network's outputs for ``rows`` to ``outputs``."""
         self._fused.eval()
         for some, of_some in zip(rows.split(EVALUATED), outputs.split(EVALUATED), strict=True):
             with torch.no_grad():

@@ -124,7 +124,7 @@ class BlockFunction(torch.autograd.Function):
             x, ctx.norms[0], ctx.other, ctx.norms[1], ctx.shape, block.kind, block.constant,
             block.pool, key, ctx.p, ctx.kept, ctx.code, out,
         )  # fmt: skip
-        # The way back through a ReLU alone needs no more of what went in than its size.
+        # The backward pass through a ReLU alone needs no more of what went in than its size.
         ctx.x = out if marks and block.norms[0] is None and not pooled else x
         ctx.block, ctx.size, ctx.dtype = block, inputs.shape, inputs.dtype
         ctx.trained = [norm is not None and norm.training for norm in block.norms]

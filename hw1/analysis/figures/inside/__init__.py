@@ -50,7 +50,7 @@ def inside_figures(
         initial: the same before training.
         dataset: the training data, of which a sample is used.
         seed: of the sample, and of what is searched for.
-        say: hears of the progress.
+        say: is told of the progress.
     """
     subject = Subject.of(trained, initial, dataset, seed)
     figures = []

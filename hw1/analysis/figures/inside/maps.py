@@ -60,7 +60,7 @@ def _layers_with_maps(subject: Subject) -> list[Layer]:
 def feature_maps(subject: Subject) -> Figure | None:
     """The most active channels of each layer for images of different classes, or targets.
 
-    None where examples are no images, or no hidden layer has maps.
+    None where inputs are not images, or no hidden layer has maps.
     """
     all_layers = _layers_with_maps(subject)
     layers = evenly(all_layers, MOST_LAYERS)
@@ -141,7 +141,7 @@ def _examples(subject: Subject) -> tuple[list[int], list[str]]:
 def effective_receptive_fields(subject: Subject) -> Figure | None:
     """How much the unit in the middle of each layer's maps depends on each pixel.
 
-    None where examples are no images, or no layer has maps.
+    None where inputs are not images, or no layer has maps.
     """
     subject = subject.fewer(FIELD_IMAGES)
     shape = subject.sample.input_shape

@@ -29,7 +29,7 @@ GAP, UNIT_GAP = 16, 12
 def maximized_outputs(subject: Subject) -> Figure | None:
     """For each class, or output, the image that it is largest for; see `maximize_activations`.
 
-    None where examples are no images.
+    None where inputs are not images.
     """
     if not subject.has_images:
         return None
@@ -126,7 +126,7 @@ class _Unit(NamedTuple):
 def maximized_units(subject: Subject) -> Figure | None:
     """Images that the most varying units of two hidden layers are largest for.
 
-    None where examples are no images, without hidden layers, and where no image is found.
+    None where inputs are not images, without hidden layers, and where no image is found.
     """
     # The layer in the middle, and the last.
     layers = evenly(subject.layers, 3)[-2:] if subject.has_images else []

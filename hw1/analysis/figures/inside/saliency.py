@@ -27,7 +27,7 @@ SHARE = 0.995
 def saliency(subject: Subject) -> Figure | None:
     """Which pixels the prediction depends on, for an image of each class that is predicted well.
 
-    None where examples are no images.
+    None where inputs are not images.
     """
     if not subject.has_images:
         return None
