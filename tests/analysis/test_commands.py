@@ -158,7 +158,7 @@ def test_a_network_is_exported_and_predicts_a_csv(
         )
     )
     assert [float(row["prediction"]) for row in rows] == pytest.approx(expected, rel=1e-6)
-    assert number(expected[0]) in call("predict", "out/network.safetensors", "rows.csv").stdout
+    assert copyable(expected[0]) in call("predict", "out/network.safetensors", "rows.csv").stdout
 
 
 def printed_lines(text: str) -> str:
