@@ -32,7 +32,7 @@ from hw1.datasets import digits, function
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.places import MODEL_FILE
-from hw1.words import number
+from hw1.words import copyable
 
 Call = Callable[..., Any]
 NAMING = ("analyze", "compare", "evaluate", "export", "predict", "replay", "report")

@@ -23,7 +23,7 @@ from hw1.analysis.network import CHUNK, Network
 from hw1.errors import InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.places import MODEL_FILE
-from hw1.training.networks import Family
+from hw1.training.networks import ModelClass
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,7 +15,7 @@ from hw1.errors import ArchitectureError, InputError
 from hw1.models import LSTM, MLP
 from hw1.training import Configuration
 from hw1.training.lockstep import Lockstep
-from hw1.training.networks import Backend, Family
+from hw1.training.networks import Backend, ModelClass
 from hw1.training.plan import Plan
 from hw1.training.reference import train_alone
 
@@ -37,14 +37,14 @@ def double_precision() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-BACKENDS: list[tuple[Family, Backend | None]] = [
+BACKENDS: list[tuple[ModelClass, Backend | None]] = [
     (LSTM, None), (MLP, "compiled"), (MLP, "fused"), (MLP, "stacked")
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("family", "backend"), BACKENDS)
 def test_features_are_normalized_over_the_steps_of_the_training_examples(
-    family: Family, backend: Backend | None
+    family: ModelClass, backend: Backend | None
 ) -> None:
     (rows, *_), _ = folds(NUMBERS)
     mean, std = X[rows].mean((0, 1)), X[rows].std((0, 1))
