@@ -37,11 +37,12 @@ def data_folder(folder: str | Path | None = None) -> Path:
 
 def study_folders() -> list[Path]:
     """The folders whose studies can be called by name: ``studies/``, then what ships with hw1."""
-    return list(dict.fromkeys([home() / "studies", *_shipped()]))
+    return list(dict.fromkeys([home() / "studies", *shipped()]))
 
 
 @cache
-def _shipped() -> list[Path]:
+def shipped() -> list[Path]:
+    """The folder of the studies that come with hw1: the checkout's, or where they are installed."""
     if CHECKOUT is not None:
         return [CHECKOUT / "studies"]
     from importlib.metadata import PackageNotFoundError, files

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from hw1.errors import InputError, choose, users_code
-from hw1.places import program, study_folders
+from hw1.places import program, shipped, study_folders
 
 if TYPE_CHECKING:  # studies are listed, and what is no study refused, without torch
     import torch
@@ -64,8 +64,9 @@ def find_definition(name: str) -> tuple[str, Path]:
 def stored_definition(stored: str, named: Named = (), *, origin: str) -> tuple[str, Path]:
     """The study file that a database or a model file asks for, if it may be run.
 
-    To load a study file is to run it, and what is stored may be anybody's: a name is looked up
-    among the `known_studies`, and every other file must be named by the user.
+    To load a study file is to run it, and what is stored may be anybody's: a name stands for a
+    study that comes with hw1, and every other file, in the working folder too, must be named by
+    the user.
 
     Args:
         stored: what is stored: the name of a known study, or a path.
@@ -77,7 +78,7 @@ def stored_definition(stored: str, named: Named = (), *, origin: str) -> tuple[s
         What is stored, and the path of the file.
 
     Raises:
-        InputError: the file is not that of a known study, and not named; or a named file is none.
+        InputError: the file does not come with hw1, and is not named; or a named file is none.
     """
     names = [named] if isinstance(named, str | Path) else named
     given = [find_definition(str(name))[1].resolve() for name in names]
@@ -92,13 +93,14 @@ def stored_definition(stored: str, named: Named = (), *, origin: str) -> tuple[s
         # No run stores a relative path, which would be another file in each folder.
         path = _resolved(known or Path(stored))
     # A link in the folder may lead out of it.
-    if path is not None and (path in given or (known is not None and path.parent == known.parent)):
+    trusted = [folder.resolve() for folder in shipped()] if known is not None else []
+    if path is not None and (path in given or path.parent in trusted):
         return stored, path
     if len(given) == 1 and path is None:
         return stored, given[0]
     raise InputError(
-        f"{origin} was made with the study file {stored!r:.300}, which is not one of studies/ and "
-        "is run only if you name it: if you trust it, add --definition FILE (in Python, "
+        f"{origin} was made with the study file {stored!r:.300}, which does not come with "
+        "hw1 and is run only if you name it: if you trust it, add --definition FILE (in Python, "
         "definition=FILE)"
     )
 

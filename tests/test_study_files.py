@@ -94,10 +94,12 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     return folders(tmp_path)
 
 
-def test_a_stored_name_is_looked_up_among_the_known_studies(found: tuple[Path, Path]) -> None:
+def test_a_stored_name_stands_for_a_study_that_comes_with_hw1(found: tuple[Path, Path]) -> None:
     studies, elsewhere = found
-    assert stored_definition("mine", origin="x") == ("mine", studies / "mine.py")
-    assert stored_definition("mine", elsewhere, origin="x")[1] == studies / "mine.py"
+    with pytest.raises(InputError, match="only if you name it"):  # the working folder's
+        stored_definition("mine", origin="x")
+    assert stored_definition("mine", "mine", origin="x") == ("mine", studies / "mine.py")
+    assert stored_definition("mine", (elsewhere, "mine"), origin="x")[1] == studies / "mine.py"
     shipped = ROOT / "studies" / "regression_mlp.py"
     assert stored_definition("regression_mlp", origin="x")[1] == shipped
 
@@ -157,17 +159,18 @@ PARTS = [
 @given(stored=st.text(max_size=20) | st.lists(st.sampled_from(PARTS), max_size=6).map("/".join))
 @example("mine")
 @example("link")
-def test_of_all_that_can_be_stored_names_of_the_folder_alone_are_found(stored: str) -> None:
+@example("fashion_cnn")
+def test_of_all_that_can_be_stored_names_of_shipped_studies_alone_are_found(stored: str) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        studies, _ = folders(Path(folder).resolve())
+        folders(Path(folder).resolve())
         try:
             found = stored_definition(stored, origin="x")
         except InputError as error:
-            assert stored != "mine"
+            assert stored != "fashion_cnn"
             assert str(error).isprintable()
         else:
-            assert found == ("mine", studies / "mine.py")
+            assert found[1] == ROOT / "studies" / f"{stored}.py"
 
 
 def test_a_named_file_is_taken_where_it_is_the_stored_one_or_that_is_gone(

@@ -149,6 +149,12 @@ class Storage(RDBStorage):
 
         return scoped_session(sessionmaker(bind=self.engine))
 
+    @cached_property
+    def _version_manager(self) -> Any:  # type: ignore[override]  # of which the dashboard asks
+        from optuna.storages._rdb.storage import _VersionManager
+
+        return _VersionManager(self.url, self.engine, self.scoped_session)
+
     def get_study_id_from_name(self, study_name: str) -> int:
         """See Optuna. There as below rows become objects, for longer than the query takes."""
         query = select(STUDIES.c.study_id).where(STUDIES.c.study_name == study_name)

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import urllib.request
+import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -173,13 +174,24 @@ def test_delete_removes_no_file_outside_the_artifacts(
             f"artifacts:{artifact}",
             json.dumps(json.dumps(meta)),
         )
-    artifacts = set((copied / "artifacts").iterdir())
-    assert artifacts
+    pictures = {name: str(uuid.uuid4()) for name in ("small", "other")}
+    (copied / "artifacts").mkdir()
+    for study, artifact in pictures.items():
+        (copied / "artifacts" / artifact).write_text("a picture")
+        meta = {"artifact_id": artifact, "filename": "x", "mimetype": "x", "encoding": None}
+        change(
+            copied / "studies.db",
+            "INSERT INTO study_system_attributes (study_id, key, value_json) "
+            "SELECT study_id, ?, ? FROM studies WHERE study_name = ?",
+            f"artifacts:{artifact}",
+            json.dumps(json.dumps(meta)),
+            study,
+        )
     outcome = program.call("delete", "small", "--yes", folder=copied)
     assert thesis.read_text() == "years of work"
     assert outcome.problem() is None, outcome.problem()
     assert outcome.status == 0
-    assert set((copied / "artifacts").iterdir()) < artifacts  # those of the other study stay
+    assert [file.name for file in (copied / "artifacts").iterdir()] == [pictures["other"]]
 
 
 class Evil:
