@@ -93,8 +93,7 @@ def stored_definition(stored: str, named: Named = (), *, origin: str) -> tuple[s
         # No run stores a relative path, which would be another file in each folder.
         path = _resolved(known or Path(stored))
     # A link in the folder may lead out of it.
-    trusted = [folder.resolve() for folder in shipped()] if known is not None else []
-    if path is not None and (path in given or path.parent in trusted):
+    if path is not None and (path in given or (known is not None and _ships(path))):
         return stored, path
     if len(given) == 1 and path is None:
         return stored, given[0]
@@ -106,9 +105,15 @@ def stored_definition(stored: str, named: Named = (), *, origin: str) -> tuple[s
 
 
 def naming(*stored: str) -> list[str]:
-    """The options by which a command names the study files that have no name."""
-    files = sorted({path for path in stored if path.endswith(".py")})
-    return [word for path in files for word in ("--definition", path)]
+    """The options by which a command names the study files that do not come with hw1."""
+    known = known_studies()
+    others = {name for name in stored if name.endswith(".py") or not _ships(known.get(name))}
+    return [word for name in sorted(others - {IN_PYTHON}) for word in ("--definition", name)]
+
+
+def _ships(path: Path | None) -> bool:
+    """Whether a file is one of the studies that come with hw1."""
+    return path is not None and path.parent in [folder.resolve() for folder in shipped()]
 
 
 def _study_file(name: str) -> Path:

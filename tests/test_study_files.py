@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hw1.errors import InputError
 from hw1.study_files import (
+    IN_PYTHON,
     describe,
     find_definition,
     find_device,
@@ -195,10 +196,11 @@ def test_a_named_file_is_taken_where_it_is_the_stored_one_or_that_is_gone(
         stored_definition("mine", "none.py", origin="x")
 
 
-def test_commands_name_the_files_that_are_not_in_the_folder() -> None:
-    assert naming("mine", "/b.py", "/a.py", "/b.py") == [
+def test_commands_name_the_files_that_do_not_come_with_hw1() -> None:
+    assert naming("mine", "regression_mlp", IN_PYTHON, "/b.py", "/a.py", "/b.py") == [
         *("--definition", "/a.py"),
         *("--definition", "/b.py"),
+        *("--definition", "mine"),
     ]
 
 

@@ -305,8 +305,8 @@ def open_study(
 ) -> StudyResults:
     """Open a stored study.
 
-    When its study file is needed, it is run if it is one of the project's own. Any other has to be
-    named here: whoever can write to the storage could name any file there.
+    When its study file is needed, it is run if it comes with hw1. Any other has to be named here:
+    whoever can write to the storage could name any file there.
 
     Example:
         >>> results = open_study("regression_mlp-tpe")  # doctest: +SKIP

@@ -27,14 +27,23 @@ from hw1.cli.app import (
 from hw1.errors import InputError
 from hw1.places import REPORT_FILE, program, shortest
 
+RepeatsOption = Annotated[
+    int,
+    typer.Option(
+        "--repeats", min=1, metavar="R", help="Number of repeats of the cross-validation."
+    ),
+]
+SplitSeedOption = Annotated[
+    int,
+    typer.Option("--seed", min=0, max=2**32 - 1, metavar="S", help="Random seed of the splits."),
+]
+
 
 @app.command(**example("evaluate regression_mlp-tpe --repeats 10"))
 def evaluate(
     name: NameArgument,
     trial: TrialOption = None,
-    repeats: Annotated[
-        int, typer.Option(min=1, metavar="R", help="Number of repeats of the cross-validation.")
-    ] = 5,
+    repeats: RepeatsOption = 5,
     folds: Annotated[
         int | None, typer.Option(min=2, metavar="K", help="Number of folds. [default: the study's]")
     ] = None,
@@ -42,9 +51,7 @@ def evaluate(
         int,
         typer.Option(min=1, metavar="S", help="Number of networks trained on all training data."),
     ] = 5,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Random seed of the splits.")
-    ] = 0,
+    seed: SplitSeedOption = 0,
     nested: Annotated[
         str | None,
         typer.Option(
@@ -114,16 +121,12 @@ def compare(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME", help="Two studies or more of the same data.")
     ],
-    repeats: Annotated[
-        int, typer.Option(min=1, metavar="R", help="Number of repeats of the cross-validation.")
-    ] = 5,
+    repeats: RepeatsOption = 5,
     folds: Annotated[
         int | None,
         typer.Option(min=2, metavar="K", help="Number of folds. [default: the first study's]"),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, metavar="S", help="Random seed of the splits.")
-    ] = 0,
+    seed: SplitSeedOption = 0,
     searches: Annotated[
         bool,
         typer.Option(

@@ -138,7 +138,7 @@ DefinitionOption = Annotated[
     typer.Option(
         "--definition",
         metavar="FILE",
-        help="The study file, if it is not in studies/; can be given several times.",
+        help="The study file, if it does not come with hw1; can be given several times.",
     ),
 ]
 DeviceOption = Annotated[

@@ -4,38 +4,30 @@ All of it is made from what is stored, when somebody looks, and kept in memory: 
 only be read shows the same. No study file is run for it.
 """
 
-import json
 import shlex
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-    json_to_distribution,
-)
 from optuna.trial import FrozenTrial
 
 from hw1.analysis.figures import matplotlib, plotly, training
 from hw1.analysis.figures.marks import Axis, Figure, Panel, Points
 from hw1.analysis.figures.style import BLUE, GRAY
 from hw1.analysis.figures.ticks import around
-from hw1.definition import CONFIGURATIONS
+from hw1.analysis.report.hyperparameters import distribution_text, distributions
 from hw1.errors import ForeignStudyError, InputError
 from hw1.optuna_store.dashboard import Attributes, with_file, with_note, with_plot
 from hw1.optuna_store.storage import UNREADABLE, Storage
 from hw1.places import program
 from hw1.study import SHOWN_KEY, Study
 from hw1.study_files import naming
-from hw1.words import number, range_text, value_text
+from hw1.words import number, value_text
 
 COMPARED = 10
 """The best trials, whose scores by fold are shown and whose curves are drawn."""
@@ -191,9 +183,8 @@ def note(study: Study, best: list[FrozenTrial]) -> str:
     if s.train_csv is not None:
         facts["files"] = f"`{s.train_csv}`" + (f", test `{s.test_csv}`" if s.test_csv else "")
     space = {
-        name: "; or ".join(map(_range, _distributions(text)))
-        for name, text in s.search_space.items()
-        if name != CONFIGURATIONS
+        name: "; or ".join(map(distribution_text, seen))
+        for name, seen in distributions(s.search_space).items()
     }
     found = [
         line
@@ -225,20 +216,3 @@ def note(study: Study, best: list[FrozenTrial]) -> str:
 def _table(head: str, rows: Mapping[str, Any]) -> list[str]:
     cells = [(name, str(text).replace("|", "\\|")) for name, text in rows.items()]
     return ["", f"| {head} | |", "|---|---|", *(f"| {a} | {b} |" for a, b in cells), ""]
-
-
-def _distributions(text: str) -> Iterator[BaseDistribution]:
-    """What a study's settings say of one hyperparameter: JSON objects one after another."""
-    decoder, start = json.JSONDecoder(), 0
-    while start < len(text):
-        _, end = decoder.raw_decode(text, start)
-        yield json_to_distribution(text[start:end])
-        start = end + 1
-
-
-def _range(distribution: BaseDistribution) -> str:
-    if isinstance(distribution, CategoricalDistribution):
-        return ", ".join(map(value_text, distribution.choices))
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    d = distribution
-    return range_text(d.low, d.high, log=d.log, step=d.step)
