@@ -98,3 +98,10 @@ def test_there_is_no_circle_of_modules() -> None:
         free = {name for name, others in graph.items() if not others & graph.keys()}
         assert free, f"a circle among {sorted(graph)}"
         graph = {name: others for name, others in graph.items() if name not in free}
+
+
+def test_the_reference_shares_no_formula_with_the_backends() -> None:
+    others = imported(ROOT / "hw1" / "training" / "reference.py")
+    shared = ("rules", "optimizers", "update", "gradients", "lockstep", "compiled", "fused")
+    assert others
+    assert not any(part in name for name in others for part in (*shared, "stacked", "hw1.tasks"))

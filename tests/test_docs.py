@@ -90,3 +90,13 @@ def test_the_archive_holds_the_source_and_no_data(tmp_path: Path) -> None:
     names = zipfile.ZipFile(checkout / "dist" / "hw1.zip").namelist()
     files = [".gitignore", "Makefile", "README.md", "hw1/mine.py", "run_study.py"]
     assert names == [f"hw1/{name}" for name in files]
+
+
+def test_what_the_readme_imports_is_there() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    found = [
+        line for block in blocks for line in re.findall(r"^from hw1.*|^import hw1", block, re.M)
+    ]
+    assert len(found) > 1
+    for line in found:
+        exec(line, {})

@@ -256,3 +256,10 @@ def test_a_part_of_a_nested_cross_validation_sees_the_rows_outside_its_fold(
         # From storage it is the same study, which goes on with the same data.
         assert Study(study.storage, part.name).settings == study.settings
         assert prepare(part, Options())[1].fingerprint == dataset.fingerprint
+
+
+def test_defaults_are_looked_at_whatever_the_sampler(make_job: Callable[..., Job]) -> None:
+    source = TINY_REGRESSION.replace("default=1e-2", "default=5.0")
+    assert source != TINY_REGRESSION
+    with pytest.raises(InputError, match=r"lr = 5.0 in its default"):
+        prepare(make_job(source), Options())

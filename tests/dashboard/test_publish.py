@@ -246,6 +246,7 @@ def test_curves_that_cannot_be_understood_have_no_picture(finished: Run) -> None
         connection.commit()
     looked = Looked(Storage(study.storage.url))
     store = ArtifactStore(artifact_folder(job.storage_url), looked.publisher.picture)
+    assert looked.files
     for files in looked.files.values():
         with pytest.raises(ArtifactNotFound):
             store.open_reader(files[0]["artifact_id"])

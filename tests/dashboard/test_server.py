@@ -10,7 +10,6 @@ import socket
 import sqlite3
 import struct
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
-from conftest import ROOT
+from conftest import ROOT, command
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
@@ -534,39 +533,44 @@ def test_nothing_is_left_of_it_even_with_a_connection_open(shown: Shown) -> None
         assert again.port == port
 
 
-PROCESS = """
-import sys
-from pathlib import Path
-from hw1.dashboard.server import listen
-from hw1.optuna_store.storage import Storage
-
-with listen(Storage(sys.argv[1], create=False), Path(sys.argv[2]), port=0) as server:
-    print(server.url, flush=True)
-    server.run()
-print("ended")
-"""
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_quietly(shown: Shown, number: int) -> None:
+def test_the_command_serves_what_it_is_told_to_until_a_signal_ends_it(
+    shown: Shown, number: int
+) -> None:
+    told = {"OPTUNA_STORAGE": shown.url, "HW1_PASSWORD": "right", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [sys.executable, "-c", PROCESS, shown.url, str(shown.folder)],
+        command("dashboard", "--port", "0", "--allow-host", "my.example"),
         cwd=ROOT,
+        env=os.environ | told,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         try:
             assert process.stdout is not None
-            port = urlsplit(process.stdout.readline()).port
+            port = urlsplit(process.stdout.readline().split()[-1]).port
             assert port is not None
+            assert "read-only" in process.stdout.readline()
+
+            def answer(method: str, place: str, headers: dict[str, str]) -> tuple[int, bytes]:
+                connection.request(method, place, headers={"Host": "my.example"} | headers)
+                answer = connection.getresponse()
+                return answer.status, answer.read()
+
+            known = {"Authorization": basic("me", "right")}
             with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-                connection.request("GET", "/api/studies", headers={"Connection": "keep-alive"})
-                assert b"kept" in connection.getresponse().read()
+                status, text = answer("GET", "/api/studies", {})
+                assert (status, b"kept" in text) == (401, False)
+                status, text = answer("DELETE", f"/api/studies/{shown.study_id}", known)
+                assert (status, b"--write" in text) == (403, True)
+                status, text = answer("GET", "/api/studies", known | {"Connection": "keep-alive"})
+                assert (status, b"kept" in text) == (200, True)
                 with socket.create_connection(("127.0.0.1", port)):
                     os.kill(process.pid, number)
                     out, err = process.communicate(timeout=60)
         finally:
             process.kill()
-    assert (process.returncode, out, err) == (0, "ended\n", "")
+    assert (process.returncode, err) == (0, "")
+    assert out.endswith("Stopped.\n")
     socket.create_server(("127.0.0.1", port)).close()  # raises if the port is not free

@@ -2,8 +2,11 @@
 
 import io
 import json
+import subprocess
+import sys
 from typing import Any
 
+import matplotlib as library
 import numpy as np
 import pytest
 from hypothesis import given
@@ -158,3 +161,53 @@ def test_a_fitted_image_has_square_pixels(height: int, width: int) -> None:
     across, down = fitted((height, width), 60)
     assert max(across, down) == pytest.approx(60)
     assert across / width == pytest.approx(down / height)
+
+
+def test_points_and_images_lie_where_their_numbers_are() -> None:
+    axis = Axis("", (0.0, 10.0), visible=False)
+    x, y = [1.0, 4.0, 8.0], [2.0, 9.0, 5.0]
+    square = Image(np.array([[0, 255], [255, 255]], dtype=np.uint8), (0.0, 2.0), (0.0, 2.0))
+    marks = square, Points(x, y, "#FF0000", size=10, outline_width=0)
+    panels = (Panel(marks, axis, axis),)
+    one = Figure("n", "t", "c", panels, width=400, height=400, margins=(50, 50, 50, 50))
+    trace = plotly.draw(one).data[-1]
+    assert (list(trace.x), list(trace.y)) == (x, y)
+    pixels = np.array(Pillow.open(io.BytesIO(matplotlib.png(one, 1))).convert("RGB"))
+
+    def at(a: float, b: float) -> list[int]:
+        color: list[int] = pixels[round(350 - 30 * b), round(50 + 30 * a)].tolist()
+        return color
+
+    assert all(at(a, b) == [255, 0, 0] for a, b in zip(x, y, strict=True))
+    assert at(0.3, 0.3) == [0, 0, 0]
+    assert at(0.3, 1.7) == at(1.7, 0.3) == [255, 255, 255]
+
+
+def test_settings_of_the_user_do_not_matter_and_stay() -> None:
+    one = figure(LINE, Text("\u732b & $c$", 1, 1))
+    plain = svg(one)
+    assert "\u732b &amp; $c$" in plain
+    with library.rc_context({"font.size": 30, "axes.grid": True, "svg.fonttype": "path"}):
+        before = dict(library.rcParams)
+        assert svg(one) == plain
+        assert dict(library.rcParams) == before
+
+
+def test_it_needs_no_pyplot() -> None:
+    code = """import sys
+from hw1.analysis.figures import matplotlib
+from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
+axis = Axis("", (0.0, 1.0))
+panel = Panel((Line([0, 1], [0, 1], "#000000"),), axis, axis)
+matplotlib.svg(Figure("n", "t", "c", (panel,)))
+assert "matplotlib.pyplot" not in sys.modules"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_long_label_loses_its_remark_in_a_small_drawing() -> None:
+    y = Axis("mean squared error of all the folds (lower is better)", (0.0, 2.0))
+    one = Figure("n", "t", "c", (Panel((LINE,), Axis("", (0.0, 2.0)), y),))
+    assert y.label in svg(one, 780, 600)
+    small = svg(one, 300, 180)
+    assert y.label not in small
+    assert "mean squared error" in small

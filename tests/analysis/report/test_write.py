@@ -208,3 +208,17 @@ def test_figures_of_another_trial_are_told_from_those_of_the_best(made: Made) ->
     page = Page(report.page.read_text()).text
     assert squeezed(f"those of trial {other}, which is not the best one") in page
     assert f"figures of the network of trial {best} of one" in dict(report.missing)
+
+
+def test_the_best_hyperparameters_are_those_of_the_best_trial(made: Made) -> None:
+    studies = [made.study(name, seed=i) for i, name in enumerate("abcdef")]
+    blocks = {b.key: b for b in blocks_of(written(gather(studies, made.figures))[0])}
+    for key, some in (("best-0", studies[:5]), ("best-1", studies[5:])):
+        cells = [plain(token) for token in blocks[key].tokens if token.type == "inline"]
+        at = cells.index("trial") + 1
+        assert cells[at : at + len(some)] == [str(s.trial().number) for s in some]
+        at = cells.index("objective value") + 1
+        best = [s.trial() for s in some]
+        assert cells[at : at + len(some)] == [
+            plus_minus(t.value, t.user_attrs["std"]) for t in best
+        ]
