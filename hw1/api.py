@@ -13,7 +13,7 @@ from rich.console import Console
 from hw1.analysis.results import StudyResults
 from hw1.console import Terminal
 from hw1.datasets.given import given
-from hw1.definition import StudyDefinition
+from hw1.definition import StudyDefinition, is_count
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Options, make_job, prepare
@@ -87,8 +87,9 @@ def run(
     """
     if timeout is not None and not timeout > 0:
         raise InputError(f"invalid timeout {timeout}: give seconds above 0")
-    if jobs < 1:
-        raise InputError(f"invalid jobs {jobs}: give a number from 1")
+    for option, count in (("jobs", jobs), ("trials_per_batch", trials_per_batch)):
+        if count is not None and not is_count(count, 1):
+            raise InputError(f"invalid {option} {count!r:.60}: give a whole number from 1")
     deadline = float("inf") if timeout is None else time.time() + timeout
     job = make_job(
         definition,
@@ -106,7 +107,7 @@ def run(
         task = job.definition.task
         job = dataclasses.replace(job, data=given(data, test_data, task=task, target=target))
     elif test_data is not None:
-        raise InputError("test_data need data beside them")
+        raise InputError("test_data needs data")
     options = Options(
         sampler=sampler,
         pruner=pruner,

@@ -46,7 +46,7 @@ class Splits:
         """Shuffled K folds of equal size, stratified for classes.
 
         Raises:
-            InputError: fewer than two folds, or more folds than rows of the rarest class.
+            InputError: fewer than two folds, or more folds than examples of the rarest class.
         """
         if not 2 <= n_splits <= 255:
             raise InputError(f"cross-validation needs 2 to 255 folds, not {n_splits}")

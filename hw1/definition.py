@@ -177,7 +177,7 @@ class StudyDefinition:
             "model": (callable(self.model), "a class of networks"),
             "search_space": (callable(self.search_space), "a function of a trial"),
         } | {
-            name: (_is_count(getattr(self, name), least), f"a whole number from {least}")
+            name: (is_count(getattr(self, name), least), f"a whole number from {least}")
             for name, least in (("n_trials", 1), ("n_splits", 2), ("epochs", 1))
         }
         for name, (ok, kind) in right.items():
@@ -259,7 +259,7 @@ class StudyDefinition:
         for name, one in self.parameters.items():
             if one.grid:
                 cells = [cell | {name: value} for cell in cells for value in one.grid]
-        if cells == [self.default_params]:
+        if not any(one.grid for one in self.parameters.values()):
             raise InputError(
                 f"{place(self.search_space)}: no parameter has a grid: give some of them "
                 "grid=[...], or choose another --sampler"
@@ -327,7 +327,8 @@ class _SamplerByName(BaseSampler):
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
-def _is_count(value: object, least: int) -> bool:
+def is_count(value: object, least: int) -> bool:
+    """Whether a value is a whole number, and large enough."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 

@@ -144,7 +144,9 @@ def require_suffix(path: Path, suffixes: Sequence[str], kind: str) -> str:
     suffix = path.suffix.lower()
     if suffix not in suffixes:
         *others, last = suffixes
-        raise InputError(f"{path} is no name of {kind}: end it in {', '.join(others)} or {last}")
+        raise InputError(
+            f"{path} is not a valid name for {kind}: it must end in {', '.join(others)} or {last}"
+        )
     return suffix
 
 

@@ -19,6 +19,7 @@ from hw1.errors import InputError, printable
 from hw1.interruption import Interruption, deaf
 from hw1.job import Job
 from hw1.optuna_store.storage import Storage
+from hw1.passwords import secrets, without
 from hw1.study import Study
 from hw1.watching import UNWATCHED, Watcher
 
@@ -106,8 +107,9 @@ def _work_in_processes(
             # Ctrl-C reaches the whole process group: this process hears it and ends the others.
             with deaf():
                 for _ in range(jobs - 1):
-                    children.append(context.Process(target=_work, args=work, daemon=True))
-                    children[-1].start()
+                    process = context.Process(target=_work, args=work, daemon=True)
+                    process.start()
+                    children.append(process)
             torch.set_num_threads(threads)
             job.work(study, dataset, Watcher(on_step=check), deadline)
             while any(child.exitcode is None for child in children):
@@ -127,14 +129,14 @@ def _work_in_processes(
                 child.join()
             study.fail_orphans()
     if 2 in ended:
-        raise InputError("a worker process could not go on; the reason stands above")
+        raise InputError("a worker process could not go on; see the error above")
     if any(code < 0 or code == STOPPED for code in ended):
         raise InputError(
             "a worker process was ended by a signal, as systems do for want of memory: use fewer "
             "--jobs, or run the same command again"
         )
     if ended:
-        raise RuntimeError("a worker process stopped early; what it said stands above")
+        raise RuntimeError("a worker process stopped early; see the error above")
 
 
 class _ChildFailed(BaseException):
@@ -163,5 +165,6 @@ def _work(job: Job, empty: Dataset, rows: str, threads: int, deadline: float) ->
         except KeyboardInterrupt:
             sys.exit(STOPPED)
         except InputError as error:
-            sys.stderr.write(f"error: {printable(str(error), keep='')}\n")
+            known = secrets(job.storage_url, os.environ.get("OPTUNA_STORAGE", ""))
+            sys.stderr.write(f"error: {printable(without(str(error), known), keep='')}\n")
             sys.exit(2)

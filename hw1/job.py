@@ -14,7 +14,7 @@ import hw1
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, Loader, tabular
 from hw1.datasets.given import GIVEN, Given
-from hw1.definition import CONFIGURATIONS, StudyDefinition
+from hw1.definition import CONFIGURATIONS, StudyDefinition, is_count
 from hw1.errors import InputError, choose
 from hw1.objective import Objective, shown_data
 from hw1.optuna_store.storage import Storage
@@ -26,6 +26,10 @@ from hw1.tasks import METRICS
 from hw1.training.precision import Precision, choose_precision
 from hw1.watching import Watcher
 from hw1.worker import Worker
+
+# The command line's words for options whose names differ there.
+FLAGS = {"n_splits": "folds", "n_trials": "trials"}
+LEAST = {"n_trials": 1, "n_splits": 2, "epochs": 1, "seed": 0, "train_size": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +48,16 @@ class Options:
     target: str | None = None
     outer_fold: tuple[int, int] | None = None
 
-
-# The command line's words for options whose names differ there.
-FLAGS = {"n_splits": "folds", "n_trials": "trials"}
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not is_count(value, least):
+                raise InputError(
+                    f"invalid {FLAGS.get(name, name)} {value!r:.60}: give a whole number from "
+                    f"{least}"
+                )
+        if self.seed is not None and self.seed >= 2**32:
+            raise InputError(f"invalid seed {self.seed}: give a whole number below 2**32")
 
 
 @dataclass(frozen=True)
@@ -263,7 +274,7 @@ def _changes(stored: dict[str, str], now: dict[str, str]) -> list[str]:
 def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Dataset]:
     for flag, value in (("--test-csv", options.test_csv), ("--target", options.target)):
         if value is not None and options.train_csv is None and job.data is None:
-            raise InputError(f"{flag} needs a --train-csv beside it")
+            raise InputError(f"{flag} needs --train-csv")
     definition = job.definition
     seed = options.seed if options.seed is not None else 0
     sampler = choose("sampler", options.sampler or definition.sampler, SAMPLERS)
@@ -273,7 +284,7 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
     dataset = job.load_data(options, seed)
     if dataset.task != definition.task:
         raise InputError(
-            f"{dataset.name} is data for {dataset.task}, the study one of {definition.task}"
+            f"{dataset.name} is data for {dataset.task}, but the study is for {definition.task}"
         )
     splits = Splits.draw(dataset, options.n_splits or definition.n_splits, seed)
     metric = METRICS[definition.metric]
@@ -311,7 +322,7 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
     study = Study(storage, job.name)
     if study.settings != settings:  # another process was faster
         dataset = _check(job, study, options)
-    _keep(storage, job.name, dataset)
+        _keep(storage, job.name, dataset)
     _set_target(study, options.n_trials)
     return study, dataset
 

@@ -111,7 +111,7 @@ class Objective:
             return {}
         details: dict[str, Any] = {"curves": _short(result.curves)}
         n_outputs = self.dataset.n_outputs
-        if not self.dataset.class_names:
+        if self.dataset.task == "regression":
             rows = shown_rows(len(self.dataset))
             return details | {"predicted": _short(result.outputs[rows, 0].numpy())}
         if n_outputs <= MOST_CLASSES:
@@ -251,7 +251,7 @@ def _short(values: np.ndarray) -> Any:
     return [float(f"{value:.5g}") for value in values]
 
 
-def backend_of(kept: Mapping[str, Any]) -> str:
+def backend_of(kept: Mapping[str, Any]) -> str | None:
     """The backend of a stored trial; earlier versions kept it as ``way``, fused as "in turn"."""
-    name = kept["backend"] if "backend" in kept else kept["way"]
-    return "fused" if name == "in turn" else str(name)
+    name = kept.get("backend", kept.get("way"))
+    return "fused" if name == "in turn" else name

@@ -29,7 +29,7 @@ def start_time(pid: int) -> str | None:
     """When a process started, which tells it from a later one of the same number; Linux only."""
     try:
         # The fields after the command, which is in parentheses and may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         return None if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         return None

@@ -140,11 +140,12 @@ class ProgressLine:
         )
         for trial in rows[-most:]:
             curve = list(trial.intermediate_values.values())
+            finite = [value for value in curve if math.isfinite(value)]
             table.add_row(
                 str(trial.number),
                 f"{len(curve)}/{self.study.settings.epochs}",
                 number(curve[-1] if curve else None),
-                sparkline(curve, CURVE_WIDTH, log=not self.study.metric.maximize),
+                sparkline(finite, CURVE_WIDTH, log=not self.study.metric.maximize),
                 state_name(trial),
                 style="dim" if trial.state.is_finished() else "",
             )

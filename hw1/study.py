@@ -250,9 +250,13 @@ class Study:
             for number, trial in enumerate(trials):
                 if trial.number != number:
                     raise ValueError(f"trial {number} is missing")
+                if trial.state == TrialState.COMPLETE and len(trial.values) != 1:
+                    raise ValueError(f"the values of trial {number}")
                 for name in trial.user_attrs.keys() & KEPT.keys():
                     if not isinstance(trial.user_attrs[name], KEPT[name]):
                         raise TypeError(f"{name} of trial {number}")
+                    if KEPT[name] is NUMBER:
+                        float(trial.user_attrs[name])  # a whole number may be too large for one
                 if not all(isinstance(x, float) for x in trial.user_attrs.get("fold_scores", ())):
                     raise TypeError(f"fold_scores of trial {number}")
         return trials

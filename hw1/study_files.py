@@ -125,7 +125,7 @@ def _study_file(name: str) -> Path:
         raise InputError(f"there is no study file {name}: check its path")
     if path.suffix != ".py":
         raise InputError(
-            f"{name} is no study file: name one that ends in .py; data are given as a CSV file, "
+            f"{name} is not a study file: name one that ends in .py; pass data as a CSV file, "
             "with --train-csv"
         )
     return path

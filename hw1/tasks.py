@@ -25,8 +25,8 @@ class Metric:
 
     Attributes:
         name: as scikit-learn calls it.
-        maximize: whether higher is better; such a metric is a share from 0 to 1, others are errors
-            from 0 upwards, so that intervals keep to these bounds.
+        maximize: whether higher is better; such a metric is a proportion from 0 to 1, others are
+            errors from 0 upwards, so that intervals keep to these bounds.
         of_examples: the score of each example, ``(n_models, n)`` float64, whose mean is the
             metric, from outputs ``(n_models, n, n_outputs)`` and targets of that shape, or class
             numbers ``(n_models, n)``.
@@ -164,7 +164,7 @@ class Task:
         raise NotImplementedError
 
     def ensemble(self, outputs: "Tensor") -> "Tensor":
-        """What networks say together, ``(n, n_outputs)``, of ``(n_models, n, n_outputs)``."""
+        """The ensemble's prediction, ``(n, n_outputs)``, of ``(n_models, n, n_outputs)``."""
         raise NotImplementedError
 
 
@@ -195,7 +195,7 @@ class Regression(Task):
 
 
 class Classification(Task):
-    """Classes are told by their logits; the loss is the cross-entropy, with label smoothing."""
+    """The outputs are logits; the loss is the cross-entropy, with label smoothing."""
 
     name = "classification"
     metrics = (

@@ -164,7 +164,7 @@ def test_options_that_contradict_each_other_are_named(
 ) -> None:
     with pytest.raises(InputError, match="one of data and train_csv"):
         run(study, name="x", data=(X, Y), train_csv="a.csv")
-    with pytest.raises(InputError, match="need data beside"):
+    with pytest.raises(InputError, match="needs data"):
         run(study, name="x", test_data=(X, Y))
     with pytest.raises(InputError, match="invalid timeout 0"):
         run(study, name="x", timeout=0)

@@ -213,7 +213,7 @@ def test_a_worker_that_dies_ends_the_run_loudly(make_job: Callable[..., Job]) ->
 def test_bad_input_in_a_worker_is_bad_input(make_job: Callable[..., Job]) -> None:
     job = make_job(in_children('raise InputError("no such thing")'))
     study, dataset = prepare(job, Options(n_trials=100_000, sampler="random"))
-    with pytest.raises(InputError, match="the reason stands above"):
+    with pytest.raises(InputError, match="see the error above"):
         execute(job, study, dataset, jobs=2)
 
 

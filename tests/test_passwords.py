@@ -109,7 +109,7 @@ def test_what_is_no_secret_is_shown() -> None:
 
 
 def test_a_port_that_is_a_piece_of_the_password_is_not_repeated() -> None:
-    with pytest.raises(InputError, match="is given by no URL"):
+    with pytest.raises(InputError, match="is not a valid URL"):
         shown("postgresql://me:geh@im:geheim@host/db")
 
 

@@ -239,8 +239,8 @@ WRONG: list[tuple[list[str], str]] = [
         ["run", "TINY", "--train-csv", "FOLDER/ok.csv", "--test-csv", "FOLDER/other.csv"],
         "are not those of",
     ),
-    (["run", "TINY", "--test-csv", "FOLDER/ok.csv"], "--test-csv needs a --train-csv"),
-    (["run", "TINY", "--target", "x"], "--target needs a --train-csv"),
+    (["run", "TINY", "--test-csv", "FOLDER/ok.csv"], "--test-csv needs --train-csv"),
+    (["run", "TINY", "--target", "x"], "--target needs --train-csv"),
     (["run", "TINY", "--seed", str(2**32)], "--seed"),
     (["run", "TINY", "--name", "-x"], "does not begin with a dash"),
     (["run", "TINY", "--name", ""], "1 to 100 printable characters"),
@@ -248,9 +248,9 @@ WRONG: list[tuple[list[str], str]] = [
     (["run", "TINY", "--train-csv", "FOLDER/latin.csv"], "save it as a CSV file in UTF-8"),
     (["run", "ok.csv"], "ok.csv is data"),
     (["run", "FOLDER/ok.csv"], "ok.csv is data, not a study: use it with python run_study.py run"),
-    (["run", "FOLDER/rows.parquet"], "rows.parquet is no study file: name one that ends in .py"),
+    (["run", "FOLDER/rows.parquet"], "rows.parquet is not a study file: name one that ends in .py"),
     (["run", "FOLDER/"], "is a folder"),
-    (["run", "TINY", "--storage", "studies.db"], "is given by no URL"),
+    (["run", "TINY", "--storage", "studies.db"], "is not a valid URL"),
     (["run", "TINY", "--storage", "sqlite:////proc/none/x.db"], "cannot open storage"),
     (["run", "TINY", "--storage", "sqlite:///FOLDER/ok.csv"], "cannot open storage"),
     (["run", "fashion_mlp", "--data-dir", "FOLDER/ok.csv"], "t10k-labels-idx1-ubyte"),
@@ -312,7 +312,7 @@ def test_a_search_space_that_fails_in_a_trial_is_one_line(cli: Cli, tmp_path: Pa
     assert lines
     assert all(f"(called from {study}:" in line for line in lines)
     assert set(result.stderr.splitlines()) - set(lines) <= {
-        "error: a worker process could not go on; the reason stands above"
+        "error: a worker process could not go on; see the error above"
     }
 
 

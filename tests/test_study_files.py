@@ -55,8 +55,8 @@ def test_studies_are_found_by_name_and_by_path(
     [
         ("data.csv", "data.csv is data, not a study: use it with python .* --train-csv data.csv"),
         ("x/my data.CSV", "--train-csv 'x/my data.CSV'"),
-        ("data.parquet", "data.parquet is no study file: name one that ends in .py"),
-        ("./data.parquet", "is no study file"),
+        ("data.parquet", "data.parquet is not a study file: name one that ends in .py"),
+        ("./data.parquet", "is not a study file"),
         ("nowhere/data.parquet", "there is no study file nowhere/data.parquet"),
         (".", "unknown study"),
         ("./", "is a folder"),

@@ -13,7 +13,7 @@ from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_tes
 from hw1.errors import InputError
 from hw1.tasks import Metric
 from hw1.watching import UNWATCHED, Watcher
-from hw1.words import between, fixed, p_value, places
+from hw1.words import between, fixed, p_value
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,13 @@ def require_same_rows(studies: Sequence[StudyResults]) -> None:
         raise InputError("name two or more different studies to compare")
     first = studies[0]
     for other in studies[1:]:
+        if other.settings.metric != first.settings.metric:
+            raise InputError(
+                f"{first.name!r} is scored by {first.metric.words} and {other.name!r} by "
+                f"{other.metric.words}: only studies of one metric can be compared"
+            )
         if other.settings.fingerprint != first.settings.fingerprint:
-            drawn = " (with --train-size each --seed draws other rows)"
+            drawn = " (with --train-size each --seed draws other examples)"
             raise InputError(
                 f"{first.name!r} and {other.name!r} are studies of different training examples: "
                 "only studies of the same data and --train-size can be compared"
@@ -189,7 +194,7 @@ def pair(
         paired: see `Pair`.
     """
     found = test.difference
-    decimals = places(found.mean, (found.high - found.low) / 4)
+    decimals = found.places
     jointly = f" jointly for {n_pairs} pairs" if n_pairs > 1 else ""
     measured = (
         f"({LEVEL:.0%} confidence interval {between(found.low, found.high, decimals)}{jointly}, "

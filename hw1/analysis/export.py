@@ -13,6 +13,7 @@ from hw1.analysis.results import StudyResults, configuration, require_writable
 from hw1.analysis.training import Retrained, retrain
 from hw1.places import home
 from hw1.provenance import provenance
+from hw1.study_files import naming
 from hw1.training import Configuration
 from hw1.watching import UNWATCHED, Watcher
 
@@ -135,7 +136,7 @@ def usage(path: Path, results: StudyResults) -> list[str]:
             "  # raw inputs, in batches of any size",
         ]
     where, file = "", results.settings.definition
-    if file.endswith(".py") and not import_path(results.definition.model).startswith("hw1."):
+    if naming(file) and not import_path(results.definition.model).startswith("hw1."):
         where = f", definition={file!r}"
     return [
         "import torch",

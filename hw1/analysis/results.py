@@ -131,6 +131,8 @@ class StudyResults:
         for trial in trials:
             with self.study.storage.readable(f"trial {trial.number} of {self.name!r}"):
                 _check_details(trial, self.settings.n_splits)
+                if "configuration" in trial.user_attrs:
+                    configuration(trial)
                 for name, distribution in trial.distributions.items():
                     if kinds.setdefault(name, type(distribution)) is not type(distribution):
                         raise TypeError(f"its parameter {name}")
@@ -213,7 +215,8 @@ class StudyResults:
             configuration(trial)
             for name in ("best_epoch", "epochs", "precision"):
                 kept[name]  # a KeyError says what is missing
-            backend_of(kept)
+            if backend_of(kept) is None:
+                raise KeyError("backend")
             if not completed <= kept["best_epoch"] <= kept["epochs"] <= self.settings.epochs:
                 raise ValueError("its epochs")
             if len(scores) != self.settings.n_splits * bool(scores or completed) or not all(

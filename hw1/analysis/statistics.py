@@ -13,6 +13,7 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from hw1.tasks import METRICS
+from hw1.words import places
 
 LEVEL = 0.95
 FEWEST_ROWS = 10
@@ -50,6 +51,12 @@ class Estimate:
     low: float
     high: float
     n: int
+
+    @property
+    def places(self) -> int | None:
+        """The decimal places of the mean and of the ends of its interval."""
+        spread = self.std if math.isfinite(self.std) else (self.high - self.low) / 4
+        return places(self.mean, spread)
 
 
 def cross_validated(

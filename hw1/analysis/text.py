@@ -8,9 +8,14 @@ from hw1.analysis.evaluation import Evaluation, Tested
 from hw1.analysis.replay import Replay
 from hw1.analysis.searches import SearchComparison
 from hw1.analysis.statistics import Estimate
-from hw1.words import between, counted, in_words, number, places, plus_minus
+from hw1.words import between, counted, in_words, number, plus_minus
 
 WIDTH = 18
+
+
+def interval(found: Estimate) -> str:
+    """Where the mean lies, to the decimal places of the mean; a dash without an interval."""
+    return between(found.low, found.high, found.places)
 
 
 def estimate(found: Estimate) -> str:
@@ -19,8 +24,7 @@ def estimate(found: Estimate) -> str:
         return "no mean: a network diverged"
     text = plus_minus(found.mean, found.std)
     if math.isfinite(found.low) and math.isfinite(found.high):
-        ends = between(found.low, found.high, places(found.mean, found.std))
-        text += f", 95% confidence interval {ends}"
+        text += f", 95% confidence interval {interval(found)}"
     return text
 
 

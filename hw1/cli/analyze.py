@@ -251,12 +251,13 @@ def report(
         typer.Option(
             metavar="FILE",
             callback=ends_in(*REPORT_FILE),
-            help="A .pdf; the page of HTML lies beside it. [default: storage/reports/NAME.pdf]",
+            help="A .pdf file; the HTML page is written next to it. "
+            "[default: storage/reports/NAME.pdf]",
         ),
     ] = None,
     author: Annotated[str, typer.Option(metavar="TEXT", help="The author's name.")] = "",
     title: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The title. [default: names the data]")
+        str | None, typer.Option(metavar="TEXT", help="The title. [default: from the data's name]")
     ] = None,
     definition: DefinitionOption = None,
     storage: StorageOption = None,

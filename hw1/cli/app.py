@@ -116,7 +116,7 @@ StorageOption = Annotated[
         "--storage",
         metavar="URL",
         envvar="OPTUNA_STORAGE",
-        help="Any SQLAlchemy URL that Optuna takes. [default: storage/studies.db]",
+        help="Any SQLAlchemy URL that Optuna accepts. [default: storage/studies.db]",
     ),
 ]
 NameArgument = Annotated[

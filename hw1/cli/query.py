@@ -34,7 +34,7 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
     from hw1.rows import study_as_dict
     from hw1.study import Study
     from hw1.study_files import describe, known_studies
-    from hw1.words import number
+    from hw1.words import counted, number
 
     quiet_optuna()
     definitions = {name: describe(path) for name, path in known_studies().items()}
@@ -88,7 +88,8 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
         command = shlex.join([*program(), "run", "regression_mlp", *storage_option(storage)])
         echo(f"No study is stored in {shown(url)} yet: {command}")
     if parts:
-        echo(f"And {len(parts)} searches within nested cross-validations, NAME-outer...")
+        searches = counted(len(parts), "search", "searches")
+        echo(f"And {searches} within nested cross-validations, NAME-outer...")
     if foreign:
         echo(f"Not made by hw1, and left alone: {', '.join(foreign)}")
     for reason in unreadable.values():
@@ -184,6 +185,7 @@ def delete(
     from hw1.dashboard.artifacts import artifact_ids, remove_artifacts
     from hw1.optuna_store.storage import Storage
     from hw1.study import Study, require_study, searches_within
+    from hw1.words import counted
 
     quiet_optuna()
     url = storage_url(storage)
@@ -191,10 +193,11 @@ def delete(
     require_study(opened, name)
     with_trials = ""
     with contextlib.suppress(InputError):  # a damaged study can be deleted
-        with_trials = f" with its {len(Study(opened, name).trials())} trials"
+        with_trials = f" with its {counted(len(Study(opened, name).trials()), 'trial')}"
     parts = searches_within(opened, name)
     if not yes:
-        of_parts = f" and the {len(parts)} searches of its nested cross-validation" if parts else ""
+        searches = counted(len(parts), "search", "searches")
+        of_parts = f" and {searches} of its nested cross-validation" if parts else ""
         typer.confirm(f"Delete {printable(name)}{with_trials}{of_parts}?", abort=True)
     for one in (*parts, name):
         artifacts: list[str] = []

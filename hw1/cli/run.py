@@ -95,7 +95,7 @@ def run(
         typer.Option(min=2, metavar="K", help="Number of folds."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, metavar="E", help="Most epochs of a trial.")
+        int | None, typer.Option(min=1, metavar="E", help="Maximum number of epochs per trial.")
     ] = None,
     train_size: Annotated[
         int | None,
@@ -162,7 +162,7 @@ def run(
     from hw1.job import Options, make_job, prepare
     from hw1.progress import ProgressLine
     from hw1.watching import Watcher
-    from hw1.words import number
+    from hw1.words import counted, number
 
     quiet_optuna()
     job = make_job(
@@ -192,12 +192,15 @@ def run(
     # What is printed can be pasted: quoted, with the storage that was given, without its password.
     given = storage_option(storage)
     again = shlex.join([*program(), *map(hide, sys.argv[1:])])
+    ended = before
     if before.complete:
         echo(f"{stored.name} is complete: {before.done} of {before.n_trials} trials are done.")
     else:
         began = "continuing" if stored.trials() else "new"
-        echo(f"{stored.name}: {began}, {before.n_trials - before.done} trials to do")
-        echo(f"  data     {settings.dataset}: {settings.n_rows} rows, {settings.n_splits} folds")
+        left = counted(before.n_trials - before.done, "trial")
+        echo(f"{stored.name}: {began}, {left} to do")
+        rows = counted(settings.n_rows, "example")
+        echo(f"  data     {settings.dataset}: {rows}, {settings.n_splits} folds")
         echo(
             f"  search   {settings.sampler}, pruner {settings.pruner}, seed {settings.seed}, "
             f"up to {settings.epochs} epochs"
@@ -218,17 +221,18 @@ def run(
         except KeyboardInterrupt as interrupt:
             echo(f"Interrupted; nothing finished is lost. To continue: {again}", err=True)
             raise typer.Exit(exit_status(interrupt)) from None
-        after = stored.progress()
-        if not after.complete:
-            elsewhere = f"; {after.running} run in other processes" if after.running else ""
-            echo(f"Stopped with {after.done} of {after.n_trials} trials{elsewhere}.")
+        ended = stored.progress()
+        if not ended.complete:
+            running = counted(ended.running, "trial")
+            elsewhere = f"; {running} running in other processes" if ended.running else ""
+            echo(f"Stopped with {ended.done} of {ended.n_trials} trials{elsewhere}.")
             echo(f"To continue: {again}")
-    best = stored.progress().best
+    best = ended.best
     if best is not None:
         echo(f"Best {settings.metric}: {number(best.value)} in trial {best.number}")
         echo("  " + shlex.join([*program(), "best", stored.name, *given]))
         echo("  " + shlex.join([*program(), "dashboard", *given]))
-    if not stored.progress().complete:
+    if not ended.complete:
         raise typer.Exit(UNFINISHED)
 
 

@@ -27,7 +27,7 @@ def dashboard(
     ] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Another name by which browsers may call it."),
+        typer.Option(metavar="NAME", help="Another host name to accept."),
     ] = None,
 ) -> None:
     """Watch the studies in optuna-dashboard.

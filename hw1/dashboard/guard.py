@@ -239,7 +239,7 @@ def host_name(host: str) -> str | None:
 def allowed_name(name: str) -> str:
     known = str(address) if (address := _as_address(name)) else host_name(name)
     if not known:
-        raise InputError(f"{name!r} is no host name: allow one such as studies.example.org")
+        raise InputError(f"{name!r} is not a host name: give one such as studies.example.org")
     return known
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -53,7 +54,7 @@ def given(data: Any, test_data: Any = None, *, task: TaskName, target: str | Non
             ``(n_rows, n_features)`` numbers, sequences ``(n_rows, steps, n_features)``, or images
             ``(n_rows, channels, height, width)`` of which uint8 are pixels. Targets are
             ``(n_rows,)``, or ``(n_rows, n_outputs)`` numbers. Classes may be numbers or text.
-        test_data: the test rows in the same form, if there are any.
+        test_data: the test examples in the same form, if there are any.
         task: ``"regression"`` or ``"classification"``.
         target: the target's column in a DataFrame; None for ``label`` if there is such a column,
             else the last.
@@ -67,16 +68,22 @@ def given(data: Any, test_data: Any = None, *, task: TaskName, target: str | Non
         return Given(train)
     if train.feature_names and hasattr(test_data, "columns"):  # in the same order
         columns = [*train.feature_names, train.target_name]
-        missing = [column for column in columns if column not in test_data.columns]
+        there = _columns(test_data)
+        missing = [column for column in columns if column not in there]
         if missing:
-            raise InputError(f"test_data have no column {missing[0]!r}, which data have")
-        test_data, target = test_data[columns], train.target_name
+            raise InputError(f"test_data has no column {missing[0]!r}, but data does")
+        test_data = test_data.iloc[:, [there.index(column) for column in columns]]
+        target = train.target_name
     test = _dataset(test_data, task, target, train.class_names)
     if (test.input_shape, test.n_outputs) != (train.input_shape, train.n_outputs):
         raise InputError(
             f"test_data have examples of shape {test.input_shape} and {test.n_outputs} outputs, "
             f"data {train.input_shape} and {train.n_outputs}: give both the same"
         )
+    for names in ("class_names", "feature_names"):
+        ours, theirs = getattr(train, names), getattr(test, names)
+        if ours and theirs and ours != theirs:
+            raise InputError(f"test_data and data must have the same {names} in the same order")
     return Given(train, test)
 
 
@@ -84,13 +91,13 @@ def _dataset(data: Any, task: TaskName, target: str | None, classes: Sequence[st
     """The examples of one part, with the classes of the training examples where there are any."""
     if isinstance(data, Dataset):
         if data.task != task:
-            raise InputError(f"{data.name} is data for {data.task}, the study one of {task}")
+            raise InputError(f"{data.name} is data for {data.task}, but the study is for {task}")
         return data
     names: dict[str, Any] = {}
     if hasattr(data, "columns"):
-        columns = [str(column) for column in data.columns]
+        columns = _columns(data)
         if target is None:
-            target = DEFAULT_TARGET if DEFAULT_TARGET in columns else columns[-1]
+            target = DEFAULT_TARGET if DEFAULT_TARGET in columns else (columns or [""])[-1]
         if target not in columns or len(columns) < 2:
             raise InputError(
                 f"the DataFrame has no column {target!r} beside others: choose the target= from "
@@ -101,10 +108,13 @@ def _dataset(data: Any, task: TaskName, target: str | None, classes: Sequence[st
         x = data.iloc[:, [columns.index(column) for column in features]].to_numpy()
         names = {"feature_names": tuple(features), "target_name": target}
     elif isinstance(data, tuple | list) and len(data) == 2:
-        x, y = (
-            value.cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-            for value in data
-        )
+        try:
+            x, y = (
+                value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+                for value in data
+            )
+        except ValueError as error:
+            raise InputError(f"data are not rectangular arrays ({error})") from error
     else:
         raise InputError("data are a pair of arrays (X, y), a DataFrame or a hw1 Dataset")
     if task == "classification":
@@ -121,6 +131,14 @@ def _dataset(data: Any, task: TaskName, target: str | None, classes: Sequence[st
     return Dataset(name=name, task=task, inputs=inputs, targets=targets, **names)
 
 
+def _columns(table: Any) -> list[str]:
+    columns = [str(column) for column in table.columns]
+    repeated = [column for column in columns if columns.count(column) > 1]
+    if repeated:
+        raise InputError(f"the DataFrame has two columns named {repeated[0]!r}: rename one")
+    return columns
+
+
 def _floats(values: np.ndarray, what: str) -> Tensor:
     try:
         return torch.from_numpy(np.array(values, dtype=np.float32))
@@ -130,8 +148,11 @@ def _floats(values: np.ndarray, what: str) -> Tensor:
 
 def _classes(labels: np.ndarray, known: Sequence[str]) -> tuple[Tensor, tuple[str, ...]]:
     """The class number of each example, and the names: those known, or all there are in order."""
-    if labels.ndim != 1 or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
-        raise InputError("the classes are one number or text a row, and none is missing")
+    is_missing = labels.dtype.kind == "f" and not np.isfinite(labels).all()
+    if labels.dtype.kind == "O":
+        is_missing = bool(pd.isna(labels).any())
+    if labels.ndim != 1 or is_missing:
+        raise InputError("classes must be one number or text per example, with none missing")
     values, numbers = np.unique(
         labels.astype(str) if labels.dtype.kind == "O" else labels, return_inverse=True
     )
@@ -144,6 +165,6 @@ def _classes(labels: np.ndarray, known: Sequence[str]) -> tuple[Tensor, tuple[st
         return torch.from_numpy(numbers.astype(np.int64)), names
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"test_data have the class {unknown[0]!r}, which data have not")
+        raise InputError(f"test_data contains the class {unknown[0]!r}, but data does not")
     places = np.array([known.index(name) for name in names])
     return torch.from_numpy(places[numbers].astype(np.int64)), tuple(known)

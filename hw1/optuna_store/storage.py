@@ -23,7 +23,7 @@ from sqlalchemy import Connection, MetaData, bindparam, delete, func, insert, se
 from sqlalchemy.engine import create_engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from hw1.errors import InputError
+from hw1.errors import InputError, printable
 from hw1.locks import Lock
 from hw1.optuna_store.sqlite import SQLite, sqlite_file
 from hw1.optuna_store.tables import (
@@ -186,10 +186,10 @@ class Storage(RDBStorage):
         except InputError:
             raise
         except UNREADABLE as error:
+            reason, _, _ = f"{type(error).__name__}: {error}".partition("\n")
             raise InputError(
-                f"{what} in {self.shown} is damaged ({type(error).__name__}: "
-                f"{str(error).partition(chr(10))[0]}): restore the database from a copy, or delete "
-                "the study"
+                f"{what} in {self.shown} is damaged ({printable(reason, keep='')}): restore the "
+                "database from a copy, or delete the study"
             ) from error
 
     def study_names(self) -> list[str]:
@@ -387,7 +387,7 @@ def shown(url: str) -> str:
             raise ArgumentError
     except (ArgumentError, ValueError):  # their text may be anything, a password too
         raise InputError(
-            "the storage is given by no URL: give one such as sqlite:///storage/studies.db or "
+            "the storage is not a valid URL: give one such as sqlite:///storage/studies.db or "
             "postgresql://user@host/database, with other characters in a password than letters "
             "and digits as %40 for @"
         ) from None

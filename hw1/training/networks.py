@@ -78,7 +78,9 @@ def footprint(
     """
     arguments = json.dumps(configuration.model, sort_keys=True)
     network = _inspect(model_class, tuple(dataset.input_shape), dataset.n_outputs, arguments)
-    widest = max(dataset.inputs[0].numel(), dataset.n_outputs, *(s[0] for s in network.shapes))
+    widest = max(
+        [dataset.inputs[0].numel(), dataset.n_outputs, *(s[0] for s in network.shapes if s)]
+    )
     of_batch = widest * min(configuration.batch_size, len(dataset))
     n_elements = max(sum(shape.numel() for shape in network.shapes), of_batch)
     backend = backend or _best_backend(network, dataset.inputs.device)

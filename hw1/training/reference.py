@@ -46,6 +46,7 @@ def train_alone(
     apart = 2 if known.dim() == 3 else 1  # features, also of sequences, or channels of images
     over = [d for d in range(known.dim()) if d != apart]
     mean, std = known.mean(over, keepdim=True), known.std(over, correction=0, keepdim=True)
+    std = torch.where(std > 0, std, 1.0)
     y = dataset.targets[rows]
     dropouts = [layer for layer in model.modules() if isinstance(layer, KeyedDropout)]
     for step in range(epochs * steps):
@@ -59,7 +60,8 @@ def train_alone(
             layer.key, layer.calls = fold_in(fold_in(fold_in(key[0], DROPOUT), step), i), 0
         outputs = model((inputs - mean) / std)
         if dataset.task == "regression":
-            targets = (targets - y.mean(0)) / y.std(0, correction=0)
+            spread = y.std(0, correction=0)
+            targets = (targets - y.mean(0)) / torch.where(spread > 0, spread, 1.0)
             loss = functional.mse_loss(outputs, targets)
         else:
             loss = functional.cross_entropy(outputs, targets, label_smoothing=c.label_smoothing)

@@ -92,5 +92,5 @@ def test_what_cannot_be_compared_is_named(open_results: Open) -> None:
     for studies in ([one], [one, open_results("regression-random")]):
         with pytest.raises(InputError, match="two or more different studies"):
             compare(studies)
-    with pytest.raises(InputError, match="different training examples"):
+    with pytest.raises(InputError, match="only studies of one metric"):
         compare([one, open_results("classification-tpe")])

@@ -23,6 +23,7 @@ from hw1.analysis.network import CHUNK, Network
 from hw1.errors import InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.places import MODEL_FILE
+from hw1.study_files import Named
 from hw1.training.networks import ModelClass
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,9 +112,9 @@ def find(saved: dict[str, float], name: str) -> Path:
     return path
 
 
-def refused(path: Path, message: str) -> None:
+def refused(path: Path, message: str, definition: Named = ()) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        load(path)
+        load(path, definition=definition)
     assert type(caught.value) is InputError
     assert path.name in str(caught.value)
 
@@ -363,7 +364,7 @@ def test_the_family_of_a_study_file_is_found_there(
     with torch.no_grad():
         expected = case.network(inputs)
     monkeypatch.chdir(tmp_path)
-    assert torch.equal(load(path).predict(inputs), expected)
+    assert torch.equal(load(path, definition="tiny").predict(inputs), expected)
     monkeypatch.chdir("/")
     study = tmp_path / "studies" / "tiny.py"
     elsewhere = replace(case.description, definition=str(study))
@@ -382,9 +383,9 @@ def test_the_family_of_a_study_file_needs_that_file_as_it_was(
     monkeypatch.chdir(tmp_path)
     study = tmp_path / "studies" / "tiny.py"
     study.write_text(STUDY.format(name="Renamed"))
-    refused(path, "the model class of .*tiny.py is hw1_study_tiny.Renamed")
+    refused(path, "the model class of .*tiny.py is hw1_study_tiny.Renamed", definition=study)
     study.unlink()
-    refused(path, "made with the study file 'tiny', which is not one of")
+    refused(path, "made with the study file 'tiny', which does not come with hw1")
 
 
 @pytest.mark.parametrize(
@@ -431,7 +432,7 @@ def test_a_file_says_nothing_of_what_is_imported(
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     save(case.network, replace(case.description, family=family), path, case.draw(3))
-    refused(path, f"needs {family}, but the model class of")
+    refused(path, f"needs {family}, but the model class of", definition="tiny")
     assert "harmful" not in sys.modules
 
 

@@ -492,7 +492,7 @@ def test_which_hosts_are_loopback() -> None:
         ({"password": ""}, "password is empty"),
         ({"port": 65536}, "no port 65536"),
         ({"port": -1}, "no port -1"),
-        ({"allowed_hosts": ["http://my.example/"]}, "'http://my.example/' is no host name"),
+        ({"allowed_hosts": ["http://my.example/"]}, "'http://my.example/' is not a host name"),
     ],
 )
 def test_what_cannot_be_served_is_said(shown: Shown, options: Any, message: str) -> None:

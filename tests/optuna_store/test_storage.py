@@ -25,7 +25,7 @@ from hw1.optuna_store.tables import CHUNK
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("nonsense", "is given by no URL"),
+        ("nonsense", "is not a valid URL"),
         ("sqlite://", "a study needs a file"),
         ("sqlite:///:memory:", "a study needs a file"),
         ("sqlite:///file:x.db?mode=memory&uri=true", "a study needs a file"),

@@ -35,7 +35,7 @@ from hw1.analysis.figures.search_trials import (
 from hw1.analysis.figures.style import BLUE, SEQUENTIAL
 from hw1.analysis.figures.ticks import ticks_of
 from hw1.study import Study
-from hw1.words import value_text
+from hw1.words import in_words, value_text
 
 FEW_TRIALS = 20
 """Completed trials below which importances are no more than a hint."""
@@ -49,7 +49,7 @@ def importances(study: Study) -> Figure | None:
     shares = importances_of(study, trials)
     if len(shares) < 2:
         return None
-    labels = [name.replace("_", " ") for name in shares]
+    labels = [in_words(name) for name in shares]
     rows = range(len(shares))
     text = ["<0.01" if share < 0.005 else f"{share:.2f}" for share in shares.values()]
     bars = Bars(list(rows), list(shares.values()), BLUE, text=text)
@@ -205,7 +205,7 @@ def rank(study: Study) -> Figure | None:
     # The worst first: the best are drawn last, on top.
     order = np.argsort(values if study.metric.maximize else -values, kind="stable")
     drawn = [trials[i] for i in order]
-    ticks = ((0.0, "best"), (0.25, "25 %"), (0.5, "median"), (0.75, "75 %"), (1.0, "worst"))
+    ticks = ((0.0, "best"), (0.25, "25%"), (0.5, "median"), (0.75, "75%"), (1.0, "worst"))
     scale = ColorScale(SEQUENTIAL, 0, 1, "rank of the trial", ticks, reversed=True)
     panels = []
     places = grid(n, n, (0.03, 0.04))

@@ -186,8 +186,9 @@ def fitted_function(networks: Sequence[Network], dataset: Dataset, test: Dataset
         "The fitted function",
         f"The networks of the folds agree to within {number(float(np.median(width)))} for "
         f"half of the inputs; they differ most, by {number(float(width.max()))}, at "
-        f"{number(float(grid_[widest]))}, where the next training example is "
-        f"{number(gap)} away. The test data are shown, not used.",
+        f"{number(float(grid_[widest]))}, where the nearest training example is "
+        f"{number(gap)} away."
+        + (" The test data are shown but not used." if test is not None else ""),
         (panel,),
     )
 
@@ -226,10 +227,10 @@ def predictions(truth: np.ndarray, found: np.ndarray, name: str) -> Figure:
     return Figure(
         "predictions",
         "Predicted vs. actual",
-        "Each training example as predicted by the fold that was not trained on it: "
+        "Each training example as predicted by the network that was not trained on it: "
         f"{explained:.0%} of the variance is explained, the mean residual is "
-        f"{number(float(residuals.mean()))}. A curve or a funnel at the right would be something "
-        "that the network has missed.",
+        f"{number(float(residuals.mean()))}. Curvature or a funnel on the right would be "
+        "structure that the network has missed.",
         panels,
         height=400,
     )
@@ -283,14 +284,19 @@ def confusions(counts: np.ndarray, names: list[str]) -> Figure:
     correct = float(np.diag(counts).sum() / counts.sum())
     off = np.where(diagonal, -1, share)
     worst, taken_for = divmod(int(off.argmax()), n)
+    recall = np.where(counts.sum(1) > 0, np.diag(share), np.inf)
+    mistakes = (
+        f"The most frequent confusion is {names[worst]} taken for {names[taken_for]} "
+        f"({off[worst, taken_for]:.0%}); {names[int(recall.argmin())]} is recognized least "
+        f"({recall.min():.0%})."
+        if off.max() > 0
+        else "No example is misclassified."
+    )
     return Figure(
         "confusion_matrix",
         "Confusion matrix",
-        "Percent of each true class, each example predicted by the fold that was not trained on "
-        f"it: {correct:.1%} are right. The most frequent confusion is "
-        f"{names[worst]} taken for {names[taken_for]} ({off[worst, taken_for]:.0%}); "
-        f"{names[int(np.diag(share).argmin())]} is recognized least "
-        f"({np.diag(share).min():.0%}).",
+        "Percent of each true class, each example predicted by the network that was not trained "
+        f"on it: {correct:.1%} are right. {mistakes}",
         (panel,),
         width=WIDTH,
         height=560 if n > 4 else 420,
@@ -334,10 +340,10 @@ def confident_mistakes(outputs: Tensor, dataset: Dataset) -> Figure | None:
     return drawing(
         "confident_mistakes",
         "The most confident mistakes",
-        f"Of {len(truth)} images {len(wrong)} are taken for another class by the fold that was "
-        f"not trained on them, {half:.0%} of these with a probability above one half. Above each "
-        "image: the predicted class with its probability, and the label in bold. Look for labels "
-        "that are wrong or could be either.",
+        f"Of {len(truth)} images {len(wrong)} are taken for another class by the network that "
+        f"was not trained on them, {half:.0%} of these with a probability above one half. Above "
+        "each image: the predicted class with its probability, and the label in bold. Look for "
+        "labels that are wrong or could be either.",
         marks,
         -(-len(chosen) // MISTAKES_IN_ROW) * (down + above + gap) - gap,
     )

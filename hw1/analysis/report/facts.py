@@ -214,7 +214,7 @@ class StudyFacts:
             *(
                 {"backend": backend_of(trial.user_attrs)}
                 for trial in self.trials
-                if trial.user_attrs.keys() & {"backend", "way"}
+                if backend_of(trial.user_attrs) is not None
             ),
             *({"precision": value} for value in self.kept("precision")),
             *self.kept("provenance"),

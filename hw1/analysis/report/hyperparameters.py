@@ -128,10 +128,11 @@ def constants(
 ) -> dict[str, str]:
     """What of the training is the same in all configurations and at work, but not searched."""
     first = configurations[0] if configurations else {}
+    known = {_option_of(name) for name in searched}
     return {
         words_of(name): value_text(value)
         for name, value in sorted(first.items())
-        if name not in ("model", *searched)
+        if name not in ("model", *searched, *known)
         and all(other.get(name) == value for other in configurations)
         and value not in (0, None, False)
     }

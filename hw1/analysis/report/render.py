@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hw1 import words
 from hw1.analysis.report.hyperparameters import rows, varied
 from hw1.analysis.statistics import Estimate
-from hw1.analysis.text import heavy_tails
+from hw1.analysis.text import heavy_tails, interval
 from hw1.study import state_name
 
 TEMPLATE = "report.md.jinja"
@@ -105,12 +105,6 @@ def mean(found: Estimate) -> str:
     return words.plus_minus(found.mean, found.std)
 
 
-def interval(found: Estimate) -> str:
-    """Where the mean lies, to the decimal places of the mean; a dash without an interval."""
-    spread = found.std if found.std == found.std else (found.high - found.low) / 4
-    return words.between(found.low, found.high, words.places(found.mean, spread))
-
-
 def scores(values: Sequence[float | None], found: Estimate | None = None) -> str:
     """The scores of networks, to the decimal places of their mean."""
     decimals = words.places(found.mean, found.std) if found is not None else None
@@ -151,7 +145,6 @@ FILTERS = {
     "natural_items": lambda texts: sorted(texts.items(), key=lambda item: words.natural(item[0])),
     "number": words.number,
     "p_value": words.p_value,
-    "places": words.places,
     "plus_minus": words.plus_minus,
     "scores": scores,
     "state": state_name,

@@ -96,8 +96,8 @@ class Stacked:
         views = self._views(self.parameters), self._views(self._grads)
         self._dense = Dense(self._layers, *views, self.buffers) if self._layers else None
         self._batch, self._steps = self.plan.batch_sizes[0], self.plan.steps[0]
-        outputs = [shape[0] for shape in self._padded.values()]
-        widest = max(*outputs, self.plan.dataset.inputs[0].numel())
+        outputs = [shape[0] for shape in self._padded.values() if shape]
+        widest = max([*outputs, self.plan.dataset.inputs[0].numel()])
         of_step = self.plan.n_models * self._batch * widest
         self._steps_ready = max(BLOCK // of_step, 1) if self._layers else 1
 

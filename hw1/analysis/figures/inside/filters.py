@@ -68,7 +68,7 @@ def _tiles(weight: Tensor, title: str, kind: str, names: Sequence[str] = ()) -> 
     caption += f", each the mean over {n_channels} channels," if n_channels not in (1, 3) else ""
     caption += (
         " on a common scale: blue below zero, orange above. "
-        f"The norms reach from {number(float(norms.min()))} to {number(float(norms.max()))}"
+        f"The norms range from {number(float(norms.min()))} to {number(float(norms.max()))}"
     )
     weak = int((norms < 0.1 * norms.max()).sum())
     caption += f"; {weak} are below a tenth of the largest." if weak else "."
