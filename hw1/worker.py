@@ -204,8 +204,8 @@ class Worker:
         self._tell(trial, TrialState.PRUNED, refused=str(error))
         if in_a_row >= REFUSED_IN_A_ROW:
             raise InputError(
-                f"{in_a_row} consecutive configurations were invalid, the last because {error}: "
-                "narrow the search space"
+                f"{in_a_row} consecutive configurations were invalid: narrow the search space, or "
+                f"choose another model class (of the last, hw1 says: {error})"
             ) from error
 
     def _fail(self, trial: Trial, error: Exception) -> bool:

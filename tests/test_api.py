@@ -145,7 +145,11 @@ def test_a_table_has_a_target_and_classes() -> None:
         (TABLE, {"target": "c"}, "no column 'c' .* kind, a, b"),
         (TABLE, {"target": "a"}, "inputs are not all numbers"),
         ((X, Y * 0), {"task": "classification"}, "one class only"),
-        ((X, Y > 0), {"task": "classification", "test_data": (X, X[:, 0] * 7)}, "have the class"),
+        (
+            (X, Y > 0),
+            {"task": "classification", "test_data": (X, X[:, 0] * 7)},
+            "contains the class",
+        ),
         ((X, Y), {"test_data": (X[:, :1], Y)}, "give both the same"),
         (TABLE, {"task": "classification", "target": "kind", "test_data": TABLE[["a"]]}, "'b'"),
         (given((X, Y), task="regression").train, {"task": "classification"}, "for regression"),

@@ -39,7 +39,7 @@ class LSTM(nn.Module):
         if len(input_shape) != 2:
             raise ArchitectureError(
                 f"an LSTM needs sequences (steps, features), not examples of shape "
-                f"{tuple(input_shape)}: choose another model class for this data"
+                f"{tuple(input_shape)}"
             )
         n_inputs, n_states = input_shape[1], hidden * (1 + bidirectional)
         # Not as layers of one nn.LSTM: dropout is then a layer, too, and each has a name.

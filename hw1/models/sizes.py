@@ -21,7 +21,7 @@ def image_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:
     if len(input_shape) != 3:
         raise ArchitectureError(
             f"a convolutional network needs images (channels, height, width), not inputs of shape "
-            f"{tuple(input_shape)}: choose another model class for this data"
+            f"{tuple(input_shape)}"
         )
     channels, height, width = input_shape
     return channels, height, width
