@@ -164,7 +164,7 @@ class ProgressLine:
         parts.append(f"pruned {progress.pruned}")
         parts.append(f"failed {progress.failed}")
         if progress.refused:
-            parts.append(f"refused {progress.refused}")
+            parts.append(f"invalid {progress.refused}")
         elapsed = time.monotonic() - self._start
         done = progress.done - self._done_at_start
         if done > 0 and not progress.complete:

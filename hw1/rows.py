@@ -4,7 +4,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hw1.study import Study, state_name
+from hw1.study import Study, is_refused, state_name
 
 KEPT_WITH_TRIAL = [
     "std",
@@ -25,7 +25,7 @@ def trial_as_dict(trial: FrozenTrial) -> dict[str, Any]:
     """A trial as JSON can hold it: the `TRIAL_FIELDS`, and its parameters under ``params``."""
     return {
         "trial": trial.number,
-        "state": state_name(trial),
+        "state": "refused" if is_refused(trial) else state_name(trial),
         "value": trial.value if trial.state == TrialState.COMPLETE else None,
         **{name: trial.user_attrs.get(name) for name in KEPT_WITH_TRIAL},
         "params": trial.params,

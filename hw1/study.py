@@ -368,6 +368,12 @@ def require_study(storage: Storage, name: str) -> None:
     choose("study", name, names)
 
 
+def require_different(names: Sequence[str]) -> None:
+    """Raise an `InputError` unless these are two names or more, no two alike."""
+    if len(set(names)) < max(len(names), 2):
+        raise InputError("name two or more different studies to compare")
+
+
 def outer_name(name: str, fold: int, n_outer: int, n_inner: int) -> str:
     """The name of the search outside a fold of a nested cross-validation of study ``name``."""
     return f"{name}-outer{fold + 1}of{n_outer}x{n_inner}"
@@ -397,7 +403,7 @@ def is_refused(trial: FrozenTrial) -> bool:
 def state_name(trial: FrozenTrial) -> str:
     """What became of a trial, in a word."""
     if is_refused(trial):
-        return "refused"
+        return "invalid"
     if trial.state == TrialState.FAIL:
         failure = trial.user_attrs.get("failure")
         return failure if failure == OUT_OF_MEMORY else "failed" if failure else "interrupted"

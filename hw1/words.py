@@ -108,11 +108,14 @@ def p_value(p: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In the unit that suits it: ``"12.3 s"``, ``"45 min"``, ``"7.5 h"``."""
-    for most, unit, size in ((100, "s", 1), (6000, "min", 60), (math.inf, "h", 3600)):
-        if seconds < most:
-            return f"{number(seconds / size, 3)} {unit}"
-    return DASH
+    """``"12.3 s"``, ``"2 min 49 s"``, ``"7 h 30 min"``; a dash for NaN and infinity."""
+    if not math.isfinite(seconds):
+        return DASH
+    if round(seconds) < 60:
+        return f"{number(seconds, 3)} s"
+    unit, units = (1, ("min", "s")) if round(seconds) < 3600 else (60, ("h", "min"))
+    parts = zip(divmod(round(seconds / unit), 60), units, strict=True)
+    return " ".join(f"{integer(n)} {name}" for n, name in parts if n)
 
 
 def counted(n: int, thing: str, things: str | None = None) -> str:

@@ -59,8 +59,8 @@ def test_the_longest_line_fits_eighty_columns(make_study: Callable[..., Study]) 
         study.optuna_study.tell(study.optuna_study.ask(), 0.12345 - i / 1e6)
     line._start -= 35_000
     text = line.line(study.progress())
-    assert text.startswith("━━━━━━━━━━  99/100  best 0.1234 (trial 98)  pruned 0  failed 0  5.89 m")
-    assert text.endswith(" left")
+    assert text.startswith("━━━━━━━━━━  99/100  best 0.1234 (trial 98)  pruned 0  failed 0  5 min ")
+    assert text.endswith(" s left")
     assert len(text) <= 80
 
 
@@ -165,7 +165,7 @@ def test_what_became_of_a_trial_in_a_word(make_study: Callable[..., Study]) -> N
     assert names == [
         "completed",
         "pruned",
-        "refused",
+        "invalid",
         "interrupted",
         OUT_OF_MEMORY,
         "failed",
@@ -173,6 +173,7 @@ def test_what_became_of_a_trial_in_a_word(make_study: Callable[..., Study]) -> N
     ]
     rows = [trial_as_dict(trial) for trial in study.trials()]
     assert all(set(row) == {*TRIAL_FIELDS, "params"} for row in rows)
+    assert rows[2]["state"] == "refused"  # the word in storage
     assert rows[2]["refused"] == "no pixel is left"
     json.dumps(rows)
 

@@ -111,7 +111,11 @@ def test_counts_and_durations_have_their_unit() -> None:
     assert counted(1, "study", "studies") == "1 study"
     assert counted(12_000, "trial") == "12,000 trials"
     assert counted(2, "class") == "2 classes"
-    assert [duration(s) for s in (0.25, 99, 100, 36_000)] == ["0.25 s", "99 s", "1.67 min", "10 h"]
+    assert [duration(s) for s in (0.25, 59.4, 59.7, 169, 3599.7)] == [
+        *("0.25 s", "59.4 s", "1 min", "2 min 49 s", "1 h"),
+    ]
+    assert [duration(s) for s in (27_000, 36_000, 1e7)] == ["7 h 30 min", "10 h", "2,777 h 47 min"]
+    assert [duration(s) for s in (math.nan, math.inf)] == ["–", "–"]
 
 
 def test_p_values_have_two_digits() -> None:

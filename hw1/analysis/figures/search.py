@@ -54,7 +54,7 @@ STATE_COLORS = {
     "failed": VERMILLION,
     "out of memory": PURPLE,
     "interrupted": YELLOW,
-    "refused": INK,
+    "invalid": INK,
 }
 
 
@@ -100,8 +100,8 @@ def history(study: Study) -> Figure | None:
     progress = study.progress()
     parts = [f"{progress.completed} completed"]
     for name in ("pruned", "failed", "interrupted", "refused"):
-        if getattr(progress, name):
-            parts.append(f"{getattr(progress, name)} {name}")
+        if n := getattr(progress, name):
+            parts.append(f"{n} {'invalid' if name == 'refused' else name}")
     beyond = int(scale.beyond([*values, *reached]).sum())
     spread = best.user_attrs.get("std")
     plus_minus = f" ± {number(spread)}" if spread is not None else ""

@@ -135,7 +135,7 @@ def test_the_history_has_the_values_by_state(mixed: Study) -> None:
     assert (list(pruned.x), list(pruned.y)) == ([1], [5.0])
     best = found["best so far"]
     assert (best.steps, list(best.x), list(best.y)) == (True, [0, 2, 4, 6], [2, 2, 1, 1])
-    assert [list(found[name].x) for name in ("out of memory", "interrupted", "refused")] == [
+    assert [list(found[name].x) for name in ("out of memory", "interrupted", "invalid")] == [
         [3],
         [5],
         [6],
@@ -144,7 +144,7 @@ def test_the_history_has_the_values_by_state(mixed: Study) -> None:
     assert figure.panels[0].x.whole
     assert figure.panels[0].y.label == "mean squared error (lower is better)"
     assert "trial 4 with 1 ± 0.125" in figure.caption
-    assert "3 completed, 1 pruned, 1 failed, 1 interrupted and 1 refused" in figure.caption
+    assert "3 completed, 1 pruned, 1 failed, 1 interrupted and 1 invalid" in figure.caption
 
 
 def test_higher_is_better_for_accuracy(make_study: MakeStudy) -> None:
@@ -384,10 +384,10 @@ def test_the_timeline(mixed: Study) -> None:
     assert list(completed.y) == [0, 2, 4]
     assert completed.base.tolist() == pytest.approx([0, 2, 4])
     assert completed.length.tolist() == pytest.approx([1.5, 1.5, 1.5])
-    assert set(found) == {"completed", "pruned", "out of memory", "interrupted", "refused"}
+    assert set(found) == {"completed", "pruned", "out of memory", "interrupted", "invalid"}
     assert figure is not None
     assert figure.panels[0].x.label == "minutes since the first trial began"
-    assert "7.5 min" in figure.caption
+    assert "7 min 30 s" in figure.caption
 
 
 def empty(study: Study) -> None:
