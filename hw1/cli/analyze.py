@@ -5,53 +5,32 @@ from typing import Annotated, Any
 
 import typer
 
-from hw1.cli.app import (
-    DataDirOption,
-    DefinitionOption,
-    DeviceOption,
-    JsonOption,
-    NameArgument,
-    PrecisionOption,
-    StorageOption,
-    TrialOption,
-    app,
-    echo,
-    ends_in,
-    example,
-    open_results,
-    open_study,
-    print_json,
-    storage_option,
-    watched,
-)
+from hw1.cli import options
+from hw1.cli.app import app, example, open_results, open_study, show, storage_option, watched
 from hw1.errors import InputError
 from hw1.places import REPORT_FILE, program, shortest
 
-RepeatsOption = Annotated[
-    int,
-    typer.Option(
-        "--repeats", min=1, metavar="R", help="Number of repeats of the cross-validation."
-    ),
-]
-SplitSeedOption = Annotated[
+Repeats = Annotated[int, options.count("R", "Number of repeats of the cross-validation.")]
+SplitSeed = Annotated[
     int,
     typer.Option("--seed", min=0, max=2**32 - 1, metavar="S", help="Random seed of the splits."),
 ]
+Folds = Annotated[
+    int | None, options.count("K", "Number of folds. [default: those of the (first) study]", 2)
+]
+GOES_ON = "what is finished is stored; the same command goes on from there."
 
 
 @app.command(**example("evaluate regression_mlp-tpe --repeats 10"))
 def evaluate(
-    name: NameArgument,
-    trial: TrialOption = None,
-    repeats: RepeatsOption = 5,
-    folds: Annotated[
-        int | None, typer.Option(min=2, metavar="K", help="Number of folds. [default: the study's]")
-    ] = None,
+    name: options.Name,
+    trial: options.Trial = None,
+    repeats: Repeats = 5,
+    folds: Folds = None,
     seeds: Annotated[
-        int,
-        typer.Option(min=1, metavar="S", help="Number of networks trained on all training data."),
+        int, options.count("S", "Number of networks trained on all training data.")
     ] = 5,
-    seed: SplitSeedOption = 0,
+    seed: SplitSeed = 0,
     nested: Annotated[
         str | None,
         typer.Option(
@@ -63,12 +42,12 @@ def evaluate(
         bool, typer.Option("--test/--no-test", help="Whether to score the test data.")
     ] = True,
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored already.")] = False,
-    definition: DefinitionOption = None,
-    data_dir: DataDirOption = None,
-    storage: StorageOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    as_json: JsonOption = False,
+    definition: options.Definition = None,
+    data_dir: options.DataDir = None,
+    storage: options.Storage = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Estimate how good the best configuration is on unseen data.
 
@@ -81,7 +60,7 @@ def evaluate(
     from hw1.analysis.scores import for_json
     from hw1.analysis.text import evaluation_lines
 
-    with watched("what is finished is stored; the same command goes on from there.") as watcher:
+    with watched(GOES_ON) as watcher:
         found = evaluate_study(
             results,
             trial,
@@ -94,10 +73,7 @@ def evaluate(
             again=again,
             watcher=watcher,
         )
-    if as_json:
-        print_json(for_json(found))
-    else:
-        echo("\n".join(evaluation_lines(found)))
+    show(for_json(found), evaluation_lines(found), as_json)
 
 
 def parse_nested(text: str | None) -> tuple[int, int] | None:
@@ -121,12 +97,9 @@ def compare(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME", help="Two studies or more of the same data.")
     ],
-    repeats: RepeatsOption = 5,
-    folds: Annotated[
-        int | None,
-        typer.Option(min=2, metavar="K", help="Number of folds. [default: the first study's]"),
-    ] = None,
-    seed: SplitSeedOption = 0,
+    repeats: Repeats = 5,
+    folds: Folds = None,
+    seed: SplitSeed = 0,
     searches: Annotated[
         bool,
         typer.Option(
@@ -135,12 +108,12 @@ def compare(
             "differ in their seed alone are one search.",
         ),
     ] = False,
-    definition: DefinitionOption = None,
-    data_dir: DataDirOption = None,
-    storage: StorageOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    as_json: JsonOption = False,
+    definition: options.Definition = None,
+    data_dir: options.DataDir = None,
+    storage: options.Storage = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Test whether one study's best configuration beats another's.
 
@@ -153,6 +126,9 @@ def compare(
     confidence intervals are over seeds, with these training data; studies with --train-size draw
     other data for each seed, and so cannot be compared like that.
     """
+    from hw1.study import require_different
+
+    require_different(names)
     for name in names:
         open_study(storage, name).best_trial()
     studies = [
@@ -163,29 +139,26 @@ def compare(
     from hw1.analysis.searches import compare_searches
     from hw1.analysis.text import comparison_lines, search_comparison_lines
 
-    options: dict[str, Any] = {"n_repeats": repeats, "n_splits": folds, "seed": seed}
-    with watched("what is finished is stored; the same command goes on from there.") as watcher:
+    how: dict[str, Any] = {"n_repeats": repeats, "n_splits": folds, "seed": seed}
+    with watched(GOES_ON) as watcher:
         if searches:
-            of_searches = compare_searches(studies, **options, watcher=watcher)
+            of_searches = compare_searches(studies, **how, watcher=watcher)
             found, lines = for_json(of_searches), search_comparison_lines(of_searches)
         else:
-            of_studies = compare_studies(studies, **options, watcher=watcher)
+            of_studies = compare_studies(studies, **how, watcher=watcher)
             found, lines = for_json(of_studies), comparison_lines(of_studies)
-    if as_json:
-        print_json(found)
-    else:
-        echo("\n".join(lines))
+    show(found, lines, as_json)
 
 
 @app.command(**example("replay regression_mlp-tpe 12"))
 def replay(
-    name: NameArgument,
+    name: options.Name,
     trial: Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="The trial's number.")],
-    definition: DefinitionOption = None,
-    data_dir: DataDirOption = None,
-    storage: StorageOption = None,
-    device: DeviceOption = "auto",
-    as_json: JsonOption = False,
+    definition: options.Definition = None,
+    data_dir: options.DataDir = None,
+    storage: options.Storage = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Train a stored trial again and compare its scores.
 
@@ -199,29 +172,26 @@ def replay(
 
     with watched("nothing is stored.") as watcher:
         found = replay_trial(results, trial, watcher=watcher)
-    if as_json:
-        print_json({"study": name, "metric": results.metric.name, **for_json(found)})
-    else:
-        echo("\n".join(replay_lines(name, results.metric.name, found)))
+    metric = results.metric.name
+    as_dict = {"study": name, "metric": metric, **for_json(found)}
+    show(as_dict, replay_lines(name, metric, found), as_json)
 
 
 @app.command(**example("analyze regression_mlp-tpe --output figures"))
 def analyze(
-    name: NameArgument,
-    trial: TrialOption = None,
-    top: Annotated[
-        int | None, typer.Option(min=1, metavar="K", help="The best K trials instead of one.")
-    ] = None,
+    name: options.Name,
+    trial: options.Trial = None,
+    top: Annotated[int | None, options.count("K", "The best K trials instead of one.")] = None,
     output: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Where to write. [default: storage/figures/NAME]"),
     ] = None,
-    definition: DefinitionOption = None,
-    data_dir: DataDirOption = None,
-    storage: StorageOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    as_json: JsonOption = False,
+    definition: options.Definition = None,
+    data_dir: options.DataDir = None,
+    storage: options.Storage = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Draw the search and what the best network has learned.
 
@@ -236,11 +206,9 @@ def analyze(
     trials = [results.trial(trial)] if top is None else results.top(top)
     with watched("nothing is written.") as watcher:
         page = analyze_study(results, trials, output, watcher=watcher)
-    if as_json:
-        files = sorted(str(path) for path in page.parent.glob("*") if path.is_file())
-        print_json({"study": name, "trials": [t.number for t in trials], "files": files})
-    else:
-        echo(f"The figures are in {shortest(page.parent)}: open {shortest(page)}")
+    files = sorted(str(path) for path in page.parent.glob("*") if path.is_file())
+    found = {"study": name, "trials": [t.number for t in trials], "files": files}
+    show(found, [f"The figures are in {shortest(page.parent)}: open {shortest(page)}"], as_json)
 
 
 @app.command(**example("report regression_mlp-tpe regression_mlp-random --author 'A. Student'"))
@@ -250,7 +218,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            callback=ends_in(*REPORT_FILE),
+            callback=options.ends_in(*REPORT_FILE),
             help="A .pdf file; the HTML page is written next to it. "
             "[default: storage/reports/NAME.pdf]",
         ),
@@ -259,27 +227,26 @@ def report(
     title: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The title. [default: from the data's name]")
     ] = None,
-    definition: DefinitionOption = None,
-    storage: StorageOption = None,
-    as_json: JsonOption = False,
+    definition: options.Definition = None,
+    storage: options.Storage = None,
+    as_json: options.Json = False,
 ) -> None:
     """Write a report of studies: a PDF and a page of HTML.
 
-    Introduction, method and results have six pages at most, the rest is an appendix. All comes
-    from storage: what `evaluate`, `compare` and `analyze` have not filled yet is printed, with the
-    command that does.
+    The main part has six pages at most; everything else is in the appendix. A report shows what is
+    stored, so run `evaluate`, `compare` and `analyze` first. If something is missing, the command
+    to run is printed.
     """
     for name in names:
         open_study(storage, name).best_trial()
     from hw1.analysis.report.write import write_report
 
     studies = [open_results(storage, name, definition, None, "auto", "auto") for name in names]
-    options = storage_option(storage)
-    found = write_report(studies, output, author=author, title=title, options=options)
-    if as_json:
-        files, missing = [str(found.pdf), str(found.page)], dict(found.missing)
-        print_json({"studies": names, "files": files, "missing": missing})
-        return
-    echo(f"Wrote {shortest(found.pdf)} and {shortest(found.page)}.")
-    for what, command in found.missing:
-        echo(f"It lacks {what}: {command}")
+    found = write_report(
+        studies, output, author=author, title=title, options=storage_option(storage)
+    )
+    files, missing = [str(found.pdf), str(found.page)], dict(found.missing)
+    lines = [f"Wrote {shortest(found.pdf)} and {shortest(found.page)}."]
+    lines += [f"Missing: {what}. To add it, run: {command}" for what, command in missing.items()]
+    lines += ["Then run `report` again."] * bool(missing)
+    show({"studies": names, "files": files, "missing": missing}, lines, as_json)

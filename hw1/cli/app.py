@@ -1,11 +1,11 @@
-"""What all commands share: the options, how they print, how they end on bad input."""
+"""What all commands share: how they open a study, print, and end on bad input."""
 
 import contextlib
 import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +13,10 @@ import typer
 from typer.core import TyperGroup
 
 import hw1
-from hw1.errors import InputError, choose, printable, require_suffix
+from hw1.errors import InputError, printable
 from hw1.passwords import hide, secrets, without
 from hw1.places import program, storage_url
-from hw1.study_files import DEVICES, PRECISIONS, find_definition
+from hw1.study_files import find_definition
 
 # Before torch is imported: threads that wait for work are to sleep, not to spin. Where another
 # program wants the processor too, spinning costs many times the little it saves elsewhere.
@@ -81,91 +81,6 @@ def main(
     """Search for the best network for your data by cross-validated trials, and query them."""
 
 
-def one_of(kind: str, names: Callable[[], Iterable[str]]) -> Callable[[str | None], str | None]:
-    """Checks an option before anything that takes long is imported."""
-
-    def check(name: str | None) -> str | None:
-        return None if name is None else choose(kind, name, names())
-
-    return check
-
-
-def ends_in(suffixes: Sequence[str], kind: str) -> Callable[[Path | None], Path | None]:
-    """Checks a file's name before anything that takes long is imported."""
-
-    def check(path: Path | None) -> Path | None:
-        if path is not None:
-            require_suffix(path, suffixes, kind)
-        return path
-
-    return check
-
-
-def stored_names(ctx: typer.Context) -> Iterable[str]:
-    """The studies in storage, for a shell that completes a name."""
-    from hw1.optuna_store.storage import Storage
-
-    with contextlib.suppress(InputError):
-        return Storage(storage_url(ctx.params.get("storage")), create=False).study_names()
-    return ()
-
-
-StorageOption = Annotated[
-    str | None,
-    typer.Option(
-        "--storage",
-        metavar="URL",
-        envvar="OPTUNA_STORAGE",
-        help="Any SQLAlchemy URL that Optuna accepts. [default: storage/studies.db]",
-    ),
-]
-NameArgument = Annotated[
-    str,
-    typer.Argument(metavar="NAME", help="A study that `list` shows.", autocompletion=stored_names),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DataDirOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        metavar="FOLDER",
-        envvar="HW1_DATA",
-        help="Where data sets are, or are downloaded to. [default: data]",
-    ),
-]
-DefinitionOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--definition",
-        metavar="FILE",
-        help="The study file, if it does not come with hw1; can be given several times.",
-    ),
-]
-DeviceOption = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="auto, cpu or cuda.",
-        callback=one_of("device", lambda: DEVICES),
-        autocompletion=lambda: DEVICES,
-    ),
-]
-PrecisionOption = Annotated[
-    str,
-    typer.Option(
-        "--precision",
-        metavar="NAME",
-        help="Of convolutions and large products: float32, bfloat16 or auto.",
-        callback=one_of("precision", lambda: PRECISIONS),
-        autocompletion=lambda: PRECISIONS,
-    ),
-]
-TrialOption = Annotated[
-    int | None, typer.Option("--trial", min=0, metavar="N", help="A trial. [default: the best]")
-]
-
-
 def echo(text: str, *, err: bool = False) -> None:
     """Print text, in which nothing is obeyed by a terminal, wherever it comes from."""
     typer.echo(printable(text), err=err)
@@ -215,9 +130,9 @@ def open_results(
     study.trial(trial, pruned=pruned)
     for file in named:
         find_definition(str(file))
-    from hw1.analysis.results import results_of
+    from hw1.analysis.results import open_study as open_for_analysis
 
-    return results_of(
+    return open_for_analysis(
         study, data_dir=data_dir, definition=named, device=device, precision=precision
     )
 
@@ -248,6 +163,28 @@ def watched(lost: str) -> "Iterator[Watcher]":
 def print_json(value: Any) -> None:
     text = json.dumps(value, indent=2)
     typer.echo(text.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves
+
+
+def show(found: Any, lines: Iterable[str], as_json: bool) -> None:
+    """Print what a command has found, as JSON or as lines."""
+    if as_json:
+        print_json(found)
+    else:
+        echo("\n".join(lines))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Print a table; a dash stands for None."""
+    from rich.table import Table
+
+    from hw1.console import Terminal
+    from hw1.words import copyable
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        cells = (copyable(c) if c is None or isinstance(c, float) else str(c) for c in row)
+        table.add_row(*cells)
+    Terminal().print(table)
 
 
 def print_csv(rows: Iterable[Iterable[Any]]) -> None:

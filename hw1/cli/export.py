@@ -6,48 +6,42 @@ from typing import Annotated
 
 import typer
 
+from hw1.cli import options
 from hw1.cli.app import (
-    DataDirOption,
-    DefinitionOption,
-    DeviceOption,
-    JsonOption,
-    NameArgument,
-    PrecisionOption,
-    StorageOption,
-    TrialOption,
     app,
     echo,
-    ends_in,
     example,
     open_results,
     print_csv,
     print_json,
+    print_table,
+    show,
     watched,
 )
-from hw1.errors import InputError, printable, require_file
+from hw1.errors import printable, require_file
 from hw1.places import MODEL_FILE, program, shortest
 from hw1.study_files import find_definition, naming
 
 
 @app.command(**example("export regression_mlp-tpe --output network.onnx"))
 def export(
-    name: NameArgument,
-    trial: TrialOption = None,
+    name: options.Name,
+    trial: options.Trial = None,
     output: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            callback=ends_in(*MODEL_FILE),
+            callback=options.ends_in(*MODEL_FILE),
             help="Ends in .safetensors, .pt2 (torch.export) or .onnx. "
             "[default: storage/models/NAME-trialN.safetensors]",
         ),
     ] = None,
-    definition: DefinitionOption = None,
-    data_dir: DataDirOption = None,
-    storage: StorageOption = None,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    as_json: JsonOption = False,
+    definition: options.Definition = None,
+    data_dir: options.DataDir = None,
+    storage: options.Storage = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Write the best network, trained on all data, to a file.
 
@@ -60,18 +54,17 @@ def export(
 
     with watched("nothing is written.") as watcher:
         path, difference = export_network(results, trial, output, watcher=watcher)
-    if as_json:
-        print_json({"study": name, "file": str(path), "largest_difference": difference})
-        return
     same = "exactly" if difference == 0 else f"to within {difference:.1g}"
-    echo(f"Wrote {shortest(path)}, which predicts the same {same}.")
     # A program needs no study file; weights do, for networks that are not of hw1.
     named = naming(results.settings.definition) if path.suffix == ".safetensors" else []
     command = [*program(), "predict", str(shortest(path)), "INPUT", *named]
-    echo("  " + shlex.join(command))
-    echo("In Python:")
-    for line in usage(shortest(path), results):
-        echo(f"  {line}")
+    lines = [
+        f"Wrote {shortest(path)}, which predicts the same {same}.",
+        f"  {shlex.join(command)}",
+        "In Python:",
+        *(f"  {line}" for line in usage(shortest(path), results)),
+    ]
+    show({"study": name, "file": str(path), "largest_difference": difference}, lines, as_json)
 
 
 @app.command(**example("predict storage/models/fashion_cnn-tpe-trial7.safetensors images/"))
@@ -79,7 +72,9 @@ def predict(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", callback=ends_in(*MODEL_FILE), help="A file that `export` wrote."
+            metavar="MODEL",
+            callback=options.ends_in(*MODEL_FILE),
+            help="A file that `export` wrote.",
         ),
     ],
     input: Annotated[
@@ -88,27 +83,22 @@ def predict(
             metavar="INPUT", help="A CSV file, a .npy array, an image or a folder of images."
         ),
     ],
-    definition: DefinitionOption = None,
-    as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    definition: options.Definition = None,
+    as_json: options.Json = False,
+    as_csv: options.Csv = False,
 ) -> None:
     """Print the predictions of an exported network.
 
     A CSV file has a header row with the network's columns, in any order and among others.
     """
-    if as_json and as_csv:
-        raise InputError("give one of --json and --csv, not both")
+    options.one_form(as_json, as_csv)
     require_file(model)
     require_file(input, folder=True)
     for file in definition or ():
         find_definition(str(file))
-    from rich.table import Table
-
     from hw1.analysis.model_files import load
     from hw1.analysis.prediction import predict as predict_rows
     from hw1.analysis.prediction import read_inputs, to_csv
-    from hw1.console import Terminal
-    from hw1.words import copyable
 
     loaded = load(model, definition=definition or ())
     inputs = read_inputs(input, loaded.description)
@@ -125,7 +115,4 @@ def predict(
         return
     # The probabilities of all classes are for --csv and --json.
     width = 3 if loaded.description.class_names else len(rows[0])
-    table = Table(*map(str, rows[0][:width]), box=None, pad_edge=False)
-    for row in rows[1:]:
-        table.add_row(*(copyable(x) if isinstance(x, float) else str(x) for x in row[:width]))
-    Terminal().print(table)
+    print_table(rows[0][:width], (row[:width] for row in rows[1:]))

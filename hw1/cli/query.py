@@ -6,16 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from hw1.cli import options
 from hw1.cli.app import (
-    JsonOption,
-    NameArgument,
-    StorageOption,
     app,
     echo,
     example,
     open_study,
     print_csv,
     print_json,
+    print_table,
     quiet_optuna,
     storage_option,
 )
@@ -25,16 +24,13 @@ from hw1.places import program, storage_url
 
 
 @app.command("list", **example("list"))
-def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> None:
+def list_studies(storage: options.Storage = None, as_json: options.Json = False) -> None:
     """Show the studies that can be run and those that are stored."""
-    from rich.table import Table
-
-    from hw1.console import Terminal
     from hw1.optuna_store.storage import Storage, shown
     from hw1.rows import study_as_dict
     from hw1.study import Study
     from hw1.study_files import describe, known_studies
-    from hw1.words import counted, number
+    from hw1.words import copyable, counted
 
     quiet_optuna()
     definitions = {name: describe(path) for name, path in known_studies().items()}
@@ -62,28 +58,19 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
             }
         )
         return
-    console = Terminal()
-    table = Table("definition", "what it does", box=None, pad_edge=False)
-    for name, description in definitions.items():
-        table.add_row(name, description)
-    console.print(table)
-    console.print()
+    print_table(("definition", "what it does"), definitions.items())
+    echo("")
     parts = [study for study in stored if study["part_of_nested"]]
     stored = [study for study in stored if not study["part_of_nested"]]
     if stored:
-        columns = ("study", "state", "trials", "pruned", "failed", "best")
-        table = Table(*columns, box=None, pad_edge=False)
+        rows = []
         for study in stored:
-            best = f"{number(study['best_value'])} (trial {study['best_trial']})"
-            table.add_row(
-                study["name"],
-                study["state"],
-                f"{study['done']} of {study['n_trials']}",
-                str(study["pruned"]),
-                str(study["failed"]),
-                best if study["best_trial"] is not None else "–",
-            )
-        console.print(table)
+            done = f"{study['done']} of {study['n_trials']}"
+            best = f"{copyable(study['best_value'])} (trial {study['best_trial']})"
+            found = None if study["best_trial"] is None else best
+            row = [study["name"], study["state"], done, study["pruned"], study["failed"], found]
+            rows.append(row)
+        print_table(("study", "state", "trials", "pruned", "failed", "best"), rows)
     else:
         command = shlex.join([*program(), "run", "regression_mlp", *storage_option(storage)])
         echo(f"No study is stored in {shown(url)} yet: {command}")
@@ -97,7 +84,9 @@ def list_studies(storage: StorageOption = None, as_json: JsonOption = False) -> 
 
 
 @app.command(**example("best regression_mlp-tpe --json"))
-def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption = False) -> None:
+def best(
+    name: options.Name, storage: options.Storage = None, as_json: options.Json = False
+) -> None:
     """Print the best trial with its scores and hyperparameters."""
     from hw1.rows import trial_as_dict
     from hw1.words import copyable, duration
@@ -121,7 +110,7 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
         f"(mean and standard deviation over {settings.n_splits} folds)",
         "folds": "  ".join(map(copyable, trial["fold_scores"])),
         "best epoch": f"{trial['best_epoch']} of {trial['epochs']} trained",
-        "seconds": duration(trial["seconds"]),
+        "time": duration(trial["seconds"]),
         "parameters": f"{trial['n_parameters']:,}",
     }
     for key, value in rows.items():
@@ -133,19 +122,19 @@ def best(name: NameArgument, storage: StorageOption = None, as_json: JsonOption 
 
 @app.command(**example("trials regression_mlp-tpe --csv > trials.csv"))
 def trials(
-    name: NameArgument,
-    storage: StorageOption = None,
-    as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    name: options.Name,
+    storage: options.Storage = None,
+    as_json: options.Json = False,
+    as_csv: options.Csv = False,
 ) -> None:
     """Print all trials of a study."""
     from hw1.rows import TRIAL_FIELDS, trial_as_dict
-    from hw1.words import copyable
+    from hw1.study import state_name
 
-    if as_json and as_csv:
-        raise InputError("give one of --json and --csv, not both")
+    options.one_form(as_json, as_csv)
     study = open_study(storage, name)
-    rows = [trial_as_dict(trial) for trial in study.trials()]
+    found = study.trials()
+    rows = [trial_as_dict(trial) for trial in found]
     if as_json:
         print_json(rows)
         return
@@ -158,27 +147,19 @@ def trials(
             lines.append(cells + [row["params"].get(key) for key in parameters])
         print_csv(lines)
         return
-    from rich.table import Table
-
-    from hw1.console import Terminal
-
-    table = Table("trial", "state", study.settings.metric, "± std", "epoch", "seconds", box=None)
-    for row in rows:
-        table.add_row(
-            str(row["trial"]),
-            row["state"],
-            copyable(row["value"]),
-            copyable(row["std"]),
-            str(row["best_epoch"] or "–"),
-            copyable(row["seconds"]),
-        )
-    Terminal().print(table)
+    columns = ("trial", "state", study.settings.metric, "± std", "epoch", "seconds")
+    shown = [
+        row | {"state": state_name(trial), "best_epoch": row["best_epoch"] or None}
+        for trial, row in zip(found, rows, strict=True)
+    ]
+    keys = ("trial", "state", "value", "std", "best_epoch", "seconds")
+    print_table(columns, ([row[key] for key in keys] for row in shown))
 
 
 @app.command(**example("delete regression_mlp-random"))
 def delete(
-    name: NameArgument,
-    storage: StorageOption = None,
+    name: options.Name,
+    storage: options.Storage = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Delete a study and all its trials, after asking."""

@@ -9,18 +9,8 @@ from typing import Annotated
 
 import typer
 
-from hw1.cli.app import (
-    DataDirOption,
-    DeviceOption,
-    PrecisionOption,
-    StorageOption,
-    app,
-    echo,
-    example,
-    one_of,
-    quiet_optuna,
-    storage_option,
-)
+from hw1.cli import options
+from hw1.cli.app import app, echo, example, quiet_optuna, storage_option
 from hw1.errors import InputError, require_file
 from hw1.passwords import hide
 from hw1.places import program, storage_url
@@ -61,51 +51,26 @@ def run(
         ),
     ] = None,
     sampler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="tpe, random, grid, gp, cmaes or qmc.",
-            callback=one_of("sampler", samplers),
-            autocompletion=samplers,
-        ),
+        str | None, options.choice("sampler", samplers, "tpe, random, grid, gp, cmaes or qmc.")
     ] = None,
     pruner: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="median, percentile, hyperband, halving or none.",
-            callback=one_of("pruner", pruners),
-            autocompletion=pruners,
-        ),
+        options.choice("pruner", pruners, "median, percentile, hyperband, halving or none."),
     ] = None,
     trials: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="The total; all cells of a grid by default.",
-        ),
+        int | None, options.count("N", "The total; all cells of a grid by default.")
     ] = None,
     timeout: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Start no trial after this time: 90s, 10m, 1.5h."),
     ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(min=2, metavar="K", help="Number of folds."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, metavar="E", help="Maximum number of epochs per trial.")
-    ] = None,
+    folds: Annotated[int | None, options.count("K", "Number of folds.", 2)] = None,
+    epochs: Annotated[int | None, options.count("E", "Maximum number of epochs per trial.")] = None,
     train_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Use a stratified random subset of the training data."
-        ),
+        int | None, options.count("N", "Use a stratified random subset of the training data.")
     ] = None,
     train_csv: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Training data in place of the study's."),
+        Path | None, typer.Option(metavar="FILE", help="Training data in place of the study's.")
     ] = None,
     test_csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Test data; kept for the evaluation.")
@@ -117,15 +82,14 @@ def run(
             help="The target in --train-csv. [default: label, else the last column]",
         ),
     ] = None,
-    data_dir: DataDirOption = None,
-    storage: StorageOption = None,
-    device: DeviceOption = "auto",
-    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Number of worker processes.")] = 1,
+    data_dir: options.DataDir = None,
+    storage: options.Storage = None,
+    device: options.Device = "auto",
+    jobs: Annotated[int, options.count("N", "Number of worker processes.")] = 1,
     trials_per_batch: Annotated[
-        str,
-        typer.Option(metavar="N", help="Trials per batch, which are trained together."),
+        str, typer.Option(metavar="N", help="Trials per batch, which are trained together.")
     ] = "auto",
-    precision: PrecisionOption = "auto",
+    precision: options.Precision = "auto",
     seed: Annotated[
         int | None,
         typer.Option(min=0, max=2**32 - 1, metavar="S", help="Random seed. [default: 0]"),
@@ -175,7 +139,7 @@ def run(
         precision=precision,
         trials_per_batch=per_batch,
     )
-    options = Options(
+    asked = Options(
         sampler=sampler,
         pruner=pruner,
         n_trials=trials,
@@ -187,7 +151,7 @@ def run(
         test_csv=None if test_csv is None else str(test_csv.resolve()),
         target=target,
     )
-    stored, dataset = prepare(job, options)
+    stored, dataset = prepare(job, asked)
     settings, before = stored.settings, stored.progress()
     # What is printed can be pasted: quoted, with the storage that was given, without its password.
     given = storage_option(storage)

@@ -6,17 +6,19 @@ from typing import Annotated
 
 import typer
 
-from hw1.cli.app import StorageOption, app, echo, example, quiet_optuna
+from hw1.cli import options
+from hw1.cli.app import app, echo, example, quiet_optuna
 from hw1.places import storage_url
 
 
 @app.command(**example("dashboard --port 8081"))
 def dashboard(
-    storage: StorageOption = None,
+    storage: options.Storage = None,
     host: Annotated[
         str,
         typer.Option(
-            metavar="HOST", help="Address to listen on; any but this machine needs a password."
+            metavar="HOST",
+            help="Address to listen on; for any but this machine set HW1_PASSWORD first.",
         ),
     ] = "127.0.0.1",
     port: Annotated[
@@ -32,9 +34,9 @@ def dashboard(
 ) -> None:
     """Watch the studies in optuna-dashboard.
 
-    Read-only and on this machine alone unless told otherwise. On another --host a password is
-    needed: HW1_PASSWORD, or what is asked for. Without TLS it travels in clear: prefer an ssh
-    tunnel.
+    It can be reached from this machine alone, and changes nothing. From another machine, open an
+    ssh tunnel (ssh -L 8080:localhost:8080 MACHINE) and browse to http://localhost:8080. Or listen
+    on another --host and set a password in HW1_PASSWORD, which is sent unencrypted without TLS.
     """
     from hw1.dashboard.server import is_loopback, listen
     from hw1.optuna_store.storage import Storage, artifact_folder
