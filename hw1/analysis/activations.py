@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from hw1.analysis.layers import activations_in_chunks, weights_of
 from hw1.errors import InputError
 
+ROUNDING = 1e-6
+"""What rounding may make of equal outputs, as a share of the largest."""
+
 
 @dataclass(frozen=True, eq=False)
 class WeightHistogram:
@@ -18,50 +21,39 @@ class WeightHistogram:
     Attributes:
         edges: ``(n_bins + 1,)``, of the bins of both.
         initial, trained: ``(n_bins,)`` counts.
-        initial_outside, trained_outside: how many weights are outliers beyond the edges, or no
-            finite numbers.
+        outside: how many trained weights are outliers beyond the edges, or no finite numbers.
     """
 
     edges: np.ndarray
     initial: np.ndarray
     trained: np.ndarray
-    initial_outside: int
-    trained_outside: int
+    outside: int
 
 
-def weight_histograms(
-    initial: nn.Module, trained: nn.Module, layers: Collection[str], n_bins: int = 50
-) -> dict[str, WeightHistogram]:
-    """Histograms of the weights of layers, without their biases.
+def weight_histogram(
+    initial: nn.Module, trained: nn.Module, layer: str, n_bins: int
+) -> WeightHistogram:
+    """Histograms of the weights of a layer, without its biases.
 
     The bins cover all weights but for outliers: those that are further from the central 99% of
     a network's weights than half the width of these.
 
     Args:
         initial, trained: two networks of the same architecture.
-        layers: names of modules with a ``weight``; see `hw1.analysis.layers.weight_layers`.
+        layer: a module with a ``weight``; see `hw1.analysis.layers.weight_layers`.
         n_bins: the number of bins.
     """
-    histograms = {}
-    for name in layers:
-        both = [_weights(model, name) for model in (initial, trained)]
-        finite = [weights[np.isfinite(weights)] for weights in both]
-        ranges = [_range(weights) for weights in finite if len(weights)]
-        low = min((low for low, _ in ranges), default=0.0)
-        high = max((high for _, high in ranges), default=0.0)
-        # Weights that are all the same have bins, too.
-        least = 1e-6 * n_bins * max(abs(low), abs(high)) or 1.0
-        margin = max(least - (high - low), 0) / 2
-        edges = np.linspace(low - margin, high + margin, n_bins + 1)
-        before, after = (np.histogram(weights, edges)[0] for weights in finite)
-        outside = [len(w) - int(c.sum()) for w, c in zip(both, (before, after), strict=True)]
-        histograms[name] = WeightHistogram(edges, before, after, *outside)
-    return histograms
-
-
-def _weights(model: nn.Module, layer: str) -> np.ndarray:
-    weights: np.ndarray = weights_of(model, layer).flatten().numpy()
-    return weights
+    both = [weights_of(model, layer).flatten().numpy() for model in (initial, trained)]
+    finite = [weights[np.isfinite(weights)] for weights in both]
+    ranges = [_range(weights) for weights in finite if len(weights)]
+    low = min((low for low, _ in ranges), default=0.0)
+    high = max((high for _, high in ranges), default=0.0)
+    # Weights that are all the same have bins, too.
+    least = 1e-6 * n_bins * max(abs(low), abs(high)) or 1.0
+    margin = max(least - (high - low), 0) / 2
+    edges = np.linspace(low - margin, high + margin, n_bins + 1)
+    before, after = (np.histogram(weights, edges)[0] for weights in finite)
+    return WeightHistogram(edges, before, after, len(both[1]) - int(after.sum()))
 
 
 def _range(weights: np.ndarray) -> tuple[float, float]:
@@ -73,45 +65,9 @@ def _range(weights: np.ndarray) -> tuple[float, float]:
     return float(inside.min()), float(inside.max())
 
 
-def activation_profiles(
-    model: nn.Module,
-    inputs: Tensor,
-    groups: Tensor,
-    layers: Collection[str],
-    n_groups: int = 0,
-) -> dict[str, Tensor]:
-    """The mean activation of each unit over the examples of each group.
-
-    Args:
-        model: any network; it is run in evaluation mode.
-        inputs: ``(n_rows, *input_shape)``.
-        groups: ``(n_rows,)`` integers from 0, such as classes, or bins of the target.
-        layers: names; see `hw1.analysis.layers.hidden_layers`. The units of a layer of maps are
-            its channels, each averaged over its positions.
-        n_groups: the number of groups, where the last ones may have no rows.
-
-    Returns:
-        ``(n_groups, n_units)`` float64 by name; not a number for a group without rows.
-
-    Raises:
-        InputError: there is not one group number from 0 for each example, or no such layer.
-    """
-    if groups.shape != inputs.shape[:1] or not len(groups) or groups.min() < 0:
-        raise InputError(
-            f"give one group number from 0 for each of the {len(inputs)} rows, and one row at least"
-        )
-    groups = groups.cpu().long()
-    counts = torch.bincount(groups, minlength=n_groups)
-    sums: dict[str, Tensor] = {}
-    start = 0
-    for outputs in activations_in_chunks(model, inputs, layers):
-        for name, output in outputs.items():
-            means = _by_position(output).mean(2)
-            if start == 0:
-                sums[name] = means.new_zeros(len(counts), means.shape[1])
-            sums[name].index_add_(0, groups[start : start + len(means)], means)
-        start += len(means)
-    return {name: total / counts[:, None] for name, total in sums.items()}
+def unit_means(output: Tensor) -> Tensor:
+    """What each unit puts out, ``(n_rows, n_units)``: channels of maps, averaged over positions."""
+    return _by_position(output).mean(2)
 
 
 def _by_position(output: Tensor) -> Tensor:
@@ -131,24 +87,14 @@ class UnitStatistics:
     dead: Tensor
     zeros: Tensor
 
-    @property
-    def dead_share(self) -> float:
-        """The share of dead units."""
-        return float(self.dead.double().mean())
-
-    @property
-    def sparsity(self) -> float:
-        """The share of activations that are exactly zero."""
-        return float(self.zeros.mean())
-
 
 def unit_statistics(
-    model: nn.Module, inputs: Tensor, layers: Collection[str], eps: float = 1e-6
+    model: nn.Module, inputs: Tensor, layers: Collection[str]
 ) -> dict[str, UnitStatistics]:
     """Which units are dead, and how sparse the activations are.
 
     A unit (of maps: a channel) is dead if at none of its positions the output varies over the
-    rows by more than ``eps`` times the largest absolute activation of its layer. So a ReLU that
+    rows by more than `ROUNDING` times the largest absolute activation of its layer. So a ReLU that
     is zero for all examples is dead, but also a sigmoid that is saturated for all of them: neither
     tells anything about the input. That positions differ from each other does not count: at the
     border of a dead map zero padding makes a difference, which is the same for all examples.
@@ -157,7 +103,6 @@ def unit_statistics(
         model: any network; it is run in evaluation mode.
         inputs: ``(n_rows, *input_shape)``, at least two examples.
         layers: names; see `hw1.analysis.layers.hidden_layers`.
-        eps: what rounding may make of equal outputs.
 
     Raises:
         InputError: fewer than two rows, or no such layer.
@@ -177,6 +122,6 @@ def unit_statistics(
     statistics = {}
     for name in layers:
         scale = torch.maximum(-lowest[name], highest[name]).max()
-        varies = highest[name] - lowest[name] > eps * scale
+        varies = highest[name] - lowest[name] > ROUNDING * scale
         statistics[name] = UnitStatistics(~varies.any(1), zeros[name] / len(inputs))
     return statistics

@@ -60,13 +60,13 @@ def integrated_gradients(
     inputs: Tensor,
     outputs: Sequence[int] | Tensor,
     *,
-    baseline: Tensor | float = 0.0,
     n_steps: int = 128,
 ) -> Tensor:
     """Integrated gradients: what each part of an input adds to an output.
 
     Sundararajan et al. (2017, https://arxiv.org/abs/1703.01365). The attributions of an example add
-    up to the difference of its output from that of the baseline (completeness). The integral is a
+    up to the difference of its output from that of the baseline (completeness), which is zero: the
+    mean of the training examples. The integral is a
     sum over the middles of ``n_steps`` equal steps: its error falls with their number, and is the
     difference from that total.
 
@@ -74,8 +74,6 @@ def integrated_gradients(
         model: any network; it is run in evaluation mode.
         inputs: ``(n_rows, *input_shape)``, normalized.
         outputs: ``(n_rows,)``, for each example the number of a class or output.
-        baseline: the input from which the path starts, normalized; a number, or a tensor that
-            broadcasts with one row. Zero is the mean of the training examples.
         n_steps: of the path from the baseline to the input.
 
     Returns:
@@ -86,12 +84,10 @@ def integrated_gradients(
     """
 
     def attribute(rows: Tensor, numbers: Tensor) -> Tensor:
-        start = torch.as_tensor(baseline).to(rows)
         total = torch.zeros_like(rows)
         for step in range(n_steps):
-            share = (step + 0.5) / n_steps
-            total += _gradient(model, start + share * (rows - start), numbers)
-        return (rows - start) * total / n_steps
+            total += _gradient(model, (step + 0.5) / n_steps * rows, numbers)
+        return rows * total / n_steps
 
     return _in_chunks(attribute, model, inputs, outputs)
 

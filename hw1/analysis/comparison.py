@@ -11,6 +11,7 @@ from hw1.analysis.evaluation import REPEATS, CrossValidated, repeated_cross_vali
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_test
 from hw1.errors import InputError
+from hw1.study import require_different
 from hw1.tasks import Metric
 from hw1.watching import UNWATCHED, Watcher
 from hw1.words import between, fixed, p_value
@@ -99,7 +100,6 @@ def comparison_of(parts: Mapping[str, CrossValidated], metric: Metric) -> Compar
     """
     names = metric.best_first(parts, lambda name: parts[name].estimate.mean)
     pairs = list(combinations(names, 2))
-    tests = [corrected_t_test(_scores(parts[a]), _scores(parts[b]), len(pairs)) for a, b in pairs]
     return Comparison(
         metric=metric.name,
         maximize=metric.maximize,
@@ -109,23 +109,21 @@ def comparison_of(parts: Mapping[str, CrossValidated], metric: Metric) -> Compar
         pairs=[
             pair(
                 (a, b),
-                test,
+                corrected_t_test(parts[a].scores, parts[b].scores, len(pairs)),
                 len(pairs),
                 subject=f"The {metric.words} of the best configuration of {a}",
                 by="",
                 chance="chance",
                 otherwise="the data don't show which of the two is better",
             )
-            for (a, b), test in zip(pairs, tests, strict=True)
+            for a, b in pairs
         ],
     )
 
 
 def require_same_rows(studies: Sequence[StudyResults]) -> None:
     """Raise an `InputError` unless these are different studies of the same training examples."""
-    names = [results.name for results in studies]
-    if len(set(names)) < 2 or len(set(names)) < len(names):
-        raise InputError("name two or more different studies to compare")
+    require_different([results.name for results in studies])
     first = studies[0]
     for other in studies[1:]:
         if other.settings.metric != first.settings.metric:
@@ -164,10 +162,6 @@ def on_the_same_folds(
             )
         parts[results.name] = part
     return parts
-
-
-def _scores(part: CrossValidated) -> list[list[float]]:
-    return [[s for s in row if s is not None] for row in part.scores]
 
 
 def pair(

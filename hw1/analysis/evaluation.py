@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from optuna.trial import FrozenTrial
 
-from hw1.analysis.nested import Nested, nested_cross_validation, stored_nested
+from hw1.analysis.nested import NESTED, Nested, nested_cross_validation
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults
-from hw1.analysis.scores import finite, numbers, row_losses, score_rows
+from hw1.analysis.scores import finite, row_losses, score_rows
 from hw1.analysis.statistics import (
     Estimate,
     cross_validated,
@@ -63,7 +63,7 @@ class CrossValidated:
     @property
     def estimate(self) -> Estimate:
         """The mean with its 95% confidence interval."""
-        return cross_validated(numbers(self.scores), metric=self.metric)
+        return cross_validated(self.scores, metric=self.metric)
 
 
 @dataclass(frozen=True)
@@ -106,29 +106,21 @@ class Tested:
     def __post_init__(self) -> None:
         if len(self.seeds) != len(self.scores) or self.n_rows < 1:
             raise ValueError(f"scores of seeds {self.seeds}: {self.scores}")
-        if any(ends is not None and len(ends) != 2 for ends in self._intervals):
-            raise ValueError(f"intervals {self._intervals}")
+        intervals = [self.interval, self.ensemble_interval]
+        if any(ends is not None and len(ends) != 2 for ends in intervals):
+            raise ValueError(f"intervals {intervals}")
         if (self.n_largest is None) != (self.share_largest is None):
             raise ValueError(f"{self.n_largest} largest errors make up {self.share_largest}")
 
     @property
-    def _intervals(self) -> list[list[float | None] | None]:
-        return [self.interval, self.ensemble_interval]
-
-    @property
     def estimate(self) -> Estimate:
         """The mean over the seeds; its confidence interval covers other test examples and seeds."""
-        return over_seeds(numbers([self.scores])[0], _ends(self.interval))
+        return over_seeds(self.scores, self.interval)
 
     @property
     def ensemble_estimate(self) -> Estimate:
         """The ensemble's score; its 95% confidence interval covers other test examples."""
-        return over_seeds(numbers([[self.ensemble]])[0], _ends(self.ensemble_interval))
-
-
-def _ends(interval: list[float | None] | None) -> tuple[float, float]:
-    low, high = numbers([interval or [None, None]])[0]
-    return low, high
+        return over_seeds([self.ensemble], self.ensemble_interval)
 
 
 @dataclass(frozen=True)
@@ -203,24 +195,17 @@ def evaluate(
 def stored_evaluation(results: StudyResults, trial: int | None = None) -> Evaluation | None:
     """The last evaluation of a trial, from storage; None if its cross-validation is not stored."""
     chosen = results.trial(trial)
-    parts = stored_cross_validations(results, trial=chosen.number)
+    parts = results.records(CrossValidated, CROSS_VALIDATIONS, trial=chosen.number)
     if not parts:
         return None
     tests = results.records(Tested, TESTS, trial=chosen.number)
     return _evaluation(results, chosen, parts[-1], tests[-1] if tests else None)
 
 
-def stored_cross_validations(results: StudyResults, **same: int) -> list[CrossValidated]:
-    """Those that are stored with the study, and have these attributes."""
-    metric = results.metric.name  # not in what older versions have stored
-    found = results.records(CrossValidated, CROSS_VALIDATIONS, **same)
-    return [replace(part, metric=metric) for part in found]
-
-
 def _evaluation(
     results: StudyResults, trial: FrozenTrial, part: CrossValidated, tested: Tested | None
 ) -> Evaluation:
-    nested = stored_nested(results)
+    nested = results.records(Nested, NESTED)
     return Evaluation(
         study=results.name,
         metric=results.metric.name,
@@ -254,7 +239,7 @@ def repeated_cross_validation(
     """
     n_splits = n_splits or results.settings.n_splits
     same = {"trial": trial.number, "n_splits": n_splits, "seed": seed}
-    found = [] if again else stored_cross_validations(results, **same)
+    found = [] if again else results.records(CrossValidated, CROSS_VALIDATIONS, **same)
     part = CrossValidated(
         scores=found[0].scores if found else [],
         provenance=provenance(results.job.device),

@@ -160,27 +160,19 @@ def _is_shortcut(name: str) -> bool:
 
 
 def _weight_titles(model: nn.Module, calls: Sequence[Call]) -> dict[str, str]:
-    names = {module: name for name, module in model.named_modules() if is_weight_layer(module)}
+    layers = {name: module for name, module in model.named_modules() if is_weight_layer(module)}
+    used = [call.name for call in calls if call.name in layers]
+    titles: dict[str, str] = {}
+    counts: Counter[bool] = Counter()
     # Layers whose weights are used without a call, as attention does, come last.
-    used = dict.fromkeys(call.module for call in calls if call.module in names)
-    titles = {}
-    n_layers = n_shortcuts = 0
-    for module in [*used, *(module for module in names if module not in used)]:
-        assert module is not None
-        if _is_shortcut(names[module]):
-            n_shortcuts += 1
-            title = f"shortcut {n_shortcuts}"
-        else:
-            n_layers += 1
-            title = f"{_kind(module)} {n_layers}"
-        titles[names[module]] = title
+    for name in dict.fromkeys([*used, *layers]):
+        kind = "linear" if isinstance(layers[name], nn.Linear) else "conv"
+        if isinstance(layers[name], nn.RNNBase):
+            kind = type(layers[name]).__name__
+        beside = _is_shortcut(name)
+        counts[beside] += 1
+        titles[name] = f"{'shortcut' if beside else kind} {counts[beside]}"
     return titles
-
-
-def _kind(layer: nn.Module) -> str:
-    if isinstance(layer, nn.RNNBase):
-        return type(layer).__name__
-    return "linear" if isinstance(layer, nn.Linear) else "conv"
 
 
 def weight_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
@@ -216,12 +208,11 @@ def hidden_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
     """
     calls, output = _calls(model, inputs)
     weights = _weight_titles(model, calls)
-    names = {module: name for name, module in model.named_modules()}
     titles: dict[str, str] = {}
     n_blocks = 0
     follows: str | None = None  # the weight layer since the last activation
     for call in calls:
-        name = names[call.module] if call.module is not None else ""
+        name = call.name.partition(":")[0]  # a layer may be called again
         in_block = any(isinstance(module, ResidualBlock) for module in call.within)
         if name in weights and not _is_shortcut(name):
             follows = weights[name]
@@ -285,22 +276,29 @@ def activations_in_chunks(
         yield outputs
 
 
-def activations(model: nn.Module, inputs: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+def activations(
+    model: nn.Module,
+    inputs: Tensor,
+    layers: Collection[str],
+    reduce: Callable[[Tensor], Tensor] = Tensor.cpu,
+) -> dict[str, Tensor]:
     """What layers put out for all examples, computed `CHUNK` examples at a time.
 
     Args:
         model: any network; it is run in evaluation mode.
         inputs: ``(n_rows, *input_shape)``.
         layers: names as above.
+        reduce: what is kept of the outputs for a chunk of examples.
 
     Returns:
-        ``(n_rows, n_units)`` or ``(n_rows, channels, height, width)`` by name, on the CPU.
+        ``(n_rows, n_units)`` or ``(n_rows, channels, height, width)`` by name, on the CPU, or what
+        ``reduce`` makes of it.
 
     Raises:
         InputError: as `layer_outputs`.
     """
     chunks = [
-        {name: output.cpu() for name, output in outputs.items()}
+        {name: reduce(output) for name, output in outputs.items()}
         for outputs in activations_in_chunks(model, inputs, layers)
     ]
     return {name: torch.cat([chunk[name] for chunk in chunks]) for name in layers}

@@ -38,7 +38,6 @@ def maximize_activations(
     high: Tensor | float,
     seed: int,
     layer: str | None = None,
-    center: bool = False,
     steps: int = 256,
     lr: float = 0.05,
     fourier: bool = True,
@@ -58,13 +57,11 @@ def maximize_activations(
         model: any network that takes normalized inputs; it is run in evaluation mode.
         input_shape: of one example; three dimensions are those of an image (channels, height,
             width), of which alone ``fourier``, ``jitter`` and ``total_variation`` are used.
-        targets: numbers of outputs, or of units or channels of ``layer``.
+        targets: numbers of outputs, or of units of ``layer``; of a channel all positions count.
         low, high: what the data can have, in normalized units; a number, or a tensor that
             broadcasts with one example, such as ``(channels, 1, 1)``.
         seed: of the initial noise and the shifts.
         layer: a name; see `hw1.analysis.layers`. None for the network's output.
-        center: whether to maximize the unit in the middle of a channel's map, and not the mean
-            of all its positions.
         steps: of Adam.
         lr: the learning rate of Adam.
         fourier: whether images are made of Fourier coefficients, not of pixels.
@@ -105,20 +102,20 @@ def maximize_activations(
                 penalty = penalty + total_variation * _total_variation(inputs / width)
                 down, right = torch.randint(-jitter, jitter + 1, (2,), generator=generator).tolist()
                 inputs = _shift(inputs, down, right)
-            scores = _scores(model, inputs, targets, layer, center)
+            scores = _scores(model, inputs, targets, layer)
             # In shares of the score, as logits and hidden units differ in scale.
             objective = (scores - scores.detach().clamp(min=0) * penalty).sum()
             (parameters.grad,) = torch.autograd.grad(-objective, parameters)
             optimizer.step()
     with torch.no_grad(), evaluating(model):
         inputs = make()
-        scores = _scores(model, inputs, targets, layer, center)
+        scores = _scores(model, inputs, targets, layer)
         if not is_image:
             return Maximized(inputs, scores, None)
         shifted = []
         for distance in (1, 2):
             moves = [m for m in product(range(-2, 3), repeat=2) if max(map(abs, m)) == distance]
-            moved = [_scores(model, _shift(inputs, *m), targets, layer, center) for m in moves]
+            moved = [_scores(model, _shift(inputs, *m), targets, layer) for m in moves]
             shifted.append(torch.stack(moved).mean(0))
         return Maximized(inputs, scores, torch.stack(shifted, 1))
 
@@ -156,9 +153,7 @@ def _total_variation(images: Tensor) -> Tensor:
     return torch.stack([d.sum(1) / max(d.shape[1], 1) for d in differences]).sum(0)
 
 
-def _scores(
-    model: nn.Module, inputs: Tensor, targets: Sequence[int], layer: str | None, center: bool
-) -> Tensor:
+def _scores(model: nn.Module, inputs: Tensor, targets: Sequence[int], layer: str | None) -> Tensor:
     """``(n_targets,)``, of each target the score of its input."""
     output = model(inputs) if layer is None else layer_outputs(model, inputs, [layer])[layer]
     if not isinstance(output, Tensor) or output.dim() < 2:
@@ -168,7 +163,4 @@ def _scores(
         if not 0 <= target < n_units:
             raise InputError(f"there is no unit {target}: choose one from 0 to {n_units - 1}")
     scores = output[range(len(targets)), list(targets)]
-    if center:
-        for size in scores.shape[1:]:
-            scores = scores[:, size // 2]
     return scores.flatten(1).mean(1) if scores.dim() > 1 else scores

@@ -21,20 +21,21 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 import hw1.models
 from hw1.analysis.description import METADATA_KEY, ModelDescription, import_path
 from hw1.analysis.network import Network, predict
-from hw1.analysis.programs import Run, export, from_onnx, from_pt2, to_onnx, to_pt2
+from hw1.analysis.programs import Run, export, from_onnx, from_pt2, reading, to_onnx, to_pt2
 from hw1.datasets.dataset import feature_axis, per_feature
 from hw1.errors import InputError, require_file, require_suffix
 from hw1.places import MODEL_FILE
 from hw1.study_files import Named, load_definition, stored_definition
 from hw1.training.networks import ModelClass
 
+PROGRAMS = {".pt2": (to_pt2, from_pt2), ".onnx": (to_onnx, from_onnx)}
+"""What writes and what reads them."""
 TOLERANCE = 1e-4
 """By how much a file may predict differently, as a part of the predictions' scale.
 
@@ -100,12 +101,9 @@ def save(network: Network, description: ModelDescription, path: Path, inputs: Te
     else:
         # Traced with another number of rows than those it is compared on.
         program = export(network, 3 if len(inputs) == 2 else 2, description.input_shape)
-        if suffix == ".pt2":
-            content = to_pt2(program, description)
-            model = LoadedModel(*from_pt2(content, path))
-        else:
-            content = to_onnx(program, description)
-            model = LoadedModel(*from_onnx(content, path))
+        write, read = PROGRAMS[suffix]
+        content = write(program, description)
+        model = LoadedModel(*read(content, path))
     difference = _compare(model, network, inputs, path)
     _write(content, path)
     return difference
@@ -133,8 +131,7 @@ def load(path: Path, *, definition: Named = ()) -> LoadedModel:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if suffix == ".safetensors":
         return _from_safetensors(content, path, lambda d: _find_class(d, definition, path))
-    read = from_pt2 if suffix == ".pt2" else from_onnx
-    return LoadedModel(*read(content, path))
+    return LoadedModel(*PROGRAMS[suffix][1](content, path))
 
 
 def _compare(model: LoadedModel, network: Network, inputs: Tensor, path: Path) -> float:
@@ -179,12 +176,8 @@ def _to_safetensors(network: Network, description: ModelDescription) -> bytes:
 def _from_safetensors(
     content: bytes, path: Path, find: Callable[[ModelDescription], ModelClass]
 ) -> LoadedModel:
-    try:
+    with reading(path, "is damaged or no .safetensors file"):
         state = safetensors.torch.load(content)
-    except SafetensorError as error:
-        raise InputError(
-            f"{path} is damaged or no .safetensors file: save the model anew"
-        ) from error
     # The header: its length in 8 bytes, then JSON.
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     text = (header.get("__metadata__") or {}).get(METADATA_KEY)

@@ -2,14 +2,14 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults
-from hw1.analysis.scores import finite, numbers, score_rows
+from hw1.analysis.scores import finite, score_rows
 from hw1.analysis.statistics import Estimate, cross_validated
 from hw1.analysis.training import retrain
 from hw1.cross_validation import Splits
@@ -54,13 +54,7 @@ class Nested:
     @property
     def estimate(self) -> Estimate:
         """The mean over the outer folds with its 95% confidence interval."""
-        return cross_validated(numbers([self.scores]), metric=self.metric)
-
-
-def stored_nested(results: StudyResults, **same: int) -> list[Nested]:
-    """Those that are stored with the study, and have these attributes."""
-    metric = results.metric.name  # not in what older versions have stored
-    return [replace(nested, metric=metric) for nested in results.records(Nested, NESTED, **same)]
+        return cross_validated([self.scores], metric=self.metric)
 
 
 def nested_cross_validation(
@@ -89,18 +83,11 @@ def nested_cross_validation(
     settings = results.settings
     if settings.outer_fold is not None:
         raise InputError(f"{results.name!r} is itself part of a nested cross-validation")
-    n_trials = results.study.n_trials
-    same = {"n_outer": n_outer, "n_inner": n_inner, "n_trials": n_trials}
-    nested = Nested(
-        **same,
-        trials=[],
-        scores=[],
-        provenance=provenance(results.job.device),
-        metric=results.metric.name,
-    )
-    found = [] if again else stored_nested(results, **same)
-    if found:
-        nested = found[0]
+    same = {"n_outer": n_outer, "n_inner": n_inner, "n_trials": results.study.n_trials}
+    found = [] if again else results.records(Nested, NESTED, **same)
+    made = provenance(results.job.device)
+    new = Nested(**same, trials=[], scores=[], provenance=made, metric=results.metric.name)
+    nested = found[0] if found else new
     outer = Splits.draw_outer(results.dataset, n_outer, settings.seed)
     for fold in range(len(nested.scores), n_outer):
         part = _search_outside(results, fold, n_outer, n_inner, watcher)
@@ -122,21 +109,10 @@ def _search_outside(
     results: StudyResults, fold: int, n_outer: int, n_inner: int, watcher: Watcher
 ) -> StudyResults:
     """The study of the examples outside an outer fold, run to its end."""
-    settings = results.settings
     job = replace(results.job, name=outer_name(results.name, fold, n_outer, n_inner))
-    options = Options(
-        sampler=settings.sampler,
-        pruner=settings.pruner,
-        n_trials=results.study.n_trials,
-        n_splits=n_inner,
-        epochs=settings.epochs,
-        seed=settings.seed,
-        train_size=settings.train_size,
-        train_csv=settings.train_csv,
-        test_csv=settings.test_csv,
-        target=settings.target,
-        outer_fold=(n_outer, fold),
-    )
+    own = {f.name: getattr(results.settings, f.name, None) for f in fields(Options)}
+    folds = {"n_splits": n_inner, "outer_fold": (n_outer, fold)}
+    options = Options(**own | folds | {"n_trials": results.study.n_trials})
     study, dataset = prepare(job, options)
     part = StudyResults(study, lambda: job)
 

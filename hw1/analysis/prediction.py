@@ -204,13 +204,13 @@ def _read_file(path: Path, description: ModelDescription) -> Inputs:
 
 def _read_folder(folder: Path, description: ModelDescription) -> Inputs:
     try:
-        paths = sorted(folder.iterdir())
+        paths = {path: path.is_file() for path in sorted(folder.iterdir())}
     except OSError as error:
         raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
     images: dict[str, Tensor] = {}
     skipped = []
-    for path in paths:
-        pixels = _read_image(path, description) if _is_file(path) else None
+    for path, is_file in paths.items():
+        pixels = _read_image(path, description) if is_file else None
         if pixels is None:
             skipped.append(path.name)
         else:
@@ -218,14 +218,6 @@ def _read_folder(folder: Path, description: ModelDescription) -> Inputs:
     if not images:
         raise InputError(f"{folder} holds no image, but the model takes {_takes(description)}")
     return Inputs("file", tuple(images), torch.stack(list(images.values())), tuple(skipped))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        require_file(path)
-    except InputError:
-        return False
-    return True
 
 
 def _open_image(path: Path) -> Image.Image:

@@ -110,12 +110,10 @@ def from_pt2(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
         InputError: it is damaged, not written by `to_pt2`, compressed, or holds anything but a
             network.
     """
-    try:
+    with reading(path, "is damaged or no .pt2 file"):
         archive = zipfile.ZipFile(io.BytesIO(content))
         plain = _is_plain(archive, len(content))
         parts = {name: archive.read(name) for name in archive.namelist()} if plain else {}
-    except Exception as error:  # zipfile raises whatever a damaged file leads it to
-        raise InputError(f"{path} is damaged or no .pt2 file: save the model anew") from error
     if not plain:
         raise InputError(
             f"{path} is compressed, and may be of any size unpacked, which no .pt2 file of hw1 "
@@ -128,15 +126,10 @@ def from_pt2(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
             f"{path} holds code beside the operations of a network, which hw1 does not run: use "
             "a .safetensors file"
         )
-    try:
-        with _quiet():
-            run = torch.export.load(_packed(parts)).module()
-            _try(run, description)
-    except Exception as error:  # torch raises anything for a program that is not in order
-        raise InputError(
-            f"{path} holds no program that torch {torch.__version__} can run on the inputs it "
-            "describes: save the model anew"
-        ) from error
+    runs = f"holds no program that torch {torch.__version__} can run on the inputs it describes"
+    with reading(path, runs), _quiet():
+        run = torch.export.load(_packed(parts)).module()
+        _try(run, description)
     return description, run
 
 
@@ -262,10 +255,8 @@ def from_onnx(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
         import onnx
         import onnxruntime
 
-    try:
+    with reading(path, "is damaged or no .onnx file"):
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf has several implementations
-        raise InputError(f"{path} is damaged or no .onnx file: save the model anew") from error
     if not _holds_its_weights(model, len(content)):
         raise InputError(
             f"{path} takes weights from other files, or more than it holds, which no .onnx file "
@@ -274,7 +265,7 @@ def from_onnx(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors alone
-    try:
+    with reading(path, "is damaged or no .onnx file"):
         session = onnxruntime.InferenceSession(
             content,
             options,
@@ -282,19 +273,13 @@ def from_onnx(content: bytes, path: Path) -> tuple[ModelDescription, Run]:
             enable_fallback=0,  # it prints
         )
         metadata = session.get_modelmeta().custom_metadata_map
-    except Exception as error:  # its exceptions have no class in common
-        raise InputError(f"{path} is damaged or no .onnx file: save the model anew") from error
     description = ModelDescription.from_json(metadata.get(METADATA_KEY), path)
 
     def run(inputs: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
 
-    try:
+    with reading(path, "holds no graph that can be run on the inputs it describes"):
         _try(run, description)
-    except Exception as error:
-        raise InputError(
-            f"{path} holds no graph that can be run on the inputs it describes: save the model anew"
-        ) from error
     return description, run
 
 
@@ -325,6 +310,15 @@ def _try(run: Run, description: ModelDescription) -> None:
     outputs = run(torch.zeros(1, *description.input_shape))
     if outputs.shape != (1, description.n_outputs):
         raise ValueError(f"outputs of shape {tuple(outputs.shape)}")
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Whatever is raised says that the file is not in order: libraries raise anything for those."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{path} {what}: save the model anew") from error
 
 
 @contextmanager

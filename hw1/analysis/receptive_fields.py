@@ -19,25 +19,20 @@ UNCHANGED |= {"dropout", "dropout1d", "dropout2d", "alphadropout", "featurealpha
 CHUNK = 64
 """Examples per batch with their gradients."""
 
-Pair = tuple[int, int]
-Size = int | Sequence[int]
 Window = tuple[slice, slice]
 """Rows and columns of an image."""
 
 
-def _pair(size: Size) -> Pair:
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[-1])
 
 
-def _image(model: nn.Module, input_shape: Sequence[int], dtype: torch.dtype | None) -> Tensor:
-    """Two images of ones that suit a network."""
+def _require_images(input_shape: Sequence[int]) -> None:
     if len(input_shape) != 3:
         raise InputError(
             f"receptive fields need images (channels, height, width), not inputs of shape "
             f"{tuple(input_shape)}: choose a network that takes images"
         )
-    like = next(model.parameters(), torch.empty(0))
-    return torch.ones(2, *input_shape, dtype=dtype or like.dtype, device=like.device)
 
 
 class _Positive(TorchFunctionMode):
@@ -109,33 +104,26 @@ MEANS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _center_units(output: Tensor, channel: int | None) -> Tensor:
-    """``(n_rows, n_units)``: the unit in the middle of each channel, or of one."""
-    for size in output.shape[2:]:
-        output = output[:, :, size // 2]
-    if channel is None:
-        return output
-    if not 0 <= channel < output.shape[1]:
-        raise InputError(
-            f"there is no channel {channel} in this layer: choose one from 0 to "
-            f"{output.shape[1] - 1}"
-        )
-    return output[:, channel : channel + 1]
-
-
-def _gradient(score: Tensor, inputs: Tensor) -> Tensor:
-    if score.requires_grad:
-        (gradient,) = torch.autograd.grad(score, inputs, retain_graph=True, allow_unused=True)
-        if gradient is not None:
-            found: Tensor = gradient
-            return found
+def _gradient(
+    model: nn.Module, images: Tensor, layer: str, channel: int | slice = slice(None)
+) -> Tensor:
+    """That of the unit in the middle of a channel's map, or of all channels, for each image."""
+    images = images.detach().requires_grad_()
+    with torch.enable_grad():
+        units = layer_outputs(model, images.clone(), [layer])[layer]  # some work in place
+        for size in units.shape[2:]:
+            units = units[:, :, size // 2]
+        score = units[:, channel].sum()
+        if score.requires_grad:
+            (gradient,) = torch.autograd.grad(score, images, allow_unused=True)
+            if gradient is not None:
+                found: Tensor = gradient
+                return found
     raise InputError("the layer does not depend on the image: choose another one")
 
 
-def receptive_field(
-    model: nn.Module, input_shape: Sequence[int], layer: str, channel: int | None = None
-) -> Tensor:
-    """The pixels that the unit in the middle of a layer's maps sees, by autograd.
+def receptive_field(model: nn.Module, input_shape: Sequence[int], layer: str) -> Tensor:
+    """The pixels that the unit in the middle of a layer's maps, in any channel, sees, by autograd.
 
     The gradients are those of the same architecture with random positive weights and without
     activations, in which means take the place of maxima: they are exactly zero where no path
@@ -147,19 +135,18 @@ def receptive_field(
         model: a network that takes images.
         input_shape: ``(channels, height, width)``.
         layer: a name; see `hw1.analysis.layers`.
-        channel: of the unit; None for all channels together.
 
     Returns:
         ``(height, width)`` bool, the holes left by dilation and strides included.
 
     Raises:
-        InputError: the inputs are not images, or there is no such layer or channel.
+        InputError: the inputs are not images, or there is no such layer.
     """
-    image = _image(model, input_shape, torch.float64).requires_grad_()
-    with torch.enable_grad():
-        with _Positive():
-            output = layer_outputs(model, image.clone(), [layer])[layer]
-        gradient = _gradient(_center_units(output, channel)[0].sum(), image)
+    _require_images(input_shape)
+    like = next(model.parameters(), torch.empty(0))
+    images = torch.ones(2, *input_shape, dtype=torch.float64, device=like.device)
+    with _Positive():
+        gradient = _gradient(model, images, layer)
     return (gradient[0] != 0).any(0)
 
 
@@ -190,8 +177,8 @@ def effective_receptive_field(
     model: nn.Module,
     inputs: Tensor,
     layer: str,
-    channel: int | None = None,
-    share: float = 0.95,
+    channel: int,
+    share: float,
 ) -> EffectiveReceptiveField:
     """The effective receptive field of Luo et al. (2016, https://arxiv.org/abs/1701.04128).
 
@@ -199,21 +186,16 @@ def effective_receptive_field(
         model: a network that takes images.
         inputs: ``(n_rows, channels, height, width)``, over which gradients are averaged.
         layer: a name; see `hw1.analysis.layers`.
-        channel: of the unit; None for the mean over all channels.
+        channel: of the unit.
         share: of the sum, that the square is to hold.
 
     Raises:
-        InputError: the inputs are not images, or there is no such layer or channel.
+        InputError: the inputs are not images, or there is no such layer.
     """
-    _image(model, inputs.shape[1:], None)
+    _require_images(inputs.shape[1:])
     total = torch.zeros(inputs.shape[2:], dtype=torch.float64)
-    for chunk in inputs.split(CHUNK):
-        images = chunk.detach().requires_grad_()
-        with torch.enable_grad():
-            outputs = layer_outputs(model, images.clone(), [layer])  # some work in place
-            units = _center_units(outputs[layer], channel)
-            for unit in units.unbind(1):
-                total += _gradient(unit.sum(), images).abs().sum((0, 1)).cpu() / units.shape[1]
+    for images in inputs.split(CHUNK):
+        total += _gradient(model, images, layer, channel).abs().sum((0, 1)).cpu()
     field = total / len(inputs)
     return EffectiveReceptiveField(field, *_smallest_square(field, share))
 

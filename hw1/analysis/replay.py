@@ -9,7 +9,6 @@ import torch
 
 from hw1.analysis.results import StudyResults
 from hw1.analysis.training import cross_validate_again
-from hw1.cross_validation import CrossValidation
 from hw1.objective import backend_of
 from hw1.provenance import differences, provenance
 from hw1.study import state_name
@@ -77,10 +76,16 @@ def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) 
     gap = np.where(old == new, 0.0, np.abs(old - new))
     gap[np.isnan(old) & np.isnan(new)] = 0.0
     changed = differences(stored, now) if stored else ["what it was trained with is not stored"]
-    for name, value in _training(results, found).items():
-        was = backend_of(attributes) if name == "backend" else attributes[name]
-        if was != value:
-            changed.append(f"{name} {value}, was {was}")
+    was = attributes | {"backend": backend_of(attributes)}
+    trained = {
+        "device": str(results.dataset.inputs.device),
+        "backend": found.backend,
+        "precision": found.precision,
+        "epochs": len(found.curves),
+    }
+    changed += [
+        f"{name} {value}, was {was[name]}" for name, value in trained.items() if was[name] != value
+    ]
     return Replay(
         trial=number,
         state=state_name(trial),
@@ -94,12 +99,3 @@ def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) 
         differences=changed,
         provenance=stored,
     )
-
-
-def _training(results: StudyResults, found: CrossValidation) -> dict[str, Any]:
-    return {
-        "device": str(results.dataset.inputs.device),
-        "backend": found.backend,
-        "precision": found.precision,
-        "epochs": len(found.curves),
-    }

@@ -183,6 +183,8 @@ class StudyResults:
     def records(self, kind: type[Record], key: str, **same: Any) -> list[Record]:
         """The same as instances of a dataclass, whose type hints say what each field may hold.
 
+        Older versions have not stored what ``metric`` the scores are of.
+
         Raises:
             InputError: a record has other fields than the class, or what they cannot hold.
         """
@@ -193,7 +195,8 @@ class StudyResults:
                 for name, value in record.items():
                     if not fits(value, kinds[name]):
                         raise TypeError(f"its {name}")
-            found = [kind(**record) for record in records]
+            metric = {"metric": self.metric.name} if "metric" in kinds else {}
+            found = [kind(**record | metric) for record in records]
         return [record for record in found if _has(vars(record), same)]
 
     def store(self, key: str, record: dict[str, Any], **same: Any) -> None:
@@ -295,7 +298,7 @@ def list_studies(storage: str | None = None) -> pd.DataFrame:
 
 
 def open_study(
-    name: str,
+    name: str | Study,
     *,
     storage: str | None = None,
     data_dir: str | Path | None = None,
@@ -317,7 +320,7 @@ def open_study(
         >>> results.best_params  # doctest: +SKIP
 
     Args:
-        name: as ``hw1 list`` shows it.
+        name: as ``hw1 list`` shows it; or the study itself, which says its ``storage``.
         storage: any SQLAlchemy URL; None for ``OPTUNA_STORAGE``, else ``storage/studies.db`` in the
             working folder, or within a checkout of hw1 in that.
         data_dir: where data sets are; None for ``HW1_DATA``, else ``data`` in the same folder.
@@ -328,37 +331,12 @@ def open_study(
         precision: in which networks are trained: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
 
     Raises:
-        InputError: there is no such study or storage.
+        InputError: there is no such study or storage, or an argument is wrong.
     """
-    study = Study(Storage(storage_url(storage), create=False), name)
-    return results_of(
-        study,
-        data_dir=data_dir,
-        definition=definition,
-        data=data,
-        test_data=test_data,
-        target=target,
-        device=device,
-        precision=precision,
-    )
-
-
-def results_of(
-    study: Study,
-    *,
-    data_dir: str | Path | None = None,
-    definition: Named | StudyDefinition = (),
-    data: Any = None,
-    test_data: Any = None,
-    target: str | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-) -> StudyResults:
-    """A study that is open, with its definition and data; the arguments are those of `open_study`.
-
-    Raises:
-        InputError: an argument is wrong.
-    """
+    if isinstance(name, str):
+        study = Study(Storage(storage_url(storage), create=False), name)
+    else:
+        study = name
     found = find_device(device), find_precision(precision)
 
     def find_job() -> Job:

@@ -42,11 +42,6 @@ def finite(scores: Sequence[float]) -> list[float | None]:
     return [score if math.isfinite(score) else None for score in scores]
 
 
-def numbers(scores: Sequence[Sequence[float | None]]) -> list[list[float]]:
-    """Scores for arithmetic: NaN where a network has diverged."""
-    return [[math.nan if s is None else s for s in row] for row in scores]
-
-
 def for_json(result: Any) -> Any:
     """What an analysis has found as JSON can hold it.
 

@@ -82,10 +82,8 @@ def compare_searches(
 
     Args:
         studies: of two or more searches, each with three seeds or more, in any order.
-        n_repeats: of the cross-validation.
-        n_splits: its folds; None for as many as the first study has.
-        seed: of the folds.
-        watcher: is told of the progress.
+
+    The other arguments are those of `hw1.analysis.comparison.compare`.
 
     Raises:
         InputError: one search alone, too few seeds of one, a seed twice, a search that is not

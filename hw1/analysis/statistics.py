@@ -15,6 +15,8 @@ from scipy.special import expit, logit
 from hw1.tasks import METRICS
 from hw1.words import places
 
+Scores = Sequence[float | None]
+"""None, or NaN, for a network that diverged."""
 LEVEL = 0.95
 FEWEST_ROWS = 10
 """Fewer squared errors have no interval: resamples of them are too much alike, and intervals that
@@ -60,7 +62,7 @@ class Estimate:
 
 
 def cross_validated(
-    scores: Sequence[Sequence[float]], level: float = LEVEL, metric: str | None = None
+    scores: Sequence[Scores] | np.ndarray, level: float = LEVEL, metric: str | None = None
 ) -> Estimate:
     """The mean of repeated K-fold cross-validation.
 
@@ -79,13 +81,12 @@ def cross_validated(
     return Estimate(mean, std, low, high, values.size)
 
 
-def over_seeds(
-    scores: Sequence[float], interval: tuple[float, float] = (math.nan, math.nan)
-) -> Estimate:
+def over_seeds(scores: Scores, interval: Scores | None = None) -> Estimate:
     """The mean over networks that differ in their seed alone, and an interval found for it."""
     values = np.asarray(scores, dtype=float)
     std = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    return Estimate(float(values.mean()), std, *interval, len(values))
+    low, high = np.asarray(interval or (None, None), dtype=float).tolist()
+    return Estimate(float(values.mean()), std, low, high, len(values))
 
 
 def over_rows_and_seeds(
@@ -219,7 +220,7 @@ class PairedTest:
 
 
 def corrected_t_test(
-    first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], n_pairs: int = 1
+    first: Sequence[Scores], second: Sequence[Scores], n_pairs: int = 1
 ) -> PairedTest:
     """The corrected resampled t-test of Nadeau and Bengio (2003).
 

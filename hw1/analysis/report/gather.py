@@ -10,15 +10,15 @@ import numpy as np
 from hw1.analysis.comparison import comparison_of
 from hw1.analysis.description import import_path
 from hw1.analysis.evaluation import (
+    CROSS_VALIDATIONS,
     TESTS,
     CrossValidated,
     Tested,
-    stored_cross_validations,
     stored_evaluation,
 )
 from hw1.analysis.figures import search
 from hw1.analysis.figures.training import learning_curves
-from hw1.analysis.nested import stored_nested
+from hw1.analysis.nested import NESTED, Nested
 from hw1.analysis.report.conditions import conditions
 from hw1.analysis.report.facts import Example, Facts, Problem, StudyFacts
 from hw1.analysis.report.figures import stored_figures
@@ -68,9 +68,9 @@ def _study(results: StudyResults, folder: Path) -> StudyFacts:
         trials=trials,
         best=best,
         evaluation=stored_evaluation(results),
-        cross_validations=stored_cross_validations(results),
+        cross_validations=results.records(CrossValidated, CROSS_VALIDATIONS),
         tests=results.records(Tested, TESTS),
-        nested=stored_nested(results),
+        nested=results.records(Nested, NESTED),
         figures=[*search.search_figures(results.study), *figures],
         analyzed=analyzed,
     )

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hw1.analysis.activations import activation_profiles
+from hw1.analysis.activations import unit_means
 from hw1.analysis.layers import (
+    activations,
     evaluating,
     hidden_layers,
     layer_outputs,
@@ -139,10 +140,9 @@ class Subject:
 
         The units of maps are their channels, each averaged over its positions.
         """
-        each = torch.arange(len(inputs))
         names = [layer.name for layer in layers]
         normalized = self.trained.normalize(inputs)
-        found = activation_profiles(self.trained.network, normalized, each, names)
+        found = activations(self.trained.network, normalized, names, unit_means)
         return {name: values.numpy() for name, values in found.items()}
 
     @cached_property

@@ -26,9 +26,9 @@ def unused_units(subject: Subject) -> Figure | None:
     names = [layer.name for layer in layers]
     found = unit_statistics(subject.trained.network, subject.normalized, names)
     units = [found[name] for name in names]
-    dead = np.array([u.dead_share for u in units])
+    dead = np.array([float(u.dead.double().mean()) for u in units])
     silent = np.array([float((u.dead & (u.zeros == 1)).double().mean()) for u in units])
-    zeros = np.array([u.sparsity for u in units])
+    zeros = np.array([float(u.zeros.mean()) for u in units])
     n_dead = [int(u.dead.sum()) for u in units]
     if not dead.any() and not zeros.any():
         return None

@@ -1,7 +1,6 @@
 """A figure of the sizes of a network's weights, before training and after it."""
 
-from hw1.analysis.activations import WeightHistogram
-from hw1.analysis.activations import weight_histograms as count_weights
+from hw1.analysis.activations import WeightHistogram, weight_histogram
 from hw1.analysis.figures.inside.subject import Subject, arranged, evenly, shown_of, weight_of
 from hw1.analysis.figures.layout import grid
 from hw1.analysis.figures.marks import Axis, Figure, Histogram, Panel, Ticks
@@ -32,7 +31,7 @@ def weight_histograms(subject: Subject) -> Figure | None:
         n_weights = weight_of(subject.trained, name).numel()
         n_bins = min(max(round(2 * n_weights ** (1 / 3)), MOST_BINS // 5), MOST_BINS)
         both = subject.initial.network, subject.trained.network
-        histogram = count_weights(*both, [name], n_bins)[name]
+        histogram = weight_histogram(*both, name, n_bins)
         marks, x, y = _drawn(
             histogram,
             "weight" if i + columns >= len(shown) else "",
@@ -40,8 +39,8 @@ def weight_histograms(subject: Subject) -> Figure | None:
         )
         title = f"{titles[name]}: {counted(n_weights, 'weight')}"
         panels.append(Panel(marks, x, y, place, title))
-        if histogram.trained_outside:
-            outside.append(f"{histogram.trained_outside:,} of {titles[name]}")
+        if histogram.outside:
+            outside.append(f"{histogram.outside:,} of {titles[name]}")
     caption = _caption(subject, {titles[name]: name for name in shown})
     if outside:
         caption += f" Trained weights beyond the axes: {listed(outside)}."
