@@ -1,10 +1,13 @@
 """Fixtures: small study files, a database of its own for each test, the command line."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 # Everything here is small: more threads would only get in each other's way. Before torch starts.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -12,7 +15,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import optuna
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from hw1.cli.main import app
 from hw1.job import Job, Options, prepare
 from hw1.study import Study
 
@@ -103,6 +108,20 @@ def make_study(make_job: Callable[..., Job]) -> Callable[..., Study]:
         return prepare(job, Options(**options))[0]  # type: ignore[arg-type]
 
     return make
+
+
+def sql(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """What an SQLite database answers to a statement, which may change it."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
+        return database.execute(statement, values).fetchall()
+
+
+def call(url: str, *arguments: str, **kwargs: Any) -> Any:
+    """What the command line answers in this process, on a storage."""
+    result = CliRunner().invoke(app, arguments, env={"OPTUNA_STORAGE": url}, **kwargs)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
 
 
 def command(*arguments: str) -> list[str]:

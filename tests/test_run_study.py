@@ -7,18 +7,16 @@ import os
 import shlex
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import sysconfig
 import venv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
-from conftest import ROOT, SLOW_REGRESSION, TINY_CLASSIFICATION, TINY_REGRESSION, command
+from conftest import ROOT, SLOW_REGRESSION, TINY_CLASSIFICATION, TINY_REGRESSION, call, command, sql
 from optuna.trial import TrialState
 from typer.testing import CliRunner
 
@@ -51,11 +49,6 @@ def tiny(tmp_path: Path) -> str:
     path = tmp_path / "tiny.py"
     path.write_text(TINY_REGRESSION)
     return str(path)
-
-
-def call(url: str, *arguments: str, input: str | None = None) -> Any:
-    """The command line in this process."""
-    return CliRunner().invoke(app, list(arguments), env={"OPTUNA_STORAGE": url}, input=input)
 
 
 def states(url: str, name: str) -> list[TrialState]:
@@ -104,6 +97,12 @@ def test_trials_as_csv_are_what_is_stored(tiny: str, url: str) -> None:
     assert [float(row["lr"]) for row in rows] == [t.params["lr"] for t in stored]
     assert [len(row["fold_scores"].split()) for row in rows] == [3, 3, 3]
     assert "completed" in call(url, "trials", "tiny-tpe").stdout
+    study = optuna.load_study(study_name="tiny-tpe", storage=url)
+    trial = study.ask()
+    trial.set_user_attr("refused", "no pixel is left")
+    study.tell(trial, state=TrialState.PRUNED)
+    assert "invalid" in call(url, "trials", "tiny-tpe").stdout
+    assert json.loads(call(url, "trials", "tiny-tpe", "--json").stdout)[3]["state"] == "refused"
 
 
 def test_a_csv_pair_replaces_the_data(tiny: str, url: str, tmp_path: Path) -> None:
@@ -147,10 +146,7 @@ def test_a_foreign_study_does_not_hide_the_others(tiny: str, url: str) -> None:
 def test_a_damaged_study_does_not_hide_the_others(tiny: str, url: str) -> None:
     for name in ("good", "bad"):
         call(url, "run", tiny, "--trials", "1", "--name", name)
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        query = "UPDATE study_user_attributes SET value_json = '{' WHERE study_id = 2"
-        connection.execute(query)
-    connection.close()
+    sql(url, "UPDATE study_user_attributes SET value_json = '{' WHERE study_id = 2")
     result = call(url, "list")
     assert result.exit_code == 0
     assert "good" in result.stdout
@@ -159,22 +155,14 @@ def test_a_damaged_study_does_not_hide_the_others(tiny: str, url: str) -> None:
     assert [study["name"] for study in found["studies"]] == ["good"]
     assert "is damaged" in found["unreadable_studies"]["bad"]
     assert call(url, "best", "bad").exit_code == 2
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("DELETE FROM trial_user_attributes WHERE key = 'seconds'")
-    connection.close()
+    sql(url, "DELETE FROM trial_user_attributes WHERE key = 'seconds'")
     result = call(url, "best", "good")
     assert (result.exit_code, "it lacks seconds" in result.stderr) == (2, True)
     assert call(url, "delete", "bad", "--yes").exit_code == 0
     assert optuna.get_all_study_names(url) == ["good"]
     assert call(url, "delete", "good", "--yes").exit_code == 0
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        tables = connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table'"
-        ).fetchall()
-        left = {
-            t for (t,) in tables if connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0]
-        }
-    connection.close()
+    tables = sql(url, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    left = {table for (table,) in tables if sql(url, f"SELECT 1 FROM {table}")}
     assert left <= {"version_info", "alembic_version", "sqlite_sequence"}
 
 
@@ -381,6 +369,7 @@ finally:
         ("evaluate tiny --nested 5by3", "optuna numpy"),
         ("evaluate tiny --definition gone.py", "optuna numpy"),
         ("compare tiny tinny", "optuna numpy"),
+        ("compare tiny", "optuna numpy"),
         ("evaluate tiny --trial 7", "optuna numpy"),
         ("replay tiny 7", "optuna numpy"),
         ("export tiny --device gpu", ""),

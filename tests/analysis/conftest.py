@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hw1.analysis.results import StudyResults, open_study
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 
+Open = Callable[..., StudyResults]
 SOURCES = {"regression": TINY_REGRESSION, "classification": TINY_CLASSIFICATION}
 
 
@@ -40,7 +42,7 @@ def analysed_url(finished: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def open_results(finished: Path, analysed_url: str) -> Callable[..., StudyResults]:
+def open_results(finished: Path, analysed_url: str) -> Open:
     """Opens a finished study, or another one of the same database."""
 
     def open_named(name: str = "regression-random", **kwargs: object) -> StudyResults:
@@ -48,3 +50,21 @@ def open_results(finished: Path, analysed_url: str) -> Callable[..., StudyResult
         return open_study(name, storage=analysed_url, definition=files, **kwargs)  # type: ignore[arg-type]
 
     return open_named
+
+
+@pytest.fixture
+def run_study(make_job: Callable[..., Job]) -> Open:
+    """Runs a study of a study file's source, and opens it."""
+
+    def run(
+        source: str = TINY_REGRESSION,
+        name: str = "tiny",
+        at_once: int | None = None,
+        **options: object,
+    ) -> StudyResults:
+        job = replace(make_job(source, name), trials_per_batch=at_once)
+        study, dataset = prepare(job, Options(**options))  # type: ignore[arg-type]
+        execute(job, study, dataset)
+        return open_study(name, storage=job.storage_url, definition=job.source)
+
+    return run

@@ -12,6 +12,7 @@ from hw1.errors import InputError
 from hw1.models import CNN, MLP
 
 
+@settings(deadline=None)
 @given(st.integers(1, 150), st.integers(0, 99))
 def test_attributions_of_a_linear_model_are_its_weights(n_rows: int, seed: int) -> None:
     torch.manual_seed(seed)
@@ -20,9 +21,6 @@ def test_attributions_of_a_linear_model_are_its_weights(n_rows: int, seed: int) 
     weights = model.weight.detach()[outputs]
     found = smooth_grad(model, rows, outputs, seed=0, n_samples=3)
     torch.testing.assert_close(found, weights)
-    baseline = torch.randn(6)
-    found = integrated_gradients(model, rows, outputs, baseline=baseline, n_steps=3)
-    torch.testing.assert_close(found, weights * (rows - baseline))
     found = integrated_gradients(model, rows, outputs.tolist(), n_steps=3)
     torch.testing.assert_close(found, weights * rows)
 
@@ -38,12 +36,12 @@ MODELS: dict[str, Any] = {
 def test_integrated_gradients_are_complete(name: str, seed: int) -> None:
     torch.manual_seed(seed)
     model = MODELS[name]().eval()
-    rows, baseline = torch.randn(20, 1, 6, 6), torch.randn(1, 6, 6)
+    rows = torch.randn(20, 1, 6, 6)
     outputs = torch.randint(3, (20,))
-    found = integrated_gradients(model, rows, outputs, baseline=baseline)
+    found = integrated_gradients(model, rows, outputs)
     assert found.shape == rows.shape
     with torch.no_grad():
-        gains = (model(rows) - model(baseline[None])).gather(1, outputs[:, None])[:, 0]
+        gains = (model(rows) - model(torch.zeros(1, 1, 6, 6))).gather(1, outputs[:, None])[:, 0]
     errors = (found.sum((1, 2, 3)) - gains).abs() / found.abs().sum((1, 2, 3))
     assert errors.max() < (1e-3 if name == "smooth" else 2e-2)
 

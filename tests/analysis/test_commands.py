@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -16,18 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import conftest
 import numpy as np
 import optuna
 import pytest
 import torch
-from conftest import ROOT, TINY_REGRESSION, command
+from conftest import ROOT, TINY_REGRESSION, command, sql
 from PIL import Image
-from typer.testing import CliRunner
 
 from hw1.analysis.export import export, usage
 from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.training import retrain
-from hw1.cli.main import app
 from hw1.datasets import digits, function
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
@@ -50,11 +48,7 @@ def call(
 
     def run(*arguments: str, code: int = 0, **kwargs: Any) -> Any:
         own = named if arguments[0] in NAMING else []
-        result = CliRunner().invoke(
-            app, [*arguments, *own], env={"OPTUNA_STORAGE": analysed_url}, **kwargs
-        )
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
+        result = conftest.call(analysed_url, *arguments, *own, **kwargs)
         assert result.exit_code == code, result.output
         return result
 
@@ -330,7 +324,7 @@ def test_ctrl_c_ends_an_evaluation_in_a_sentence(
 def test_a_report_is_a_pdf_and_a_page(call: Call) -> None:
     result = call("report", "regression-random", "regression-tpe", "--output", "out/mine.pdf")
     assert "Wrote out/mine.pdf and out/mine.html." in result.stdout
-    assert "It lacks the evaluation of regression-tpe: " in result.stdout
+    assert "Missing: the evaluation of regression-tpe. To add it, run: " in result.stdout
     assert Path("out/mine.pdf").read_bytes().startswith(b"%PDF-")
     assert "regression-random" in Path("out/mine.html").read_text()
     result = call("report", "regression-random", "--output", "mine.doc", code=2)
@@ -346,23 +340,16 @@ def hostile(analysed_url: str) -> str:
     """A database whose names, parameters and failures hold what a terminal obeys."""
     changes = {
         "UPDATE studies SET study_name = ? || study_id": (EVIL,),
+        "UPDATE studies SET study_name = 'regression-tpe' WHERE study_id = 2": (),
         "UPDATE trial_params SET param_name = param_name || ?": (EVIL,),
+        "UPDATE trial_params SET distribution_json = replace(distribution_json, '16, 32', ?), "
+        "param_value = 0 WHERE distribution_json LIKE '%16, 32%'": (f"{json.dumps(EVIL)}, 32",),
         "UPDATE trials SET state = 'FAIL' WHERE number = 3": (),
         "INSERT INTO trial_user_attributes (trial_id, key, value_json) "
         "SELECT trial_id, 'failure', ? FROM trials WHERE number = 3": (json.dumps(EVIL),),
     }
-    with contextlib.closing(sqlite3.connect(analysed_url.removeprefix("sqlite:///"))) as database:
-        for statement, values in changes.items():
-            database.execute(statement, values)
-        database.execute(
-            "UPDATE studies SET study_name = 'regression-tpe' WHERE study_id = 2",
-        )
-        database.execute(
-            "UPDATE trial_params SET distribution_json = replace(distribution_json, '16, 32', ?), "
-            "param_value = 0 WHERE distribution_json LIKE '%16, 32%'",
-            (f"{json.dumps(EVIL)}, 32",),
-        )
-        database.commit()
+    for statement, values in changes.items():
+        sql(analysed_url, statement, *values)
     return f"{EVIL}1"
 
 

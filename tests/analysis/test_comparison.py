@@ -5,11 +5,9 @@ import pytest
 
 from hw1.analysis.comparison import compare
 from hw1.analysis.evaluation import evaluate
-from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import corrected_t_test
 from hw1.errors import InputError
-from hw1.execution import execute
-from hw1.job import Job, Options, prepare
 from hw1.watching import Watcher
 
 Open = Callable[..., StudyResults]
@@ -61,15 +59,12 @@ study = StudyDefinition(
 """
 
 
-def test_a_real_difference_is_found_and_chance_is_called_chance(
-    make_job: Callable[..., Job],
-) -> None:
-    studies = []
-    for name, low, high in (("good", 0.01, 0.011), ("same", 0.0105, 0.0111), ("bad", 1e-6, 1.1e-6)):
-        job = make_job(BAD.replace("LOW", str(low)).replace("HIGH", str(high)), name=name)
-        study, dataset = prepare(job, Options())
-        execute(job, study, dataset)
-        studies.append(open_study(name, storage=job.storage_url, definition=job.source))
+def test_a_real_difference_is_found_and_chance_is_called_chance(run_study: Open) -> None:
+    rates = (("good", 0.01, 0.011), ("same", 0.0105, 0.0111), ("bad", 1e-6, 1.1e-6))
+    studies = [
+        run_study(BAD.replace("LOW", str(low)).replace("HIGH", str(high)), name)
+        for name, low, high in rates
+    ]
     found = compare(studies)
     assert list(found.studies)[2] == "bad"
     assert len(found.pairs) == 3

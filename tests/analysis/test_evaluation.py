@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
 from sklearn.metrics import accuracy_score, mean_squared_error
 
 from hw1.analysis.evaluation import (
@@ -15,7 +16,7 @@ from hw1.analysis.evaluation import (
     stored_evaluation,
 )
 from hw1.analysis.network import predict
-from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.results import StudyResults
 from hw1.analysis.scores import for_json
 from hw1.analysis.statistics import over_rows_and_seeds
 from hw1.analysis.text import evaluation_lines
@@ -23,8 +24,6 @@ from hw1.analysis.training import retrain
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset
 from hw1.errors import InputError
-from hw1.execution import execute
-from hw1.job import Job, Options, prepare
 from hw1.watching import Watcher
 
 Open = Callable[..., StudyResults]
@@ -35,46 +34,30 @@ def said_by(words: list[str]) -> Watcher:
 
 
 @pytest.mark.parametrize("name", ["regression-random", "classification-random"])
-def test_test_scores_are_those_of_scikit_learn(open_results: Open, name: str) -> None:
+def test_test_scores_are_those_of_scikit_learn_and_their_intervals_those_of_the_rows(
+    open_results: Open, name: str
+) -> None:
     results = open_results(name)
-    found = evaluate(results, n_repeats=1, n_seeds=3)
-    test = results.test_rows()
-    assert test is not None and found.test is not None
-    outputs = [
-        predict(network, test.inputs) for network in retrain(results, results.trial(), 3).networks
-    ]
-    y = test.targets.numpy()
-    if test.task == "regression":
-        expected = [mean_squared_error(y, o.numpy()) for o in outputs]
-        ensemble = mean_squared_error(y, torch.stack(outputs).mean(0).numpy())
-    else:
-        expected = [accuracy_score(y, o.argmax(1).numpy()) for o in outputs]
-        mean = torch.stack([o.softmax(1) for o in outputs]).mean(0)
-        ensemble = accuracy_score(y, mean.argmax(1).numpy())
-    assert found.test.scores == pytest.approx(expected, rel=1e-5)
-    assert found.test.ensemble == pytest.approx(ensemble, rel=1e-5)
-    assert found.test.n_rows == len(test)
-    assert found.test.fingerprint == test.fingerprint
-    assert found.test.epochs == results.trial().user_attrs["best_epoch"]
-    assert found.trial == results.study.best_trial().number
-
-
-@pytest.mark.parametrize("name", ["regression-random", "classification-random"])
-def test_the_intervals_of_test_scores_are_those_of_the_rows(open_results: Open, name: str) -> None:
-    results = open_results(name)
-    found = evaluate(results, n_repeats=1, n_seeds=3).test
-    test = results.test_rows()
+    evaluation = evaluate(results, n_repeats=1, n_seeds=3)
+    assert evaluation.trial == results.study.best_trial().number
+    found, test = evaluation.test, results.test_rows()
     assert test is not None and found is not None
     outputs = torch.stack(
         [predict(network, test.inputs) for network in retrain(results, results.trial(), 3).networks]
-    ).double()
+    )
+    y = test.targets.numpy()
     if test.task == "regression":
-        losses = (outputs - test.targets)[:, :, 0].numpy() ** 2
-        together = (outputs.mean(0) - test.targets)[:, 0].numpy() ** 2
+        score, mean, said = mean_squared_error, outputs.mean(0).numpy(), outputs.numpy()
+        losses, together = (said - y)[:, :, 0] ** 2, (mean - y)[:, 0] ** 2
     else:
-        losses = (outputs.argmax(2) == test.targets).numpy().astype(float)
-        mean = outputs.float().softmax(2).mean(0)
-        together = (mean.argmax(1) == test.targets).numpy().astype(float)
+        score, mean = accuracy_score, outputs.softmax(2).mean(0).argmax(1).numpy()
+        said = outputs.argmax(2).numpy()
+        losses, together = (said == y).astype(float), (mean == y).astype(float)
+    assert found.scores == pytest.approx([score(y, o) for o in said], rel=1e-5)
+    assert found.ensemble == pytest.approx(score(y, mean), rel=1e-5)
+    assert found.n_rows == len(test)
+    assert found.fingerprint == test.fingerprint
+    assert found.epochs == results.trial().user_attrs["best_epoch"]
     metric = results.metric.name
     for estimate, of in (
         (found.estimate, over_rows_and_seeds(losses, metric)),
@@ -149,39 +132,19 @@ def test_more_repeats_are_added_to_those_that_are_stored(open_results: Open) -> 
 
 
 def test_an_interrupted_evaluation_goes_on_from_the_last_repeat(
-    make_job: Callable[..., Job], tmp_path: Path
+    run_study: Open,
 ) -> None:
     """Of networks that are trained one after another, a repeat at a time."""
-    source = (tmp_path / "digits.py").with_name("digits.py")
-    source.write_text("")
-    job = make_job(
-        """
-from hw1.datasets import digits
-from hw1.models import CNN
-from hw1.definition import StudyDefinition
-from hw1.training import Configuration
-
-study = StudyDefinition(
-    dataset=digits.load, task="classification", model=CNN,
-    search_space=lambda trial: Configuration(
-        model={"channels": [2]}, lr=trial.suggest_float("lr", 0.01, 0.02, default=0.01)
-    ),
-    n_trials=1, n_splits=2, epochs=1,
-)
-"""
-    )
-    study, dataset = prepare(job, Options())
-    execute(job, study, dataset)
+    source = TINY_CLASSIFICATION.replace("MLP", "CNN").replace("widths", "channels")
+    results = run_study(source, n_trials=1, n_splits=2, epochs=1)
 
     def stop_in_the_second(what: str) -> None:
         if "repeat 2" in what:
             raise KeyboardInterrupt
 
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     with pytest.raises(KeyboardInterrupt):
         evaluate(results, n_repeats=3, test=False, watcher=Watcher(stop_in_the_second))
     words: list[str] = []
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
     found = evaluate(results, n_repeats=3, test=False, watcher=said_by(words))
     assert np.shape(found.cross_validation.scores) == (3, 2)
     assert not any("repeat 1" in word for word in words)
@@ -238,16 +201,13 @@ study = StudyDefinition(
 """
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says(make_job: Callable[..., Job]) -> None:
+def test_the_interval_covers_the_truth_as_often_as_it_says(run_study: Open) -> None:
     """Over many synthetic data sets of 60 rows, with networks that are trained to the end.
 
     Where they are not, the seeds add noise to the scores, which the interval takes for that of
     the rows: it is then too wide.
     """
-    job = make_job(TRAINED)
-    study, dataset = prepare(job, Options(n_splits=2))
-    execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
+    results = run_study(TRAINED, n_splits=2)
     trial = results.trial()
     rng = np.random.default_rng(0)
 
@@ -272,42 +232,26 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(make_job: Callable[..
     assert 0.88 <= covered <= 0.99
 
 
-POISONED = """
-from hw1.datasets import function
-from hw1.models import MLP
-from hw1.definition import StudyDefinition
-from hw1.training import Configuration
-
+POISONED = TINY_REGRESSION.replace("function.load,", "load,").replace(
+    "study =",
+    """
 def load(part, data_dir):
     if part == "test":
         raise AssertionError("a study has loaded the test examples")
     return function.load(part, data_dir)
 
-study = StudyDefinition(
-    dataset=load, task="regression", model=MLP,
-    search_space=lambda trial: Configuration(
-        lr=trial.suggest_float("lr", 0.001, 0.1, log=True, default=0.01)
-    ),
-    n_trials=3, n_splits=3, epochs=2,
+study =""",
 )
-"""
 
 
-def test_a_study_and_its_cross_validation_never_load_the_test_rows(
-    make_job: Callable[..., Job],
-) -> None:
-    job = make_job(POISONED)
-    study, dataset = prepare(job, Options())
-    execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
+def test_a_study_and_its_cross_validation_never_load_the_test_rows(run_study: Open) -> None:
+    results = run_study(POISONED)
     evaluate(results, n_repeats=1, nested=(2, 2), test=False)
     with pytest.raises(InputError, match="has loaded the test examples"):
         evaluate(results, n_repeats=1)
 
 
-def test_a_poisoned_test_set_changes_nothing_in_a_study(
-    make_job: Callable[..., Job], tmp_path: Path
-) -> None:
+def test_a_poisoned_test_set_changes_nothing_in_a_study(run_study: Open, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 
     def write(name: str, scale: float) -> str:
@@ -318,12 +262,8 @@ def test_a_poisoned_test_set_changes_nothing_in_a_study(
     train, good, bad = write("train.csv", 2), write("good.csv", 2), write("bad.csv", -1e30)
     values = []
     for name, test in (("good", good), ("bad", bad), ("none", None)):
-        job = make_job(name=name)
-        study, dataset = prepare(job, Options(train_csv=train, test_csv=test))
-        execute(job, study, dataset)
-        part = evaluate(
-            open_study(name, storage=job.storage_url, definition=job.source), n_repeats=1
-        )
+        results = run_study(name=name, train_csv=train, test_csv=test)
+        part, study = evaluate(results, n_repeats=1), results.study
         values.append(
             ([t.values for t in study.trials()], study.splits().hash, part.cross_validation.scores)
         )

@@ -262,25 +262,6 @@ def test_calls_of_anything_but_operations_are_refused(
     refused(edit(archive, "/model.json", change))
 
 
-def test_a_program_that_writes_a_file_is_refused(archive: dict[str, bytes], tmp_path: Path) -> None:
-    path = tmp_path / "thesis.tex"
-
-    def change(values: dict[str, Any]) -> None:
-        if values.get("target") == "torch.ops.aten.sub.Tensor":
-            values["target"] = "torch.ops.aten.from_file.default"
-            values["inputs"] = [
-                {"name": name, "arg": {kind: value}, "kind": 1}
-                for name, kind, value in (
-                    ("filename", "as_string", str(path)),
-                    ("shared", "as_bool", True),
-                    ("size", "as_int", 4),
-                )
-            ]
-
-    refused(edit(archive, "/model.json", change))
-    assert not path.exists()
-
-
 @pytest.mark.parametrize(
     "expression",
     [

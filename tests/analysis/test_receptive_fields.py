@@ -171,29 +171,16 @@ def test_a_deep_networks_corners_do_not_underflow() -> None:
     assert receptive_field(model, (1, 81, 81), "39").all()
 
 
-def test_a_channels_pixels_are_its_own() -> None:
-    model = nn.Sequential(nn.Conv2d(2, 2, 3, groups=2, padding=1), nn.Conv2d(2, 2, 1, groups=2))
-    assert receptive_field(model, (2, 5, 5), "1", channel=1).sum() == 9
-    with pytest.raises(InputError, match="no channel 2 in this layer: choose one from 0 to 1"):
-        receptive_field(model, (2, 5, 5), "1", channel=2)
-
-
-@pytest.mark.parametrize("channel", [None, 1])
-def test_the_effective_field_is_the_mean_absolute_gradient(channel: int | None) -> None:
+def test_the_effective_field_is_the_mean_absolute_gradient() -> None:
     torch.manual_seed(0)
     model, images = CNN((2, 12, 10), 3, channels=(4, 3)).eval(), torch.randn(70, 2, 12, 10)
     expected = np.zeros((12, 10))
-    channels = range(3) if channel is None else [channel]
     for image in images.split(1):
-        for c in channels:
-            leaf = image.clone().requires_grad_()
-            model.features[:7](leaf)[0, c, 3, 2].backward()
-            assert leaf.grad is not None
-            expected += leaf.grad[0].abs().sum(0).double().numpy()
-    for p in model.parameters():
-        p.grad = None
-    found = effective_receptive_field(model, images, "features.6", channel)
-    np.testing.assert_allclose(found.map, expected / len(channels) / 70, rtol=1e-4, atol=1e-8)
+        leaf = image.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(model.features[:7](leaf)[0, 1, 3, 2], leaf)
+        expected += gradient[0].abs().sum(0).double().numpy()
+    found = effective_receptive_field(model, images, "features.6", 1, 0.95)
+    np.testing.assert_allclose(found.map, expected / 70, rtol=1e-4, atol=1e-8)
     # The smallest square, found by trying all.
     total = expected.sum()
     sides = [
@@ -214,22 +201,22 @@ def test_the_effective_field_of_a_linear_layer_is_its_kernel() -> None:
     with torch.no_grad():
         model[0].weight[:] = kernel
     images = torch.randn(5, 1, 7, 9)
-    found = effective_receptive_field(model, images, "0")
+    found = effective_receptive_field(model, images, "0", 0, 0.95)
     expected = torch.zeros(7, 9, dtype=torch.float64)
     expected[2:5, 3:6] = kernel.abs()
     assert torch.equal(found.map, expected)
     assert found.side == 1
-    assert effective_receptive_field(model, images, "0", share=0.99).side == 3
+    assert effective_receptive_field(model, images, "0", 0, 0.99).side == 3
     with torch.no_grad():
         model[0].weight[:] = 0
-    assert effective_receptive_field(model, images, "0").side == 0
+    assert effective_receptive_field(model, images, "0", 0, 0.95).side == 0
 
 
 def test_rows_that_are_no_images_have_no_fields() -> None:
     model, rows = MLP((6,), 2), torch.zeros(3, 6)
     for look in (
         lambda: receptive_field(model, (6,), "layers.1"),
-        lambda: effective_receptive_field(model, rows, "layers.1"),
+        lambda: effective_receptive_field(model, rows, "layers.1", 0, 0.95),
     ):
         with pytest.raises(InputError, match=r"need images .* not inputs of shape \(6,\)"):
             look()
@@ -241,10 +228,10 @@ def test_the_network_is_left_as_it_was() -> None:
         assert receptive_field(model, (1, 8, 8), "act").sum() == 9
         images = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
         before = images.clone()
-        assert effective_receptive_field(model, images, "act").map.shape == (8, 8)
+        assert effective_receptive_field(model, images, "act", 0, 0.95).map.shape == (8, 8)
         assert torch.equal(images, before)
     for p in model.parameters():
         p.requires_grad_(False)
     with torch.no_grad():
         assert receptive_field(model, (1, 8, 8), "act").sum() == 9
-        assert effective_receptive_field(model, images, "act").side > 0
+        assert effective_receptive_field(model, images, "act", 0, 0.95).side > 0

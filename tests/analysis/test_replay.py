@@ -1,14 +1,13 @@
+import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from conftest import sql
 from optuna.trial import TrialState
 
 from hw1.analysis.replay import replay
-from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
-from hw1.execution import execute
-from hw1.job import Job, Options, prepare
 
 Open = Callable[..., StudyResults]
 
@@ -25,27 +24,20 @@ def test_a_trial_comes_out_bit_for_bit(open_results: Open, name: str) -> None:
         assert trial.number in found.batch
 
 
-def test_a_trial_of_a_batch_comes_out_alone(make_job: Callable[..., Job]) -> None:
-    job = replace(make_job(), trials_per_batch=4)
-    study, dataset = prepare(job, Options(pruner="none"))
-    execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
-    found = replay(results, 2)
+def test_a_trial_of_a_batch_comes_out_alone(run_study: Open) -> None:
+    found = replay(run_study(at_once=4, pruner="none"), 2)
     assert found.batch == [0, 1, 2, 3]
     assert found.alone
     assert found.exact
 
 
 def test_where_trials_share_operations_the_whole_batch_is_trained_again(
-    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    run_study: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU: here the CPU is made to stack its models, too."""
     monkeypatch.setattr("hw1.training.networks._best_backend", lambda network, device: "stacked")
-    job = replace(make_job(), trials_per_batch=4)
-    study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
-    execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
-    trials = study.trials()
+    results = run_study(at_once=4, n_trials=12, epochs=20, sampler="random")
+    trials = results.study.trials()
     assert {len(trial.user_attrs["batch"]) for trial in trials} != {1}
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED}
     for trial in trials:
@@ -55,12 +47,9 @@ def test_where_trials_share_operations_the_whole_batch_is_trained_again(
         assert found.exact
 
 
-def test_pruned_trials_come_out_too(make_job: Callable[..., Job]) -> None:
-    job = replace(make_job(), trials_per_batch=1)
-    study, dataset = prepare(job, Options(n_trials=12, epochs=20, sampler="random"))
-    execute(job, study, dataset)
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
-    pruned = [t.number for t in study.trials() if t.state == TrialState.PRUNED]
+def test_pruned_trials_come_out_too(run_study: Open) -> None:
+    results = run_study(at_once=1, n_trials=12, epochs=20, sampler="random")
+    pruned = [t.number for t in results.study.trials() if t.state == TrialState.PRUNED]
     assert pruned
     for number in pruned:
         found = replay(results, number)
@@ -71,13 +60,9 @@ def test_pruned_trials_come_out_too(make_job: Callable[..., Job]) -> None:
 def test_what_differs_is_measured_and_named(open_results: Open) -> None:
     results = open_results()
     trial = results.trial()
-    storage, stored = results.study.storage, dict(trial.user_attrs)
+    stored = trial.user_attrs
     # As if it had been trained elsewhere, from another seed.
     changed = stored["provenance"] | {"torch": "1.0", "processor": "abacus"}
-    number = storage.get_trial_id_from_study_id_trial_number(
-        storage.get_study_id_from_name(results.name), trial.number
-    )
-    assert trial._trial_id == number
     scores = [score + 0.25 for score in stored["fold_scores"]]
     _overwrite(results, trial.number, provenance=changed, fold_scores=scores)
     found = replay(open_results(), trial.number)
@@ -105,21 +90,9 @@ def test_trials_that_were_not_trained_cannot_be_replayed(open_results: Open) -> 
         replay(results, 9)
 
 
-def storage_url(results: StudyResults) -> str:
-    return results.job.storage_url
-
-
 def _overwrite(results: StudyResults, number: int, **attributes: object) -> None:
     """Change what is stored of a finished trial, which Optuna's own methods refuse."""
-    import json
-    import sqlite3
-
-    path = results.job.storage_url.removeprefix("sqlite:///")
     trial_id = results.study.trials()[number]._trial_id
-    with sqlite3.connect(path) as connection:
-        for key, value in attributes.items():
-            connection.execute(
-                "UPDATE trial_user_attributes SET value_json = ? WHERE trial_id = ? AND key = ?",
-                (json.dumps(value), trial_id, key),
-            )
-    connection.close()
+    change = "UPDATE trial_user_attributes SET value_json = ? WHERE trial_id = ? AND key = ?"
+    for key, value in attributes.items():
+        sql(results.job.storage_url, change, json.dumps(value), trial_id, key)

@@ -1,15 +1,13 @@
 import copy
 import re
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
 import torch
-from conftest import TINY_REGRESSION
+from conftest import TINY_REGRESSION, sql
 from optuna.trial import TrialState
 
 from hw1.analysis.analyze import search_figures
@@ -19,8 +17,7 @@ from hw1.analysis.report.gather import gather
 from hw1.analysis.results import StudyResults, configuration, list_studies, open_study
 from hw1.analysis.training import cross_validate_again, retrain
 from hw1.errors import InputError
-from hw1.execution import execute
-from hw1.job import Job, Options, prepare
+from hw1.study import Study
 
 Open = Callable[..., StudyResults]
 
@@ -68,30 +65,28 @@ def test_training_and_test_rows_are_those_of_the_study(open_results: Open) -> No
     assert test.fingerprint != results.settings.fingerprint
 
 
-def test_rows_that_have_changed_are_not_analyzed(
-    make_job: Callable[..., Job], tmp_path: Path
-) -> None:
-    data = tmp_path / "train.csv"
-    data.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
-    job = make_job()
-    prepare(job, Options(train_csv=str(data)))
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A CSV file of 30 examples."""
+    path = tmp_path / "train.csv"
+    path.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
+    return path
+
+
+def test_rows_that_have_changed_are_not_analyzed(run_study: Open, data: Path) -> None:
+    results = run_study(train_csv=str(data))
     assert results.test_rows() is None
     assert len(results.dataset) == 30
     data.write_text("x,y\n" + "".join(f"{i},{i}\n" for i in range(30)))
     with pytest.raises(InputError, match=r"training examples of 'tiny' have changed"):
-        _ = open_study("tiny", storage=job.storage_url, definition=job.source).dataset
+        _ = open_study(results.study, definition=results.job.source).dataset
 
 
 def test_a_study_file_whose_csv_has_no_test_rows_says_what_to_do(
-    make_job: Callable[..., Job], tmp_path: Path
+    run_study: Open, data: Path
 ) -> None:
-    data = tmp_path / "train.csv"
-    data.write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(30)))
     source = TINY_REGRESSION.replace("import function", "import tabular")
-    job = make_job(source.replace("function.load", f"tabular.loader({str(data)!r})"))
-    prepare(job, Options())
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
+    results = run_study(source.replace("function.load", f"tabular.loader({str(data)!r})"))
     assert len(results.dataset) == 30
     with pytest.raises(InputError, match=r"no test file .*: evaluate with --no-test, or name one"):
         results.test_rows()
@@ -116,16 +111,11 @@ def test_trials_that_cannot_be_analysed_are_named(open_results: Open) -> None:
         results.trial(failed.number, pruned=True)
 
 
-def test_a_study_without_completed_trials_says_so(
-    make_job: Callable[..., Job], tmp_path: Path
-) -> None:
-    job = make_job()
-    prepare(job, Options())
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
-    with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):
-        results.trial()
-    with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):
-        results.top(3)
+def test_a_study_without_completed_trials_says_so(make_study: Callable[..., Study]) -> None:
+    results = open_study(make_study())
+    for ask in (results.trial, lambda: results.top(3)):
+        with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):
+            ask()
     assert results.trials.empty
     with pytest.raises(InputError, match="has no trial 0: its trials are none yet"):
         results.trial(0)
@@ -181,21 +171,24 @@ DAMAGED_DETAILS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), DAMAGED_DETAILS)
-def test_damaged_details_of_trials_are_named(
-    make_job: Callable[..., Job], name: str, value: object
-) -> None:
-    """Of the best trial, and in a report of any."""
-    job = make_job()
-    study, dataset = prepare(job, Options(epochs=4, n_trials=1))
-    execute(job, study, dataset)
-    good = study.trials()[0]
-    bad = copy.deepcopy(good)
-    bad.user_attrs["batch"] = [1]
-    bad.user_attrs[name] = value
-    study.optuna_study.add_trial(bad)
+@pytest.fixture
+def twice(run_study: Open) -> Callable[..., StudyResults]:
+    """Makes a study of a trial and its copy, some of whose attributes are other ones."""
 
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
+    def make(**attributes: object) -> StudyResults:
+        results = run_study(epochs=4, n_trials=1)
+        bad = copy.deepcopy(results.study.trials()[0])
+        bad.user_attrs.update({"batch": [1]} | attributes)
+        results.study.optuna_study.add_trial(bad)
+        return open_study(results.study, definition=results.job.source)
+
+    return make
+
+
+@pytest.mark.parametrize(("name", "value"), DAMAGED_DETAILS)
+def test_damaged_details_of_trials_are_named(twice: Open, name: str, value: object) -> None:
+    """Of the best trial, and in a report of any."""
+    results = twice(**{name: value})
     for work in (
         lambda: results.trial(1),
         lambda: results.trial(1, pruned=True),
@@ -205,37 +198,20 @@ def test_damaged_details_of_trials_are_named(
             work()
 
 
-def test_a_parameter_of_two_kinds_is_named(make_job: Callable[..., Job]) -> None:
-    job = make_job()
-    study, dataset = prepare(job, Options(epochs=4, n_trials=1))
-    execute(job, study, dataset)
-    bad = copy.deepcopy(study.trials()[0])
-    bad.user_attrs["batch"] = [1]
-    study.optuna_study.add_trial(bad)
+def test_a_parameter_of_two_kinds_is_named(twice: Open, url: str) -> None:
+    results = twice()
     # The names of two parameters of one trial are exchanged.
-    path = job.storage_url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(path)) as connection, connection:
-        for old, new in (("lr", "x"), ("batch_size", "lr"), ("x", "batch_size")):
-            connection.execute(
-                "UPDATE trial_params SET param_name = ? WHERE param_name = ? AND trial_id = 2",
-                (new, old),
-            )
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
+    change = "UPDATE trial_params SET param_name = ? WHERE param_name = ? AND trial_id = 2"
+    for old, new in (("lr", "x"), ("batch_size", "lr"), ("x", "batch_size")):
+        sql(url, change, new, old)
     for work in (lambda: search_figures(results), lambda: gather([results], lambda r: Path("x"))):
         with pytest.raises(InputError, match=r"trial 1 of 'tiny' in .* is damaged"):
             work()
 
 
 @pytest.mark.parametrize("model", [{"widths": [8, {}]}, {"widths": 8}, {"\u0663": 1}])
-def test_a_damaged_network_is_named(make_job: Callable[..., Job], model: dict[str, object]) -> None:
-    job = make_job()
-    study, dataset = prepare(job, Options(epochs=4, n_trials=1))
-    execute(job, study, dataset)
-    bad = copy.deepcopy(study.trials()[0])
-    bad.user_attrs["batch"] = [1]
-    bad.user_attrs["configuration"]["model"] = model
-    study.optuna_study.add_trial(bad)
-    results = open_study("tiny", storage=job.storage_url, definition=job.source)
+def test_a_damaged_network_is_named(twice: Open, model: dict[str, object]) -> None:
+    results = twice(configuration={"model": model})
     trial = results.trial(1)
     for work in (
         lambda: evaluate(results, 1, n_repeats=1),

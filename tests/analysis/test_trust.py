@@ -9,14 +9,12 @@ import optuna
 import pytest
 import torch
 from analysis.described import HOUSES
-from conftest import TINY_REGRESSION
-from typer.testing import CliRunner
+from conftest import TINY_REGRESSION, call
 
 from hw1.analysis.description import ModelDescription
 from hw1.analysis.model_files import save
 from hw1.analysis.network import Network
 from hw1.analysis.results import StudyResults, open_study
-from hw1.cli.main import app
 from hw1.errors import InputError
 from hw1.models import MLP
 
@@ -62,13 +60,6 @@ def harm(url: str, names: tuple[str, ...], definition: str) -> None:
         study = optuna.load_study(study_name=name, storage=url)
         settings = study.user_attrs["settings"] | {"definition": definition}
         study.set_user_attr("settings", settings)
-
-
-def call(url: str, *arguments: str) -> Any:
-    result = CliRunner().invoke(app, list(arguments), env={"OPTUNA_STORAGE": url})
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.mark.parametrize(
