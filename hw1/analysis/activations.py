@@ -41,7 +41,6 @@ def weight_histogram(
     Args:
         initial, trained: two networks of the same architecture.
         layer: a module with a ``weight``; see `hw1.analysis.layers.weight_layers`.
-        n_bins: the number of bins.
     """
     both = [weights_of(model, layer).flatten().numpy() for model in (initial, trained)]
     finite = [weights[np.isfinite(weights)] for weights in both]

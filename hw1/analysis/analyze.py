@@ -45,10 +45,8 @@ def analyze(
     Each trial is trained again on the study's folds, and on all training data.
 
     Args:
-        results: the study.
         trials: completed ones.
         folder: where to write; None for `default_folder`.
-        watcher: is told of the progress.
 
     Returns:
         The page that shows all figures.

@@ -1,6 +1,6 @@
 """Which parts of an input a prediction rests on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,6 @@ def smooth_grad(
         model: any network; it is run in evaluation mode.
         inputs: ``(n_rows, *input_shape)``, normalized.
         outputs: ``(n_rows,)``, for each example the number of a class or output.
-        seed: of the noise.
         noise: its standard deviation, as a share of an example's range from lowest to highest
             value.
         n_samples: how many noisy copies.
@@ -42,17 +41,15 @@ def smooth_grad(
         InputError: there is not one output for each example, or the network has no such output.
     """
 
-    def attribute(rows: Tensor, numbers: Tensor) -> Tensor:
+    def noisy(rows: Tensor) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(seed)
         flat = rows.flatten(1)
         scale = (noise * (flat.amax(1) - flat.amin(1))).view(-1, *[1] * (rows.dim() - 1))
-        total = torch.zeros_like(rows)
         for _ in range(n_samples):
             draw = torch.randn(rows.shape[1:], generator=generator).to(rows)
-            total += _gradient(model, rows + scale * draw, numbers)
-        return total / n_samples
+            yield rows + scale * draw
 
-    return _in_chunks(attribute, model, inputs, outputs)
+    return _summed_gradients(noisy, model, inputs, outputs) / n_samples
 
 
 def integrated_gradients(
@@ -83,29 +80,31 @@ def integrated_gradients(
         InputError: there is not one output for each example, or the network has no such output.
     """
 
-    def attribute(rows: Tensor, numbers: Tensor) -> Tensor:
-        total = torch.zeros_like(rows)
-        for step in range(n_steps):
-            total += _gradient(model, (step + 0.5) / n_steps * rows, numbers)
-        return rows * total / n_steps
+    def path(rows: Tensor) -> Iterator[Tensor]:
+        return ((step + 0.5) / n_steps * rows for step in range(n_steps))
 
-    return _in_chunks(attribute, model, inputs, outputs)
+    return inputs.detach() * _summed_gradients(path, model, inputs, outputs) / n_steps
 
 
-def _in_chunks(
-    attribute: Callable[[Tensor, Tensor], Tensor],
+def _summed_gradients(
+    points: Callable[[Tensor], Iterator[Tensor]],
     model: nn.Module,
     inputs: Tensor,
     outputs: Sequence[int] | Tensor,
 ) -> Tensor:
-    """``attribute`` of `CHUNK` examples at a time."""
+    """The sum of an example's gradients at the inputs that ``points`` makes of it."""
     numbers = torch.as_tensor(outputs, device=inputs.device).long()
     if numbers.shape != inputs.shape[:1]:
         raise InputError(f"give one output for each of the {len(inputs)} rows")
-    rows = inputs.detach()
+    total = torch.zeros_like(inputs)
+    chunks = zip(
+        inputs.detach().split(CHUNK), numbers.split(CHUNK), total.split(CHUNK), strict=True
+    )
     with evaluating(model):
-        chunks = zip(rows.split(CHUNK), numbers.split(CHUNK), strict=True)
-        return torch.cat([attribute(*chunk) for chunk in chunks])
+        for rows, those, of_rows in chunks:
+            for point in points(rows):
+                of_rows += _gradient(model, point, those)
+    return total
 
 
 def _gradient(model: nn.Module, rows: Tensor, numbers: Tensor) -> Tensor:

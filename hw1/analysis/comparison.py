@@ -80,7 +80,6 @@ def compare(
         n_repeats: of the cross-validation.
         n_splits: its folds; None for as many as the first study has.
         seed: of the folds.
-        watcher: is told of the progress.
 
     Raises:
         InputError: fewer than two studies, one twice, or studies of different data; a study has

@@ -166,7 +166,6 @@ def evaluate(
     """Evaluate the best configuration, or that of a trial; what is stored is not done again.
 
     Args:
-        results: the study.
         trial: its number; None for the best.
         n_repeats: of the cross-validation; more than are stored are added to them.
         n_splits: its folds; None for as many as the study has.
@@ -175,7 +174,6 @@ def evaluate(
         nested: outer and inner folds of a nested cross-validation, which repeats the search.
         test: whether the test examples are scored.
         again: whether the work is done again although it is stored.
-        watcher: is told of the progress.
 
     Raises:
         InputError: no trial has completed, or a number is out of its range.

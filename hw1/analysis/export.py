@@ -79,10 +79,8 @@ def export(
     """Write the network of the best trial, or of another, to a file, and check that file.
 
     Args:
-        results: the study.
         trial: its number; None for the best.
         output: ends in ``.safetensors``, ``.pt2`` or ``.onnx``; None for `default_path`.
-        watcher: is told of the progress.
 
     Returns:
         The file, and the largest difference of a prediction by it from one by the network.

@@ -146,13 +146,13 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _calls(model: nn.Module, inputs: Tensor) -> tuple[list[Call], Any]:
-    """All calls in the order in which they end, and the network's output."""
+def _calls(model: nn.Module, inputs: Tensor) -> list[Call]:
+    """All calls in the order in which they end, that of the network the last."""
     calls: list[Call] = []
     # Two rows: some networks drop a dimension of size one.
     with torch.no_grad(), evaluating(model), _observing(model, calls.append):
-        output = model(inputs[:2])
-    return calls, output
+        model(inputs[:2])
+    return calls
 
 
 def _is_shortcut(name: str) -> bool:
@@ -179,7 +179,6 @@ def weight_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
     """The linear, convolutional and recurrent layers of a network, in the order of first use.
 
     Args:
-        model: any network.
         inputs: ``(n_rows, *input_shape)``, of which two rows are used.
 
     Returns:
@@ -187,8 +186,7 @@ def weight_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
         runs through all layers of the main path, a second one through the shortcuts beside it
         (``"shortcut 1"``). The module is ``model.get_submodule(name)``.
     """
-    calls, _ = _calls(model, inputs)
-    return _weight_titles(model, calls)
+    return _weight_titles(model, _calls(model, inputs))
 
 
 def hidden_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
@@ -199,14 +197,13 @@ def hidden_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
     network's output is not hidden.
 
     Args:
-        model: any network.
         inputs: ``(n_rows, *input_shape)``, of which two rows are used.
 
     Returns:
         Titles by name, in the order of use: those of the layers that the activations follow (see
         `weight_layers`), or ``"block 1"``.
     """
-    calls, output = _calls(model, inputs)
+    calls = _calls(model, inputs)
     weights = _weight_titles(model, calls)
     titles: dict[str, str] = {}
     n_blocks = 0
@@ -221,7 +218,7 @@ def hidden_layers(model: nn.Module, inputs: Tensor) -> dict[str, str]:
             titles[call.name] = f"block {n_blocks}"
             follows = None
         elif call.is_activation and follows is not None and not in_block:
-            if not _same_memory(call.output, output):
+            if not _same_memory(call.output, calls[-1].output):
                 uses = 1 + sum(title.split(",")[0] == follows for title in titles.values())
                 titles[call.name] = follows if uses == 1 else f"{follows}, use {uses}"
             follows = None

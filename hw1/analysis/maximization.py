@@ -82,9 +82,8 @@ def maximize_activations(
     is_image = len(input_shape) == 3
     fourier = fourier and is_image
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(
-        _spectrum_shape(input_shape) if fourier else input_shape, generator=generator
-    )
+    spectrum_shape = (*input_shape[:-1], input_shape[-1] // 2 + 1, 2)
+    noise = torch.randn(spectrum_shape if fourier else input_shape, generator=generator)
     parameters = torch.stack([0.01 * noise.to(like)] * len(targets)).requires_grad_()
     # The search starts near zero, the mean of the data, where that is possible.
     start = (-lowest / width).clamp(0.05, 0.95).logit()
@@ -118,11 +117,6 @@ def maximize_activations(
             moved = [_scores(model, _shift(inputs, *m), targets, layer) for m in moves]
             shifted.append(torch.stack(moved).mean(0))
         return Maximized(inputs, scores, torch.stack(shifted, 1))
-
-
-def _spectrum_shape(input_shape: Sequence[int]) -> tuple[int, ...]:
-    channels, height, width = input_shape
-    return channels, height, width // 2 + 1, 2
 
 
 def _from_spectrum(coefficients: Tensor, input_shape: Sequence[int]) -> Tensor:

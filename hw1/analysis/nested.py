@@ -71,11 +71,9 @@ def nested_cross_validation(
     the settings of the study. An interrupted call goes on where it stopped.
 
     Args:
-        results: the study.
         n_outer: outer folds.
         n_inner: folds of each search.
         again: whether finished outer folds are scored again; the searches are kept.
-        watcher: is told of the progress.
 
     Raises:
         InputError: the data cannot be split like that, or a search found nothing.

@@ -85,7 +85,6 @@ def read_inputs(path: Path, description: ModelDescription) -> Inputs:
             among others. For one on pixels an image of its size, in any format that
             Pillow reads by itself, or a folder of such images; colors become gray or gray becomes
             colors as the network needs it, and transparency is dropped.
-        description: of the network.
 
     Raises:
         InputError: there is no such file, the network takes something else, a column is missing,

@@ -162,12 +162,15 @@ def _is_harmless(parts: dict[str, bytes]) -> bool:
     """
     size = sum(map(len, parts.values()))
 
+    def is_raw(values: dict[str, Any]) -> bool:
+        sizes = [part["as_int"] for part in values["tensor_meta"]["sizes"]]
+        return bool(RAW_PART.fullmatch(values["path_name"])) and math.prod(sizes) <= size
+
     def check(values: dict[str, Any]) -> dict[str, Any]:
         expressions = [values.get("expr_str") or "", *(values.get("guards_code") or [])]
         harmless = (
             not values.get("use_pickle")
-            and ("path_name" not in values or RAW_PART.fullmatch(values["path_name"]))
-            and ("path_name" not in values or _n_elements(values["tensor_meta"]) <= size)
+            and ("path_name" not in values or is_raw(values))
             and ("target" not in values or _is_operation(values["target"]))
             and all(map(EXPRESSION.fullmatch, expressions))
         )
@@ -210,10 +213,6 @@ def _is_operation(target: str) -> bool:
 
 def _is_in_place(operation: object) -> bool:
     return isinstance(operation, OpOverload) and operation._schema.is_mutable
-
-
-def _n_elements(meta: dict[str, Any]) -> int:
-    return math.prod(size["as_int"] for size in meta["sizes"])
 
 
 def to_onnx(program: ExportedProgram, description: ModelDescription) -> bytes:

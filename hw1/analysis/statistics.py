@@ -235,7 +235,6 @@ def corrected_t_test(
 
     Args:
         first, second: ``(n_repeats, n_splits)`` of two models on the same folds.
-        n_pairs: how many pairs are tested.
 
     Raises:
         ValueError: the shapes differ.
@@ -259,7 +258,6 @@ def t_test_over_seeds(
     Args:
         first, second: a score a seed; paired, of the same seeds in the same order.
         paired: whether they are.
-        n_pairs: how many pairs are tested.
     """
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if paired:

@@ -25,14 +25,12 @@ class Retrained:
     """Networks of one configuration that were trained on all training data, each from its own seed.
 
     Attributes:
-        trial: whose configuration it is.
         epochs: to which they were trained: the trial's best one.
         seeds: one a network.
         networks: the trained networks.
         initial: the same before training.
     """
 
-    trial: int
     epochs: int
     seeds: list[int]
     networks: list[Network]
@@ -50,11 +48,9 @@ def retrain(
     """Train a trial's configuration on all training examples, to its best epoch, in lockstep.
 
     Args:
-        results: the study.
         trial: with a value.
         n_seeds: the number of networks.
         dataset: the rows, on the device on which to train; None for the study's training examples.
-        watcher: is told of the progress.
     """
     dataset = results.dataset if dataset is None else dataset
     results.footprint(trial)  # says so if it is damaged
@@ -69,7 +65,7 @@ def retrain(
     what = "network" if n_seeds == 1 else f"{n_seeds} networks"
     _train(models, epochs, f"retraining {what} on all training data", watcher)
     networks = [Network.of(models, i) for i in range(n_seeds)]
-    return Retrained(trial.number, epochs, seeds, networks, initial)
+    return Retrained(epochs, seeds, networks, initial)
 
 
 def score_folds(
@@ -83,11 +79,9 @@ def score_folds(
     """Scores on folds after training to the trial's best epoch: no fold has a say in it.
 
     Args:
-        results: the study.
         trial: with a value.
         repeats: the number and the folds of each repeat; all have as many folds.
         seed: of the networks, together with the trial and the repeat.
-        watcher: is told of the progress.
 
     Returns:
         ``(n_repeats, n_splits)``; NaN for a network that diverged.
