@@ -13,6 +13,7 @@ import sysconfig
 import venv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -51,6 +52,10 @@ def tiny(tmp_path: Path) -> str:
     return str(path)
 
 
+def as_json(url: str, *arguments: str) -> Any:
+    return json.loads(call(url, *arguments, "--json").stdout)
+
+
 def states(url: str, name: str) -> list[TrialState]:
     return [t.state for t in optuna.load_study(study_name=name, storage=url).trials]
 
@@ -70,7 +75,7 @@ def test_a_study_from_the_first_command_to_the_best_trial(cli: Cli, tiny: str, u
     assert len(states(url, "tiny-tpe")) == 5
 
     plain = optuna.load_study(study_name="tiny-tpe", storage=url)
-    best = json.loads(call(url, "best", "tiny-tpe", "--json").stdout)
+    best = as_json(url, "best", "tiny-tpe")
     assert best["value"] == plain.best_value
     assert best["params"] == plain.best_params
     assert best["trial"] == plain.best_trial.number
@@ -79,11 +84,11 @@ def test_a_study_from_the_first_command_to_the_best_trial(cli: Cli, tiny: str, u
     assert f"{plain.best_value:.4g} ±" in table
     assert all(name in table for name in plain.best_params)
 
-    rows = json.loads(call(url, "trials", "tiny-tpe", "--json").stdout)
+    rows = as_json(url, "trials", "tiny-tpe")
     assert [row["value"] for row in rows if row["state"] == "completed"] == [
         t.value for t in plain.trials if t.state == TrialState.COMPLETE
     ]
-    listed = json.loads(call(url, "list", "--json").stdout)
+    listed = as_json(url, "list")
     assert listed["studies"][0]["best_value"] == plain.best_value
     assert listed["studies"][0]["state"] == "complete"
     assert set(listed["definitions"]) >= {"regression_mlp", "fashion_cnn"}
@@ -102,7 +107,7 @@ def test_trials_as_csv_are_what_is_stored(tiny: str, url: str) -> None:
     trial.set_user_attr("refused", "no pixel is left")
     study.tell(trial, state=TrialState.PRUNED)
     assert "invalid" in call(url, "trials", "tiny-tpe").stdout
-    assert json.loads(call(url, "trials", "tiny-tpe", "--json").stdout)[3]["state"] == "refused"
+    assert as_json(url, "trials", "tiny-tpe")[3]["state"] == "refused"
 
 
 def test_a_csv_pair_replaces_the_data(tiny: str, url: str, tmp_path: Path) -> None:
@@ -123,7 +128,7 @@ def test_a_csv_can_be_classified_when_the_study_says_so(url: str, tmp_path: Path
     kinds = str(tmp_path / "kinds.py")
     result = call(url, "run", kinds, "--train-csv", str(tmp_path / "train.csv"), "--trials", "1")
     assert result.exit_code == 0, result.output
-    best = json.loads(call(url, "best", "kinds-tpe", "--json").stdout)
+    best = as_json(url, "best", "kinds-tpe")
     assert best["metric"] == "accuracy"
 
 
@@ -151,7 +156,7 @@ def test_a_damaged_study_does_not_hide_the_others(tiny: str, url: str) -> None:
     assert result.exit_code == 0
     assert "good" in result.stdout
     assert "Unreadable: the study 'bad' in " in result.stdout
-    found = json.loads(call(url, "list", "--json").stdout)
+    found = as_json(url, "list")
     assert [study["name"] for study in found["studies"]] == ["good"]
     assert "is damaged" in found["unreadable_studies"]["bad"]
     assert call(url, "best", "bad").exit_code == 2

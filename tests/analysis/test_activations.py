@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from analysis.undisturbed import Awkward, undisturbed
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -111,11 +110,3 @@ def test_sparsity_is_the_share_of_zeros(n_rows: int, seed: int) -> None:
     np.testing.assert_allclose(found.zeros, (maps == 0).mean((0, 2, 3)))
     with pytest.raises(InputError, match="at least two examples"):
         unit_statistics(model, rows[:1], ["features.2"])
-
-
-def test_the_network_is_left_as_it_was() -> None:
-    torch.manual_seed(0)
-    model, images = Awkward(), torch.randn(5, 1, 8, 8)
-    with undisturbed(model):
-        weight_histogram(model, model, "conv", 5)
-        unit_statistics(model, images, ["act"])

@@ -55,8 +55,13 @@ def call(
     return run
 
 
-def test_evaluate_prints_and_stores(call: Call) -> None:
-    first = call("evaluate", "regression-tpe", "--repeats", "2", "--seeds", "2")
+def as_json(call: Call, *arguments: str) -> Any:
+    return json.loads(call(*arguments, "--json").stdout)
+
+
+def test_evaluate_prints_and_stores(call: Call, analysed_url: str) -> None:
+    arguments = ["evaluate", "regression-tpe", "--repeats", "2", "--seeds", "2"]
+    first = call(*arguments)
     for words in (
         "in the search",
         "optimistically biased: the best of many trials",
@@ -65,11 +70,8 @@ def test_evaluate_prints_and_stores(call: Call) -> None:
         "ensemble",
     ):
         assert words in first.stdout
-    again = call("evaluate", "regression-tpe", "--repeats", "2", "--seeds", "2")
-    assert again.stdout == first.stdout
-    found = json.loads(
-        call("evaluate", "regression-tpe", "--repeats", "2", "--seeds", "2", "--json").stdout
-    )
+    assert call(*arguments).stdout == first.stdout
+    found = as_json(call, *arguments)
     assert found["n_tests"] == 1
     assert np.shape(found["cross_validation"]["scores"]) == (2, 3)
     nested = call("evaluate", "regression-tpe", "--nested", "2x2", "--no-test", "--repeats", "1")
@@ -78,10 +80,6 @@ def test_evaluate_prints_and_stores(call: Call) -> None:
     listed = call("list").stdout
     assert "outer1of2x2" not in listed
     assert "2 searches within nested cross-validations" in listed
-
-
-def test_deleting_a_study_deletes_the_searches_within_it(call: Call, analysed_url: str) -> None:
-    call("evaluate", "regression-tpe", "--nested", "2x2", "--no-test", "--repeats", "1")
     result = call("delete", "regression-tpe", input="y\n")
     assert "with its 4 trials and 2 searches of its nested cross-validation" in result.stdout
     names = optuna.get_all_study_names(analysed_url)
@@ -89,14 +87,13 @@ def test_deleting_a_study_deletes_the_searches_within_it(call: Call, analysed_ur
 
 
 def test_compare_says_a_plain_sentence(call: Call) -> None:
-    result = call("compare", "regression-random", "regression-tpe", "--repeats", "2")
+    arguments = ["compare", "regression-random", "regression-tpe", "--repeats", "2"]
+    result = call(*arguments)
     assert "best configurations, " in result.stdout
     assert "2 × 3 folds, the same for all" in result.stdout
     assert "95% confidence interval" in result.stdout.splitlines()[-2]
     assert "not the searches" in result.stdout.splitlines()[-1]
-    found = json.loads(
-        call("compare", "regression-random", "regression-tpe", "--repeats", "2", "--json").stdout
-    )
+    found = as_json(call, *arguments)
     assert found["compared"] == "configurations"
     assert found["pairs"][0]["sentence"] == result.stdout.splitlines()[-2]
 
@@ -115,7 +112,7 @@ def test_searches_are_compared_by_several_seeds_of_each(call: Call) -> None:
     assert "sampler random" in result.stdout and "sampler qmc" in result.stdout
     assert "over seeds 0, 1, 2" in result.stdout
     assert "compared seed by seed. The intervals cover other seeds" in result.stdout
-    found = json.loads(call(*arguments, "--json").stdout)
+    found = as_json(call, *arguments)
     assert found["compared"] == "searches"
     assert found["pairs"][0]["sentence"] in result.stdout
     assert {tuple(search["seeds"]) for search in found["searches"]} == {(0, 1, 2)}
@@ -126,7 +123,7 @@ def test_searches_are_compared_by_several_seeds_of_each(call: Call) -> None:
 def test_replay_tells_whether_it_is_the_same(call: Call) -> None:
     result = call("replay", "classification-random", "2")
     assert "bit for bit" in result.stdout
-    found = json.loads(call("replay", "classification-random", "2", "--json").stdout)
+    found = as_json(call, "replay", "classification-random", "2")
     assert found["exact"] is True
     assert found["scores"] == found["stored_scores"]
 
@@ -143,7 +140,7 @@ def test_a_network_is_exported_and_predicts_a_csv(
     network = retrain(results, results.trial()).networks[0]
     with torch.no_grad():
         expected = network(test.inputs[:5])[:, 0].tolist()
-    found = json.loads(call("predict", "out/network.safetensors", "rows.csv", "--json").stdout)
+    found = as_json(call, "predict", "out/network.safetensors", "rows.csv")
     assert [row["prediction"] for row in found] == pytest.approx(expected, rel=1e-6)
     assert [row["line"] for row in found] == [2, 3, 4, 5, 6]
     rows = list(
@@ -238,9 +235,7 @@ def test_figures_are_written_to_the_folder(call: Call) -> None:
 
 
 def test_several_trials_are_analysed_side_by_side(call: Call) -> None:
-    found = json.loads(
-        call("analyze", "regression-random", "--top", "2", "--output", "f", "--json").stdout
-    )
+    found = as_json(call, "analyze", "regression-random", "--top", "2", "--output", "f")
     names = {Path(file).name for file in found["files"]}
     for chosen in found["trials"]:
         assert f"trial{chosen}_fitted_function.svg" in names
@@ -292,6 +287,16 @@ def test_a_study_without_a_completed_trial_is_told_by_every_command(
         assert "trial 0 of 'empty' is interrupted" in result.stderr
 
 
+def shown_on(terminal: int) -> bytes:
+    """What comes until the process that has the terminal is gone."""
+    shown = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(terminal, 4096):
+            shown += chunk
+    os.close(terminal)
+    return shown
+
+
 def test_ctrl_c_ends_an_evaluation_in_a_sentence(
     analysed_url: str, finished: Path, tmp_path: Path
 ) -> None:
@@ -311,11 +316,8 @@ def test_ctrl_c_ends_an_evaluation_in_a_sentence(
     while b"cross-validation, repeat" not in shown:
         shown += os.read(terminal, 4096)
     process.send_signal(signal.SIGINT)
-    with contextlib.suppress(OSError):  # the terminal is gone with the process
-        while chunk := os.read(terminal, 4096):
-            shown += chunk
+    shown += shown_on(terminal)
     process.communicate(timeout=60)
-    os.close(terminal)
     assert process.returncode == 130
     assert b"Interrupted; what is finished is stored" in shown
     assert b"Traceback" not in shown
@@ -374,17 +376,15 @@ def test_nothing_in_a_database_is_obeyed_by_a_terminal(
         assert not OBEYED.search(result.output), result.output
     for name in ("list", "best", "evaluate", "compare", "replay", "delete"):
         assert r"evil\x1b]0;owned\x07\x9b2J\u202egnp.\x7f" in shown[name]
-    result = call("best", hostile, code=2)
-    assert not OBEYED.search(result.output), result.output
-    result = call("best", "regression-tpe\x1b[2J\nerror: none", code=2)
-    assert not OBEYED.search(result.output), result.output
-    assert result.stderr.count("\n") == 1
-    result = call("best", "regression-tpe", "too\x1b[2J", code=2)
-    assert not OBEYED.search(result.output), result.output
+    unknown = "regression-tpe\x1b[2J\nerror: none"
+    assert call("best", unknown, code=2).stderr.count("\n") == 1
+    for wrong in ([hostile], [unknown], ["regression-tpe", "too\x1b[2J"]):
+        result = call("best", *wrong, code=2)
+        assert not OBEYED.search(result.output), result.output
 
 
 def test_data_are_data_but_on_a_terminal(call: Call, hostile: str, analysed_url: str) -> None:
-    found = json.loads(call("trials", hostile, "--json").stdout)
+    found = as_json(call, "trials", hostile)
     assert all(name.endswith(EVIL) for row in found for name in row["params"])
     assert found[3]["failure"] == EVIL
     piped = call("trials", hostile, "--csv").stdout
@@ -397,11 +397,7 @@ def test_data_are_data_but_on_a_terminal(call: Call, hostile: str, analysed_url:
         stdout=stdout,
     )
     os.close(stdout)
-    shown = b""
-    with contextlib.suppress(OSError):  # the terminal is gone with the process
-        while chunk := os.read(terminal, 4096):
-            shown += chunk
-    os.close(terminal)
+    shown = shown_on(terminal)
     assert process.wait() == 0
     assert b"evil\\x1b]0;owned" in shown
     assert not OBEYED.search(shown.decode().replace("\r\n", "\n"))

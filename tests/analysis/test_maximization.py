@@ -4,7 +4,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from analysis.undisturbed import Awkward, undisturbed
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -176,16 +175,3 @@ def test_bad_input_is_refused() -> None:
     flat = nn.Sequential(nn.Linear(4, 1), nn.Flatten(0))
     with pytest.raises(InputError, match="must be one tensor"):
         maximize_activations(flat, (4,), [0], **bounds)
-
-
-def test_the_network_is_left_as_it_was() -> None:
-    model = Awkward()
-    options: dict[str, Any] = {"low": -1.0, "high": 1.0, "seed": 0, "steps": 3}
-    with undisturbed(model):
-        maximize_activations(model, (1, 8, 8), [0, 3], **options)
-        maximize_activations(model, (1, 8, 8), [0, 2], layer="act", **options)
-    for p in model.parameters():
-        p.requires_grad_(False)
-    with torch.no_grad():
-        found = maximize_activations(model, (1, 8, 8), [0], **options)
-    assert not found.inputs.requires_grad

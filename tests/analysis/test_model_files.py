@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -35,6 +35,11 @@ class Case(NamedTuple):
     network: Network
     description: ModelDescription
     draw: Callable[[int], Tensor]
+
+    def save(self, path: Path, n_rows: int = 3, **changes: Any) -> float:
+        """Write it to a file, whose description has some other values."""
+        description = replace(self.description, **changes)
+        return save(self.network, description, path, self.draw(n_rows))
 
     def outputs(self, inputs: Tensor) -> Tensor:
         """What the network says."""
@@ -104,7 +109,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """Every network in every format, in one folder: its path and the difference `save` found."""
     folder = tmp_path_factory.mktemp("models")
     return {
-        str(path): save(case.network, case.description, path, case.draw(7))
+        str(path): case.save(path, 7)
         for name, make_case in CASES.items()
         for case in [make_case()]
         for suffix in MODEL_FILE[0]
@@ -209,7 +214,7 @@ def test_a_program_names_no_folder_of_this_machine(saved: dict[str, float], suff
 def test_exporters_are_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     case = mlp()
     for suffix in MODEL_FILE[0]:
-        save(case.network, case.description, tmp_path / f"a{suffix}", case.draw(2))
+        case.save(tmp_path / f"a{suffix}", 2)
         load(tmp_path / f"a{suffix}")
     assert capfd.readouterr() == ("", "")
 
@@ -233,7 +238,7 @@ def test_weights_that_are_shared_are_saved(tmp_path: Path) -> None:
         return layers
 
     case = make(tied, "elsewhere.tied", (2,), 2)
-    assert save(case.network, case.description, tmp_path / "a.safetensors", case.draw(3)) == 0
+    assert case.save(tmp_path / "a.safetensors") == 0
 
 
 # Writing.
@@ -243,7 +248,7 @@ def test_weights_that_are_shared_are_saved(tmp_path: Path) -> None:
 def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
     case = mlp()
     with pytest.raises(InputError, match=r"\.safetensors, \.pt2 or \.onnx"):
-        save(case.network, case.description, tmp_path / name, case.draw(3))
+        case.save(tmp_path / name)
     with pytest.raises(InputError, match=r"\.safetensors, \.pt2 or \.onnx"):
         load(tmp_path / name)
     assert not list(tmp_path.iterdir())
@@ -253,10 +258,10 @@ def test_folders_are_made_and_files_replaced(tmp_path: Path) -> None:
     case, path = mlp(), tmp_path / "a" / "b" / "model.safetensors"
     path.parent.mkdir(parents=True)
     path.write_text("old")
-    save(case.network, case.description, path, case.draw(3))
+    case.save(path)
     assert load(path).description == case.description
     path = tmp_path / "c" / "d" / "model.safetensors"
-    save(case.network, case.description, path, case.draw(3))
+    case.save(path)
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
 
 
@@ -267,7 +272,7 @@ def test_a_path_that_cannot_be_written_is_an_input_error(tmp_path: Path) -> None
     long = f"{'x' * 300}.safetensors"
     for name in ("file/model.safetensors", "folder.safetensors", long):
         with pytest.raises(InputError, match="cannot write"):
-            save(case.network, case.description, tmp_path / name, case.draw(3))
+            case.save(tmp_path / name)
     assert {path.name for path in tmp_path.iterdir()} == {"file", "folder.safetensors"}
 
 
@@ -276,7 +281,7 @@ def test_a_network_that_has_diverged_leaves_the_old_file(tmp_path: Path) -> None
     path.write_text("old")
     case.network.target_std.fill_(torch.nan)
     with pytest.raises(InputError, match="not finite"):
-        save(case.network, case.description, path, case.draw(3))
+        case.save(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -294,15 +299,14 @@ class Restless(nn.Module):
 def test_a_file_that_would_predict_something_else_is_an_error(tmp_path: Path) -> None:
     case = make(lambda *_: Restless(), "elsewhere.Restless", (2,), 1)
     with pytest.raises(RuntimeError, match="would predict something else"):
-        save(case.network, case.description, tmp_path / "model.pt2", case.draw(3))
+        case.save(tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_configuration_of_another_network_is_refused_at_once(tmp_path: Path) -> None:
     case = mlp()
-    other = replace(case.description, configuration={"model": {"widths": [5, 6]}})
     with pytest.raises(InputError, match="do not fit its configuration"):
-        save(case.network, other, tmp_path / "model.safetensors", case.draw(3))
+        case.save(tmp_path / "a.safetensors", configuration={"model": {"widths": [5, 6]}})
 
 
 def test_onnx_says_which_packages_it_needs(
@@ -312,7 +316,7 @@ def test_onnx_says_which_packages_it_needs(
     with monkeypatch.context() as context:
         context.setitem(sys.modules, "onnxscript", None)
         with pytest.raises(InputError, match="pip install onnx onnxscript onnxruntime"):
-            save(case.network, case.description, tmp_path / "model.onnx", case.draw(3))
+            case.save(tmp_path / "model.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match="pip install onnx onnxscript onnxruntime"):
         load(find(saved, "mlp.onnx"))
@@ -352,7 +356,7 @@ def scaled(tmp_path: Path) -> tuple[Case, Path]:
     assert import_path(family) == "hw1_study_tiny.Scaled"
     case = make(family, import_path(family), (2,), 1, scale=3)
     path = tmp_path / "model.safetensors"
-    save(case.network, case.description, path, case.draw(3))
+    case.save(path)
     return case, path
 
 
@@ -366,12 +370,10 @@ def test_the_family_of_a_study_file_is_found_there(
     assert torch.equal(load(path, definition="tiny").predict(inputs), expected)
     monkeypatch.chdir("/")
     study = tmp_path / "studies" / "tiny.py"
-    elsewhere = replace(case.description, definition=str(study))
-    save(case.network, elsewhere, path, inputs)
+    case.save(path, definition=str(study))
     assert torch.equal(load(path, definition=study).predict(inputs), expected)
     # The file may have been moved since.
-    gone = replace(case.description, definition="/gone/tiny.py")
-    save(case.network, gone, path, inputs)
+    case.save(path, definition="/gone/tiny.py")
     assert torch.equal(load(path, definition=[study]).predict(inputs), expected)
 
 
@@ -397,7 +399,7 @@ def test_a_file_says_nothing_of_what_is_imported(
     (tmp_path / "harmful.py").write_text("from hw1.models import MLP")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    save(case.network, replace(case.description, family=family), path, case.draw(3))
+    case.save(path, family=family)
     refused(path, f"needs {family}, but the model class of", definition="tiny")
     assert "harmful" not in sys.modules
 

@@ -72,13 +72,6 @@ def test_an_interrupted_one_goes_on_where_it_stopped(open_results: Open) -> None
     assert words == []
 
 
-def test_it_is_part_of_the_evaluation(open_results: Open) -> None:
-    found = evaluate(open_results(), n_repeats=1, n_seeds=1, nested=(2, 2))
-    assert found.nested is not None
-    assert len(found.nested.scores) == 2
-    assert evaluate(open_results(), n_repeats=1, n_seeds=1).nested == found.nested
-
-
 def test_a_search_within_one_is_not_nested_again(open_results: Open, analysed_url: str) -> None:
     nested_cross_validation(open_results(), 2, 2)
     part = open_results("regression-random-outer1of2x2")

@@ -186,6 +186,16 @@ def edit(parts: dict[str, bytes], end: str, change: Callable[[dict[str, Any]], N
     return pack(parts | {name: json.dumps(json.loads(parts[name], object_hook=hook)).encode()})
 
 
+def retarget(parts: dict[str, bytes], target: object) -> bytes:
+    """The archive with another function in place of a subtraction."""
+
+    def change(values: dict[str, Any]) -> None:
+        if values.get("target") == "torch.ops.aten.sub.Tensor":
+            values["target"] = target
+
+    return edit(parts, "/model.json", change)
+
+
 def refused(content: bytes) -> None:
     with pytest.raises(InputError, match=re.escape("model.pt2 holds code beside the operations")):
         from_pt2(content, FILE)
@@ -255,11 +265,7 @@ FORBIDDEN = (
 def test_calls_of_anything_but_operations_are_refused(
     archive: dict[str, bytes], target: object
 ) -> None:
-    def change(values: dict[str, Any]) -> None:
-        if values.get("target") == "torch.ops.aten.sub.Tensor":
-            values["target"] = target
-
-    refused(edit(archive, "/model.json", change))
+    refused(retarget(archive, target))
 
 
 @pytest.mark.parametrize(
@@ -457,12 +463,8 @@ def test_outputs_are_called_what_they_are() -> None:
 def test_a_program_that_does_not_run_is_refused_in_silence(
     archive: dict[str, bytes], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def change(values: dict[str, Any]) -> None:
-        if values.get("target") == "torch.ops.aten.sub.Tensor":
-            values["target"] = "torch.ops.aten.conv2d.default"
-
     with pytest.raises(InputError, match="holds no program that torch"):
-        from_pt2(edit(archive, "/model.json", change), FILE)
+        from_pt2(retarget(archive, "torch.ops.aten.conv2d.default"), FILE)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert capfd.readouterr() == ("", "")
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from analysis.undisturbed import Awkward, undisturbed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -220,18 +219,3 @@ def test_rows_that_are_no_images_have_no_fields() -> None:
     ):
         with pytest.raises(InputError, match=r"need images .* not inputs of shape \(6,\)"):
             look()
-
-
-def test_the_network_is_left_as_it_was() -> None:
-    model = Awkward()
-    with undisturbed(model):
-        assert receptive_field(model, (1, 8, 8), "act").sum() == 9
-        images = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-        before = images.clone()
-        assert effective_receptive_field(model, images, "act", 0, 0.95).map.shape == (8, 8)
-        assert torch.equal(images, before)
-    for p in model.parameters():
-        p.requires_grad_(False)
-    with torch.no_grad():
-        assert receptive_field(model, (1, 8, 8), "act").sum() == 9
-        assert effective_receptive_field(model, images, "act", 0, 0.95).side > 0
