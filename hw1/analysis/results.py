@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hw1.analysis.scores import fits
 from hw1.datasets import Dataset
-from hw1.datasets.given import given
+from hw1.datasets.given import GIVEN, given
 from hw1.definition import StudyDefinition
 from hw1.errors import InputError
 from hw1.job import Job
@@ -96,12 +96,18 @@ class StudyResults:
         """`hw1.datasets.Dataset.facts` of its data; they are loaded if the study lacks them."""
         return self.study.facts or self.dataset.facts
 
+    @property
+    def has_test_set(self) -> bool:
+        """Whether there are test examples; not if the data were given in Python and are not now."""
+        if self.job.data is not None:
+            return self.job.data.test is not None
+        if self.settings.train_csv is not None:
+            return self.settings.test_csv is not None
+        return self.settings.dataset not in GIVEN
+
     def test_rows(self) -> Dataset | None:
         """The test examples; None if the study's data have none."""
-        given_rows = self.job.data
-        if self.settings.train_csv is not None and self.settings.test_csv is None:
-            return None
-        if given_rows is not None and given_rows.test is None:
+        if not self.has_test_set:
             return None
         return self.job.loader(self.settings)("test", self.job.data_dir)
 

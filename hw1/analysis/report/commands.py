@@ -2,73 +2,102 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 from hw1.analysis.evaluation import REPEATS
 from hw1.analysis.report.facts import Facts, Problem, StudyFacts
+from hw1.job import FLAGS
 from hw1.places import program
-from hw1.study_files import naming
+from hw1.study_files import IN_PYTHON, naming
 from hw1.words import counted, listed
+
+_FLAGS = FLAGS | {"n_repeats": "repeats", "n_seeds": "seeds"}
 
 
 class Commander:
     """Command lines that can be pasted.
 
+    Where the definition or the data of a study were given in Python they are calls there:
+    ``definition`` and ``data`` are what `hw1.run` was given, ``results`` is what it returned.
+
     Args:
-        options: what each is given besides, such as ``("--storage", "sqlite:///studies.db")``.
+        options: what each command is given besides, such as
+            ``("--storage", "sqlite:///studies.db")``.
     """
 
     def __init__(self, options: Sequence[str] = ()) -> None:
         self.options = options
 
-    def _line(self, command: str, *arguments: object) -> str:
-        return shlex.join([*program(), command, *map(str, arguments), *self.options])
+    def _line(self, *arguments: str, **options: Any) -> str:
+        words = [*program(), *arguments]
+        for name, value in options.items():
+            flag = _FLAGS.get(name, name).replace("_", "-")
+            text = "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--no-{flag}"] if value is False else [f"--{flag}", text]
+        return shlex.join([*words, *self.options])
+
+    def _analysis(
+        self, command: str, studies: Sequence[StudyFacts], given: str = "results", **options: Any
+    ) -> str:
+        if any(study.in_python for study in studies):
+            function = "report.write_report" if command == "report" else command
+            return _call(f"hw1.analysis.{function}", given, **options)
+        named = naming(*(study.settings.definition for study in studies))
+        names = [study.name for study in studies]
+        return Commander([*named, *self.options])._line(command, *names, **options)
 
     def run(self, study: StudyFacts) -> str:
         """Runs the study, or continues it."""
         settings = study.settings
         if settings.outer_fold is not None:
-            whole = study.name.rpartition("-outer")[0]
-            folds = f"{settings.outer_fold[0]}x{settings.n_splits}"
-            named = naming(settings.definition)
-            return self._line("evaluate", whole, "--nested", folds, "--no-test", *named)
-        arguments: list[object] = [settings.definition, "--name", study.name]
-        arguments += ["--sampler", settings.sampler, "--pruner", settings.pruner]
-        arguments += ["--trials", study.progress.n_trials, "--folds", settings.n_splits]
-        arguments += ["--epochs", settings.epochs, "--seed", settings.seed]
-        for flag in ("train_size", "train_csv", "test_csv", "target"):
-            if getattr(settings, flag) is not None:
-                arguments += ["--" + flag.replace("_", "-"), getattr(settings, flag)]
+            whole = replace(study, name=study.name.rpartition("-outer")[0])
+            nested = settings.outer_fold[0], settings.n_splits
+            return self._analysis("evaluate", [whole], nested=nested, test=False)
+        options: dict[str, Any] = {
+            "name": study.name,
+            "sampler": settings.sampler,
+            "pruner": settings.pruner,
+            "trials": study.progress.n_trials,
+            "n_splits": settings.n_splits,
+            "epochs": settings.epochs,
+            "seed": settings.seed,
+        }
+        for name in ("train_size", "train_csv", "test_csv", "target"):
+            if getattr(settings, name) is not None:
+                options[name] = getattr(settings, name)
         if "bfloat16" not in study.kept("precision"):
-            arguments += ["--precision", "float32"]
-        return self._line("run", *arguments)
+            options["precision"] = "float32"
+        if not study.in_python:
+            return self._line("run", settings.definition, **options)
+        in_python = settings.definition == IN_PYTHON
+        definition = "definition" if in_python else repr(settings.definition)
+        data = ", data=data" if study.is_given else ""
+        return _call("hw1.run", definition + data, **options)
 
     def evaluate(self, study: StudyFacts, *, nested: bool = False) -> str:
         """Evaluates the best trial as it was evaluated, or for the first time."""
-        found = study.evaluation
-        arguments: list[object] = [study.name]
-        if found is not None:
-            part = found.cross_validation
-            arguments += ["--repeats", len(part.scores), "--folds", part.n_splits]
-            arguments += ["--seed", part.seed]
-            if found.test is not None:
-                arguments += ["--seeds", len(found.test.seeds)]
+        options: dict[str, Any] = {}
+        if study.evaluation is not None:
+            part, test = study.evaluation.cross_validation, study.evaluation.test
+            options |= {"n_repeats": len(part.scores), "n_splits": part.n_splits}
+            options |= {"seed": part.seed} | ({"n_seeds": len(test.seeds)} if test else {})
         if nested:
             stored = study.nested[-1] if study.nested else None
-            folds = f"{stored.n_outer}x{stored.n_inner}" if stored else "5x3"
-            arguments += ["--nested", folds, "--no-test"]
-        return self._line("evaluate", *arguments, *_naming([study]))
+            folds = (stored.n_outer, stored.n_inner) if stored else (5, 3)
+            options |= {"nested": folds, "test": False}
+        return self._analysis("evaluate", [study], **options)
 
     def compare(self, problem: Problem) -> str:
         """Compares the studies of a problem on the folds that most of them have."""
-        arguments: list[object] = [study.name for study in problem.studies]
         n_repeats, n_splits, seed = problem.repeats
-        if n_repeats not in (0, REPEATS):
-            arguments += ["--repeats", n_repeats]
-        if n_splits != problem.studies[0].settings.n_splits:
-            arguments += ["--folds", n_splits]
-        if seed:
-            arguments += ["--seed", seed]
-        return self._line("compare", *arguments, *_naming(problem.studies))
+        options = {
+            "n_repeats": n_repeats if n_repeats != REPEATS else 0,
+            "n_splits": n_splits if n_splits != problem.studies[0].settings.n_splits else 0,
+            "seed": seed,
+        }
+        given = {name: value for name, value in options.items() if value}
+        return self._analysis("compare", problem.studies, _several(problem.studies), **given)
 
     def trials(self, study: StudyFacts) -> str:
         """Prints all trials."""
@@ -76,13 +105,13 @@ class Commander:
 
     def analyze(self, study: StudyFacts) -> str:
         """Draws the figures of the best trial's network."""
-        return self._line("analyze", study.name, *_naming([study]))
+        return self._analysis("analyze", [study], "results, [results.trial()]")
 
     def report(self, facts: Facts, author: str, title: str | None) -> str:
         """Writes this report."""
-        named = [study.name for study in facts.studies]
-        given = [*(["--author", author] if author else []), *(["--title", title] if title else [])]
-        return self._line("report", *named, *given, *_naming(facts.studies))
+        given = {"author": author, "title": title}
+        options = {name: text for name, text in given.items() if text}
+        return self._analysis("report", facts.studies, _several(facts.studies), **options)
 
     def everything(self, facts: Facts, author: str, title: str | None) -> Iterator[str]:
         """Does again all that the report tells of."""
@@ -108,12 +137,11 @@ class Commander:
                 yield f"the evaluation of {name}", self.evaluate(study)
             elif done.test is None and study.has_test_set:
                 yield f"the test scores of {name}", self.evaluate(study)
-            if nested and not study.finished_nested:
+            what = f"a nested cross-validation of {name}"
+            if nested:
                 folds = counted(nested[0].n_outer - len(nested[0].scores), "outer fold")
                 what = f"{folds} of the nested cross-validation of {name}"
-                yield what, self.evaluate(study, nested=True)
-            elif not nested and study.settings.outer_fold is None:
-                what = f"a nested cross-validation of {name}"
+            if study.finished_nested is None and study.settings.outer_fold is None:
                 yield what, self.evaluate(study, nested=True)
             if study.best.number not in study.analyzed:
                 what = f"figures of the network of trial {study.best.number} of {name}"
@@ -124,5 +152,12 @@ class Commander:
                 yield f"the comparison with {names}", self.compare(problem)
 
 
-def _naming(studies: Sequence[StudyFacts]) -> list[str]:
-    return naming(*(study.settings.definition for study in studies))
+def _several(studies: Sequence[StudyFacts]) -> str:
+    """What `hw1.run` returned for each of them, as a list."""
+    n = len(studies)
+    return f"[{', '.join(f'results_{i}' for i in range(1, n + 1))}]" if n > 1 else "[results]"
+
+
+def _call(function: str, given: str, **options: Any) -> str:
+    """A call in Python."""
+    return f"{function}({', '.join([given, *(f'{k}={v!r}' for k, v in options.items())])})"

@@ -11,11 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1.analysis.comparison import Comparison
-from hw1.analysis.evaluation import (
-    CrossValidated,
-    Evaluation,
-    Tested,
-)
+from hw1.analysis.evaluation import CrossValidated, Evaluation, Tested
 from hw1.analysis.figures.marks import Figure
 from hw1.analysis.nested import Nested
 from hw1.analysis.report.hyperparameters import (
@@ -25,43 +21,18 @@ from hw1.analysis.report.hyperparameters import (
     distributions,
     words_of,
 )
+from hw1.datasets.given import GIVEN
 from hw1.definition import CONFIGURATIONS
 from hw1.objective import backend_of
 from hw1.study import Progress, Settings
+from hw1.study_files import IN_PYTHON
 from hw1.tasks import Metric, TaskName
 from hw1.training.configuration import OPTIONS
-from hw1.words import DASH, counted
+from hw1.words import DASH
 
 MOST_TRIALS = 300
 """Of a study, those that its table lists: thousands would fill hundreds of pages."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """What `hw1.datasets.Dataset.facts` tells of an example."""
-
-    input_shape: list[int]
-    n_outputs: int
-    class_names: list[str]
-    feature_names: list[str]
-    target_name: str
-
-    @property
-    def inputs(self) -> str:
-        """Such as ``"28 × 28 pixels"``."""
-        if len(self.input_shape) == 2:
-            steps, n_features = self.input_shape
-            return f"{counted(steps, 'step')} of {counted(n_features, 'feature')}"
-        if len(self.input_shape) > 1:
-            one = self.input_shape[0] == 1
-            return " × ".join(map(str, self.input_shape[one:])) + " pixels"
-        alone = f", {self.feature_names[0]}" if len(self.feature_names) == 1 else ""
-        return counted(self.input_shape[0], "feature") + alone
-
-    @property
-    def outputs(self) -> str:
-        """Such as ``"10 classes"``."""
-        return counted(self.n_outputs, "class") if self.class_names else self.target_name
+GIVEN_WORDS = "data given in Python"
 
 
 @dataclass(frozen=True)
@@ -73,8 +44,11 @@ class StudyFacts:
         settings, metric, task, progress: what it is made of, and how far it is.
         family: the import path of its model class.
         family_words: the first sentence of the class's docstring; empty without one.
-        data_words: that of the loader's; empty without one, or if CSV files replace the data.
-        example: what the networks take and give; None for studies of older versions.
+        data_words: that of the loader's; empty without one, or if other data replace its own.
+        inputs, outputs: what the networks take and give, in words; a dash for studies of older
+            versions.
+        is_given: whether the data were given in Python, not loaded.
+        has_test_set: whether there are test examples beside the training examples.
         conditions: of the hyperparameters that only some configurations have; see
             `hw1.analysis.report.conditions`. None if the definition has changed since.
         trials: all of them.
@@ -94,7 +68,10 @@ class StudyFacts:
     family: str
     family_words: str
     data_words: str
-    example: Example | None
+    inputs: str
+    outputs: str
+    is_given: bool
+    has_test_set: bool
     conditions: dict[str, str] | None
     trials: list[FrozenTrial]
     best: FrozenTrial
@@ -106,9 +83,14 @@ class StudyFacts:
     analyzed: list[int]
 
     @property
-    def has_test_set(self) -> bool:
-        """Whether there are test examples beside its training examples."""
-        return self.settings.train_csv is None or self.settings.test_csv is not None
+    def in_python(self) -> bool:
+        """Whether no command can name its definition or its data."""
+        return self.is_given or self.settings.definition == IN_PYTHON
+
+    @property
+    def data(self) -> str:
+        """What its data are called."""
+        return GIVEN_WORDS if self.settings.dataset in GIVEN else self.settings.dataset
 
     @property
     def scored(self) -> str:
@@ -140,11 +122,6 @@ class StudyFacts:
         n = sum(name in trial.params for trial in trials)
         return "" if n == len(trials) else f"in {n} of {len(trials)} trials" if n else "in no trial"
 
-    @property
-    def configurations(self) -> list[dict[str, Any]]:
-        """Of all trials that have one."""
-        return list(self.kept("configuration"))
-
     def kept(self, name: str) -> list[Any]:
         """What trials keep under a name."""
         found = (trial.user_attrs.get(name) for trial in self.trials)
@@ -153,7 +130,7 @@ class StudyFacts:
     @property
     def constants(self) -> str:
         """What of the training is the same in all its trials, but not searched."""
-        same = constants(self.configurations, self.distributions)
+        same = constants(self.kept("configuration"), self.distributions)
         return ", ".join(f"{name} {value}" for name, value in same.items())
 
     @property
@@ -211,11 +188,7 @@ class StudyFacts:
             },
             *({"trials per batch": n} for n in sorted(set(self.kept("trials_per_batch")))),
             *({"device": value} for value in self.kept("device")),
-            *(
-                {"backend": backend_of(trial.user_attrs)}
-                for trial in self.trials
-                if backend_of(trial.user_attrs) is not None
-            ),
+            *({"backend": value} for t in self.trials if (value := backend_of(t.user_attrs))),
             *({"precision": value} for value in self.kept("precision")),
             *self.kept("provenance"),
             *(part.provenance for part in self.cross_validations),
@@ -302,7 +275,7 @@ class Facts:
 
     def choices(self, option: str) -> list[Any]:
         """All that trials had of an option of a configuration, without what is off."""
-        every = [c.get(option) for study in self.studies for c in study.configurations]
+        every = [c.get(option) for study in self.studies for c in study.kept("configuration")]
         return [value for value in dict.fromkeys(every) if value not in (None, 0, False)]
 
     @property
@@ -310,5 +283,5 @@ class Facts:
         """The options of regularization and augmentation that trials had, and dropout."""
         groups = ("regularization", "augmentation")
         found = [n for n, o in OPTIONS.items() if o.group in groups and self.choices(n)]
-        models = [c["model"] for study in self.studies for c in study.configurations]
+        models = [c["model"] for study in self.studies for c in study.kept("configuration")]
         return [*found, *(["dropout"] if any(m.get("dropout") for m in models) else [])]

@@ -1,44 +1,30 @@
-"""Which figures a report shows, and where; and their drawings in the sizes that a page needs."""
+"""Which figures a report shows, where, and how large."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hw1.analysis.figures.gallery import read
 from hw1.analysis.figures.marks import Figure, Parallel
-from hw1.analysis.figures.matplotlib import svg
 from hw1.analysis.figures.style import HEIGHT, WIDTH
-from hw1.analysis.report.render import clean
 
-MAIN = (
-    ("fitted_function", "confusion_matrix", "predictions"),
-    ("search_history",),
-    ("inside_weights",),
-    ("inside_units", "inside_profiles"),
-    ("inside_receptive_fields", "inside_first_layer"),
-    ("learning_curves",),
-    ("search_distribution",),
-    ("inside_maximized_outputs",),
-    ("search_importances",),
-)
-"""What may stand in the main part: the most telling first, and of each line the first that is
-there."""
-
-_IN_ORDER = (
-    "search_history",
-    "learning_curves",
-    "search_distribution",
-    "search_importances",
-    "fitted_function",
-    "confusion_matrix",
-    "predictions",
-    "inside_weights",
-    "inside_units",
-    "inside_profiles",
-    "inside_receptive_fields",
-    "inside_first_layer",
-    "inside_maximized_outputs",
-)
+RANKS = {
+    "search_history": 1,
+    "learning_curves": 5,
+    "search_distribution": 6,
+    "search_importances": 8,
+    "fitted_function": 0,
+    "confusion_matrix": 0,
+    "predictions": 0,
+    "inside_weights": 2,
+    "inside_units": 3,
+    "inside_profiles": 3,
+    "inside_receptive_fields": 4,
+    "inside_first_layer": 4,
+    "inside_maximized_outputs": 7,
+}
+"""What may stand in the main part, in the order of the report: how telling it is, 0 for the most.
+Of those of one rank the first that is there does."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +35,32 @@ class Shown:
         key: what the report calls it.
         figure: what it shows.
         names: of the studies that it shows.
-        rank: how telling it is: 0 for the most; None if it may stand in the appendix alone.
     """
 
     key: str
     figure: Figure
     names: list[str]
-    rank: int | None
+
+    @property
+    def rank(self) -> int | None:
+        """How telling it is; None if it may stand in the appendix alone."""
+        return RANKS.get(self.figure.name)
 
 
-def shown(i: int, name: str, figures: list[Figure]) -> list[Shown]:
-    """The figures of the study with this number and name."""
-    ranks = {name: rank for rank, names in enumerate(MAIN) for name in names}
-    cleaned = [replace(figure, title=clean(figure.title)) for figure in figures]
-    return [Shown(f"figure-{i}-{j}", f, [name], ranks.get(f.name)) for j, f in enumerate(cleaned)]
-
-
-def main_figures(found: list[Shown], joint: Shown | None) -> list[Shown]:
+def main_figures(found: Sequence[Shown], joint: Shown | None) -> list[Shown]:
     """Those that may stand in the main part.
 
     Args:
         found: of the best study of a problem.
         joint: how the values of several studies are distributed.
     """
-    by_name = {one.figure.name: one for one in found}
-    by_name.pop("search_distribution", None)
-    if joint is not None:
-        by_name["search_distribution"] = joint
-    chosen = {next((n for n in names if n in by_name), "") for names in MAIN}
-    return [by_name[name] for name in _IN_ORDER if name in chosen]
+    by_name = {one.figure.name: one for one in found if one.figure.name != "search_distribution"}
+    by_name |= {"search_distribution": joint} if joint is not None else {}
+    chosen: dict[int | None, Shown] = {}
+    for name in RANKS:
+        if name in by_name:
+            chosen.setdefault(RANKS[name], by_name[name])
+    return list(chosen.values())
 
 
 def stored_figures(name: str, folder: Path, best: int) -> tuple[list[Figure], list[int]]:
@@ -100,21 +83,6 @@ def stored_figures(name: str, folder: Path, best: int) -> tuple[list[Figure], li
         for figure in figures
         if figure.name.startswith(prefix) and not figure.name.startswith("search_")
     ], list(gallery.trials)
-
-
-class Drawings:
-    """Draws each figure once in each size."""
-
-    def __init__(self, figures: Mapping[str, Figure]) -> None:
-        self.figures = figures
-        self._drawn: dict[tuple[str, int, int], str] = {}
-
-    def svg(self, key: str, width: int, height: int) -> str:
-        """The figure of that key with this width and height, in pixels."""
-        wanted = key, width, height
-        if wanted not in self._drawn:
-            self._drawn[wanted] = svg(self.figures[key], width, height)
-        return self._drawn[wanted]
 
 
 def size(figure: Figure) -> tuple[int, int]:

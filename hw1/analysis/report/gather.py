@@ -20,11 +20,13 @@ from hw1.analysis.figures import search
 from hw1.analysis.figures.training import learning_curves
 from hw1.analysis.nested import NESTED, Nested
 from hw1.analysis.report.conditions import conditions
-from hw1.analysis.report.facts import Example, Facts, Problem, StudyFacts
+from hw1.analysis.report.facts import Facts, Problem, StudyFacts
 from hw1.analysis.report.figures import stored_figures
 from hw1.analysis.results import StudyResults
 from hw1.analysis.scores import fits
+from hw1.datasets.given import GIVEN
 from hw1.errors import InputError
+from hw1.words import DASH, counted
 
 Folder = Callable[[StudyResults], Path]
 """Where `hw1.analysis.analyze` has written the figures of a study."""
@@ -54,6 +56,9 @@ def _study(results: StudyResults, folder: Path) -> StudyFacts:
         epoch = best.user_attrs["best_epoch"]
         figures.insert(0, learning_curves(np.array(curves), epoch, results.metric))
     unchanged = definition.fingerprint() == results.settings.search_space
+    is_given = results.job.data is not None or results.settings.dataset in GIVEN
+    is_own = not is_given and results.settings.train_csv is None
+    inputs, outputs = _in_words(results)
     return StudyFacts(
         name=results.name,
         settings=results.settings,
@@ -62,8 +67,11 @@ def _study(results: StudyResults, folder: Path) -> StudyFacts:
         progress=results.study.progress(trials),
         family=import_path(definition.model),
         family_words=_first_paragraph(definition.model),
-        data_words="" if results.settings.train_csv else _first_paragraph(definition.dataset),
-        example=_example(results),
+        data_words=_first_paragraph(definition.dataset) if is_own else "",
+        inputs=inputs,
+        outputs=outputs,
+        is_given=is_given,
+        has_test_set=results.has_test_set,
         conditions=conditions(definition) if unchanged else None,
         trials=trials,
         best=best,
@@ -76,12 +84,24 @@ def _study(results: StudyResults, folder: Path) -> StudyFacts:
     )
 
 
-def _example(results: StudyResults) -> Example | None:
+def _in_words(results: StudyResults) -> tuple[str, str]:
+    """What networks take and give, such as ``"28 × 28 pixels"`` and ``"10 classes"``."""
     facts = results.study.facts
+    if facts is None:
+        return DASH, DASH
     with results.study.storage.readable(f"the data of {results.name!r}"):
-        if facts is not None and not fits(facts["input_shape"], list[int]):
+        shape, features = facts["input_shape"], facts["feature_names"]
+        if not fits(shape, list[int]):
             raise TypeError("the shape of an example")
-        return Example(**facts) if facts is not None else None
+    outputs = counted(facts["n_outputs"], "class") if facts["class_names"] else facts["target_name"]
+    match shape:
+        case [n]:
+            inputs = counted(n, "feature") + (f", {features[0]}" if len(features) == 1 else "")
+        case [steps, n]:
+            inputs = f"{counted(steps, 'step')} of {counted(n, 'feature')}"
+        case _:
+            inputs = " × ".join(map(str, shape[shape[0] == 1 :])) + " pixels"
+    return inputs, outputs
 
 
 def _first_paragraph(thing: object) -> str:

@@ -2,28 +2,38 @@
 
 import base64
 import html
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import plotly.offline
 import typst
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
+from markdown_it.tree import SyntaxTreeNode
 from markupsafe import Markup
 
 from hw1.analysis.figures.gallery import SCRIPT, interactive
+from hw1.analysis.figures.marks import Figure
 from hw1.analysis.figures.style import BLUE, FONT_FAMILIES, GRID, INK, MUTED
-from hw1.analysis.report.document import Block, Document, parser
-from hw1.analysis.report.figures import Drawings, size
+from hw1.analysis.report.document import Block, Document, parser, plain
+from hw1.analysis.report.figures import size
+from hw1.analysis.report.to_typst import Draw
 
 PAGE = "page.html.jinja"
 
 
-def to_html(document: Document, drawings: Drawings) -> str:
-    """The page; the same report gives the same text."""
+def to_html(document: Document, figures: Mapping[str, Figure], draw: Draw) -> str:
+    """The page; the same report gives the same text.
+
+    Args:
+        document: the report.
+        figures: by their keys.
+        draw: draws one of them, for paper.
+    """
     blocks = [*document.main, *document.appendix]
-    walk = _Walk(document, drawings)
+    sections = [block for block in blocks if block.kind == "heading" and block.level == 1]
+    walk = _Walk(document.numbers, figures, draw)
     environment = Environment(
         loader=PackageLoader("hw1.analysis.report", "."),
         undefined=StrictUndefined,
@@ -31,10 +41,8 @@ def to_html(document: Document, drawings: Drawings) -> str:
         trim_blocks=True,
     )
     return environment.get_template(PAGE).render(
-        title=document.title,
-        author=document.author,
-        day=document.day,
-        sections=[(b.number, b.title) for b in blocks if b.kind == "heading" and b.level == 1],
+        document=document,
+        sections=[(block.number, plain(block.node)) for block in sections],
         body=Markup("\n".join(map(walk.block, blocks))),
         plotly=Markup(plotly.offline.get_plotlyjs()),
         script=Markup(SCRIPT),
@@ -46,108 +54,64 @@ def to_html(document: Document, drawings: Drawings) -> str:
     )
 
 
-def equations_of(tokens: Sequence[Token]) -> Iterator[str]:
-    """The equations of a report, as they are written."""
-    for token in tokens:
-        if token.type in ("math_inline", "math_block"):
-            yield token.content
-        yield from equations_of(token.children or ())
+def mathml(compiler: typst.Compiler, equation: str, options: Mapping[str, bool]) -> str:
+    """An equation as typst writes it for a browser."""
+    # A space within the dollar signs makes an equation stand by itself.
+    space = " " if options["display_mode"] else ""
+    source = f"${space}{equation.replace(chr(10), ' ')}{space}$"
+    page = compiler.compile(source.encode(), format="html")
+    assert isinstance(page, bytes)
+    return f"<math{page.decode().partition('<math')[2].partition('</math>')[0]}</math>"
 
 
-def mathml(equations: Sequence[str]) -> dict[str, str]:
-    """Equations as typst writes them for a browser."""
-    found: dict[str, str] = {}
-    if equations:
-        # A space within the dollar signs makes an equation stand by itself.
-        source = "\n\n".join(f"${text.replace(chr(10), ' ')}$" for text in equations)
-        page = typst.compile(source.encode(), format="html")
-        assert isinstance(page, bytes)
-        parts = page.decode().split("<math")[1:]
-        for text, part in zip(equations, parts, strict=True):
-            found[text] = f"<math{part.partition('</math>')[0]}</math>"
-    return found
+def _reference(
+    _: Any, tokens: Sequence[Token], i: int, options: Any, numbers: Mapping[str, str]
+) -> str:
+    key = str(tokens[i].attrs["href"]).removeprefix("#")
+    return f'<a href="#{key}">{numbers[key].replace(" ", "&nbsp;")}'
 
 
 class _Walk:
-    def __init__(self, document: Document, drawings: Drawings) -> None:
-        self._numbers, self._drawings = document.numbers, drawings
-        blocks = [*document.main, *document.appendix]
-        tokens = [token for block in blocks for token in block.tokens]
-        self._math = mathml(list(dict.fromkeys(equations_of(tokens))))
-        markdown = parser()
-        self._options = markdown.options
-        self._renderer = cast(RendererHTML, markdown.renderer)
-        rules: dict[str, Any] = {
-            "code_inline": lambda token: f"<code>{_text(html.unescape(token.content))}</code>",
-            "math_inline": lambda token: self._math[token.content],
-            "math_block": lambda token: self._math[token.content],
-            "link_open": self._reference,
-            "footnote_ref": self._citation,
-            "footnote_anchor": lambda token: "",
-            "footnote_block_open": lambda token: '<ol class="references">',
-            "footnote_block_close": lambda token: "</ol>",
-            "footnote_open": self._cited,
-        }
-        for name, rule in rules.items():
-            self._renderer.rules[name] = _rule(rule)
+    def __init__(self, numbers: dict[str, str], figures: Mapping[str, Figure], draw: Draw) -> None:
+        self._numbers, self._figures, self._draw = numbers, figures, draw
+        compiler = typst.Compiler(font_paths=typst.Fonts(include_system_fonts=False))
+        self._parser = parser(partial(mathml, compiler))
+        self._parser.add_render_rule("link_open", _reference)
 
     def block(self, block: Block) -> str:
         match block.kind:
             case "heading":
-                inner = self._render(block.tokens[1:2])
-                tag = f"h{block.level + 1}"
-                number = block.number
+                tag, number = f"h{block.level + 1}", block.number
+                inner = self._render(block.node.children)
                 return f'<{tag} id="section-{number}">{number}&ensp;{inner}</{tag}>'
             case "table":
                 return self._table(block)
             case "figure":
                 return self._figure(block)
-        return self._render(block.tokens)
+        return self._render([block.node])
 
-    def _render(self, tokens: Sequence[Token]) -> str:
-        return self._renderer.render(tokens, self._options, {})
+    def _render(self, nodes: Sequence[SyntaxTreeNode]) -> str:
+        tokens = [token for node in nodes for token in node.to_tokens()]
+        return str(self._parser.renderer.render(tokens, self._parser.options, self._numbers))
 
-    def _reference(self, token: Token) -> str:
-        key = str(token.attrs["href"]).removeprefix("#")
-        return f'<a href="#{key}">{self._numbers[key].replace(" ", "&nbsp;")}'
-
-    def _citation(self, token: Token) -> str:
-        number = token.meta["id"] + 1
-        return f'<a href="#reference-{number}">[{number}]</a>'
-
-    def _cited(self, token: Token) -> str:
-        number = token.meta["id"] + 1
-        return f'<li id="reference-{number}" value="{number}">'
-
-    def _label(self, block: Block) -> str:
-        return f'<span class="label">{self._numbers[block.key]}.</span>'
+    def _caption(self, block: Block, caption: SyntaxTreeNode) -> str:
+        number = self._numbers[block.key]
+        return f'<span class="label">{number}.</span> {self._render(caption.children)}'
 
     def _table(self, block: Block) -> str:
-        caption = self._render(block.tokens[2:3])
+        caption, table = block.node.children
         return (
             f'<div class="table{" small" if block.small else ""}" id="{block.key}">\n'
-            f'<p class="caption">{self._label(block)} {caption}</p>\n'
-            f'<div class="scroll" tabindex="0">{self._render(block.tokens[4:-1])}</div>\n</div>'
+            f'<p class="caption">{self._caption(block, caption)}</p>\n'
+            f'<div class="scroll" tabindex="0">{self._render([table])}</div>\n</div>'
         )
 
     def _figure(self, block: Block) -> str:
-        key, figure = block.key, self._drawings.figures[block.key]
-        image = (block.tokens[1].children or [])[0]
-        caption = self._renderer.renderInline(image.children or [], self._options, {})
-        still = base64.b64encode(self._drawings.svg(key, *size(figure)).encode()).decode()
+        key, figure = block.key, self._figures[block.key]
+        still = base64.b64encode(self._draw(key, *size(figure)).encode()).decode()
+        image = block.node.children[0].children[0]
         return f"""<figure id="{key}">
 {interactive(figure, f"{key}-plot")}
-<img class="still" alt="{_text(figure.title)}" src="data:image/svg+xml;base64,{still}">
-<figcaption>{self._label(block)} {caption}</figcaption>
+<img class="still" alt="{html.escape(figure.title)}" src="data:image/svg+xml;base64,{still}">
+<figcaption>{self._caption(block, image)}</figcaption>
 </figure>"""
-
-
-def _text(text: str) -> str:
-    return html.escape(text)
-
-
-def _rule(rule: Any) -> Any:
-    def render(tokens: Sequence[Token], i: int, options: Any, env: Mapping[str, Any]) -> str:
-        return str(rule(tokens[i]))
-
-    return render

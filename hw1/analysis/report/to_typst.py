@@ -3,8 +3,8 @@
 Every text becomes a string, so that no character of it is markup; `look.typ` says how all looks.
 """
 
-import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.resources import files
 
 from markdown_it.tree import SyntaxTreeNode
 
@@ -30,13 +30,13 @@ LONGEST_WHOLE = 18
 """Rows of a table that stays on one page; the text flows around it."""
 
 Draw = Callable[[str, int, int], str]
-"""Draws the figure of a key with a width and a height in pixels; returns the name of its file."""
+"""Draws the figure of a key with a width and a height in pixels, as SVG."""
 
 
 def to_typst(
     document: Document, figures: Mapping[str, Figure], draw: Draw, *, whole: bool = True
 ) -> str:
-    """The report's source, of functions of `look.typ`.
+    """The report's source: `look.typ`, and calls of its functions.
 
     Args:
         document: the report.
@@ -44,11 +44,12 @@ def to_typst(
         draw: draws one of them.
         whole: whether the appendix is there, too.
     """
+    look = (files("hw1.analysis.report") / "look.typ").read_text(encoding="utf-8")
     walk = _Walk(document, figures, draw)
     main = "\n\n".join(walk.blocks(document.main))
     appendix = "\n\n".join(walk.blocks(document.appendix if whole else [], in_appendix=True))
-    about = [quoted(text) for text in (document.title, document.author, document.day)]
-    return f"#show: report.with({', '.join(about)})\n\n{main}\n\n#appendix[\n{appendix}\n]\n"
+    about = ", ".join(map(quoted, (document.title, document.author, document.day)))
+    return f"{look}\n#show: report.with({about})\n\n{main}\n\n#appendix[\n{appendix}\n]\n"
 
 
 def quoted(text: str) -> str:
@@ -73,7 +74,7 @@ class _Walk:
                     yield self._table(block, floats=section > 1 and not in_appendix)
                 case _:
                     section += block.kind == "heading" and block.level == 1
-                    yield self._node(SyntaxTreeNode(block.tokens))
+                    yield self._node(block.node)
 
     def _rows(self, blocks: Sequence[Block]) -> Iterator[list[Block]]:
         """Each block by itself; a narrow figure with the next one if that is narrow, too."""
@@ -96,17 +97,15 @@ class _Walk:
         if is_narrow(figure):
             width, height = (WIDTH, ALONE_HEIGHT) if alone else HALF_SIZE
         share = min(1.0, max(NARROWEST, TALLEST * width / height)) if alone else 1.0
-        caption = self._inside(SyntaxTreeNode(block.tokens).children[0].children[0].children[0])
-        file = quoted(self._draw(block.key, width, height))
+        caption = self._inside(block.node.children[0].children[0])
+        drawn = quoted(self._draw(block.key, width, height))
         return (
-            f"pictured({self._named(block)}, [{caption}], {file}, {quoted(figure.title)}, "
+            f"pictured({self._named(block)}, [{caption}], {drawn}, {quoted(figure.title)}, "
             f"share: {share:.4f}, beside: {_bool(share <= BESIDE)})"
         )
 
     def _table(self, block: Block, *, floats: bool) -> str:
-        container = SyntaxTreeNode(block.tokens).children[0]
-        caption, table = container.children
-        head, *rows = [row for part in table.children for row in part.children]
+        head, *rows = block.rows
         halves = _halves(rows, len(block.shares)) if not block.small else [rows]
         long = block.small or (len(halves) == 1 and len(rows) > LONGEST_WHOLE)
         titles = [
@@ -116,7 +115,8 @@ class _Walk:
         ]
         inner = ", ".join(f"({' '.join(map(self._row, half))})" for half in halves)
         return (
-            f"#tabulated({self._named(block)}, [{self._inside(caption)}], ({', '.join(titles)},), "
+            f"#tabulated({self._named(block)}, [{self._inside(block.node.children[0])}], "
+            f"({', '.join(titles)},), "
             f"({inner},), small: {_bool(block.small)}, breakable: {_bool(long)}, "
             f"floats: {_bool(floats and not long)})"
         )
@@ -141,7 +141,7 @@ class _Walk:
             case "softbreak" | "hardbreak":
                 return " "
             case "code_inline":
-                return f"#raw({quoted(html.unescape(node.content))});"
+                return f"#raw({quoted(node.content)});"
             case "strong" | "em":
                 return f"#{'strong' if node.type == 'strong' else 'emph'}[{inner}];"
             case "math_inline":

@@ -1,15 +1,18 @@
 """Writing a report."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from hw1.analysis.analyze import default_folder
+from hw1.analysis.figures.marks import Figure
+from hw1.analysis.figures.matplotlib import svg
 from hw1.analysis.report.commands import Commander
 from hw1.analysis.report.document import Document, blocks_of
 from hw1.analysis.report.facts import Facts
-from hw1.analysis.report.figures import Drawings, Shown, main_figures, shown
-from hw1.analysis.report.fit import Typesetter, ranking
+from hw1.analysis.report.figures import Shown, main_figures
+from hw1.analysis.report.fit import fit, fonts_for, pdf
 from hw1.analysis.report.gather import Folder, gather
 from hw1.analysis.report.render import clean, render
 from hw1.analysis.report.to_html import to_html
@@ -96,30 +99,38 @@ def files_of(
 ) -> tuple[bytes, bytes]:
     """The PDF and the page; see `write_report`."""
     markdown, figures = written(facts, author=author, title=title, options=options)
-    blocks = blocks_of(markdown)
-    drawings = Drawings({one.key: one.figure for one in figures})
-    document = Document(clean(title or default_title(facts)), clean(author), facts.date, [], [])
-    with Typesetter(drawings) as typesetter:
-        document = typesetter.fit(document, blocks, ranking(blocks, figures))
-        return typesetter.pdf(document), to_html(document, drawings).encode()
+    heading, author = clean(title or default_title(facts)), clean(author)
+    document = Document(heading, author, facts.date, blocks_of(markdown))
+
+    @cache
+    def draw(key: str, width: int, height: int) -> str:
+        return svg(figures[key], width, height)
+
+    with fonts_for("".join([heading, author, markdown])) as fonts:
+        document = fit(document, figures, fonts)
+        return pdf(document, figures, draw, fonts), to_html(document, figures, draw).encode()
 
 
 def written(
     facts: Facts, *, author: str = "", title: str | None = None, options: Sequence[str] = ()
-) -> tuple[str, list[Shown]]:
-    """The report as Markdown, and all its figures; see `write_report`."""
+) -> tuple[str, dict[str, Figure]]:
+    """The report as Markdown, and all its figures by their keys; see `write_report`."""
     commander = Commander(options)
-    by_study = [shown(i, s.name, s.figures) for i, s in enumerate(facts.studies)]
-    joint = [
-        Shown(f"figure-problem-{i}", p.distribution, [s.name for s in p.studies], 6)
-        if p.distribution is not None
-        else None
-        for i, p in enumerate(facts.problems)
+    by_study = [
+        [
+            Shown(f"figure-{i}-{j}", replace(figure, title=clean(figure.title)), [study.name])
+            for j, figure in enumerate(study.figures)
+        ]
+        for i, study in enumerate(facts.studies)
     ]
-    in_main = [
-        main_figures(by_study[facts.studies.index(problem.lead)], one)
-        for problem, one in zip(facts.problems, joint, strict=True)
-    ]
+    in_main, every = [], [one for those in by_study for one in those]
+    for i, problem in enumerate(facts.problems):
+        joint = None
+        if problem.distribution is not None:
+            names = [study.name for study in problem.studies]
+            joint = Shown(f"figure-problem-{i}", problem.distribution, names)
+            every.append(joint)
+        in_main.append(main_figures(by_study[facts.studies.index(problem.lead)], joint))
     keys = {one.key for those in in_main for one in those}
     markdown = render(
         {
@@ -130,12 +141,11 @@ def written(
             "commands": list(commander.everything(facts, author, title)),
         }
     )
-    every = [one for those in by_study for one in those]
-    return markdown, [*every, *(one for one in joint if one is not None)]
+    return markdown, {one.key: one.figure for one in every}
 
 
 def default_title(facts: Facts) -> str:
     """One that names the data."""
-    data = list(dict.fromkeys(study.settings.dataset for study in facts.studies))
+    data = list(dict.fromkeys(study.data for study in facts.studies))
     about = " and ".join(data) if len(data) < 3 else f"{len(data)} data sets"
     return f"Hyperparameter studies of neural networks for {about}"

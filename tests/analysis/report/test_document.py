@@ -6,8 +6,8 @@ import pytest
 from hw1.analysis.figures.layout import grid
 from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
 from hw1.analysis.figures.style import BLUE
-from hw1.analysis.report.document import Block, Document, arranged, blocks_of, plain
-from hw1.analysis.report.to_html import equations_of, mathml
+from hw1.analysis.report.document import Block, Document, blocks_of, plain
+from hw1.analysis.report.to_html import to_html
 from hw1.analysis.report.to_typst import HALF_SIZE, NARROWEST, to_typst
 
 SOURCE = """
@@ -32,7 +32,7 @@ Another.
 | y | {long} |
 :::
 
-![**Title.** words](f)
+![**Title.** words](f "3")
 
 ## Empty
 
@@ -58,8 +58,8 @@ Another.
 """
 
 
-def document(main: list[Block], appendix: list[Block]) -> Document:
-    return Document("title", "author", datetime(2026, 3, 1), main, appendix)
+def document(blocks: list[Block], *kept: str) -> Document:
+    return Document("title", "author", datetime(2026, 3, 1), blocks, kept)
 
 
 @pytest.fixture
@@ -72,28 +72,26 @@ def test_blocks_have_kinds_keys_and_ranks(blocks: list[Block]) -> None:
     assert found == [
         ("table", "a", 2),
         ("table", "b", 1),
-        ("figure", "f", None),
+        ("figure", "f", 3),
         ("moved", "tables", None),
         ("moved", "references", None),
     ]
 
 
 def test_what_is_not_kept_moves_and_headings_of_nothing_go(blocks: list[Block]) -> None:
-    main, appendix = arranged(blocks, ["a", "b", "f"], ["b", "f"])
-    assert [b.number + b.title for b in (*main, *appendix) if b.kind == "heading"] == [
-        "1One",
-        "ATables",
-        "BReferences",
-    ]
-    assert [block.key for block in appendix if block.kind == "table"] == ["a"]
-    assert document(main, appendix).numbers == {"b": "Table 1", "f": "Figure 1", "a": "Table A1"}
-    main, appendix = arranged(blocks, ["a", "b", "f"], ["a", "b"])
+    found = document(blocks, "b", "f")
+    assert found.ranked == ["b", "a", "f"]
+    headings = [b for b in (*found.main, *found.appendix) if b.kind == "heading"]
+    titles = [b.number + plain(b.node) for b in headings]
+    assert titles == ["1One", "ATables", "BReferences"]
+    assert [block.key for block in found.appendix if block.kind == "table"] == ["a"]
+    assert found.numbers == {"b": "Table 1", "f": "Figure 1", "a": "Table A1"}
+    appendix = document(blocks, "a", "b").appendix
     assert [b.kind for b in appendix] == ["heading", "references"]  # the figure has no place there
 
 
 def test_references_are_numbered_as_they_are_cited(blocks: list[Block]) -> None:
-    main, appendix = arranged(blocks, [], [])
-    source = to_typst(document(main, appendix), {"f": narrow()}, lambda *drawn: "file.svg")
+    source = to_typst(document(blocks, *"abf"), {"f": narrow()}, lambda *drawn: "")
     assert '#cite-number(1);#".";' in source  # the second is cited before the first
     assert source.index('#"S. (2002).";') < source.index('#"F. (2001).";')
     assert "2003" not in source
@@ -103,8 +101,9 @@ def test_references_are_numbered_as_they_are_cited(blocks: list[Block]) -> None:
 
 def test_a_row_of_one_emphasized_cell_is_a_heading(blocks: list[Block]) -> None:
     table = next(block for block in blocks if block.key == "a")
-    cells = [token.attrs for token in table.tokens if token.type == "td_open"]
-    assert cells == [{"class": "group", "colspan": 2}, {"class": "short"}, {"class": "right"}]
+    cells = [cell.attrs for row in table.rows[1:] for cell in row.children]
+    assert [attrs["class"] for attrs in cells] == ["group", "short", "right"]
+    assert [attrs.get("colspan") for attrs in cells] == [2, None, None]
     other = next(block for block in blocks if block.key == "b")
     assert other.shares == (0, 40)  # a column with long words gets a share
 
@@ -125,10 +124,10 @@ def drawn(figures: dict[str, Figure]) -> tuple[str, list[tuple[Any, ...]]]:
 
     def draw(key: str, width: int, height: int) -> str:
         found.append((key, width, height))
-        return f"{key}.svg"
+        return "<svg>"
 
     source = "\n\n".join(f"![c]({key})" for key in figures)
-    text = to_typst(document(blocks_of(source), []), figures, draw)
+    text = to_typst(document(blocks_of(source)), figures, draw)
     return text, found
 
 
@@ -151,21 +150,19 @@ def test_high_figures_are_narrower_and_have_their_caption_beside_them() -> None:
 def test_long_tables_of_two_columns_become_two() -> None:
     rows = "".join(f"| *g{i}* |\n" * (i % 4 == 0) + f"| {i} | v |\n" for i in range(13))
     (block,) = blocks_of(f"::: table t\nCaption.\n\n| a | b |\n|:--|:--|\n{rows}\n:::\n")
-    text = to_typst(document([block], []), {}, lambda *drawn: "")
+    text = to_typst(document([block]), {}, lambda *drawn: "")
     assert [text.count(f'[#"{i}";]') for i in range(13)] == [1] * 13
     # The second half begins with the heading of the group that is divided.
     assert [text.count(f'[#emph[#"g{i}";];]') for i in (0, 4, 8, 12)] == [1, 2, 1, 1]
 
 
 def test_equations_of_one_source_are_typst_and_mathml() -> None:
-    blocks = blocks_of("One $x^2$ and\n\n$$\nsum_(i=1)^n x_i\n$$\n\n![a $y$](f)")
-    equations = list(equations_of([token for block in blocks for token in block.tokens]))
-    assert equations == ["x^2", "\nsum_(i=1)^n x_i\n", "y"]
-    found = mathml(equations)
-    assert found["x^2"].startswith("<math><msup>")
-    assert 'display="block"' in found["\nsum_(i=1)^n x_i\n"]
-    assert mathml([]) == {}
+    found = document(blocks_of("One $x^2$ and\n\n$$\nsum_(i=1)^n x_i\n$$\n\nTwo."))
+    page = to_html(found, {}, lambda *drawn: "").rpartition("<main>")[2]
+    assert "<math><msup>" in page and page.count('<math display="block"><munderover>') == 1
+    source = to_typst(found, {}, lambda *drawn: "")
+    assert "$x^2$" in source and "$ sum_(i=1)^n x_i $" in source
 
 
 def test_plain_text_of_code_is_what_it_shows() -> None:
-    assert plain(blocks_of("a `b &#42;` *c*")[0].tokens[1]) == "a b * c"
+    assert plain(blocks_of("a `b &#42;` *c*")[0].node) == "a b * c"

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,21 +127,27 @@ def test_bad_input_is_named(made: Made) -> None:
             gather(studies, made.figures)
 
 
-def test_what_an_example_is_comes_with_the_study(made: Made) -> None:
-    results = made.study()
-    assert only(made, results).example is None  # of an older version
-    names = {"class_names": [], "feature_names": ["x"], "target_name": "y"}
-    storage = results.study.storage
-    study_id = storage.get_study_id_from_name("made")
-    facts = {"input_shape": [1], "n_outputs": 1} | names
-    storage.set_study_system_attr(study_id, FACTS_KEY, facts)
-    example = only(made, made.open("made")).example
-    assert example is not None
-    assert (example.inputs, example.outputs) == ("1 feature, x", "y")
-    images = replace(example, input_shape=[1, 28, 28], class_names=["a", "b"], n_outputs=2)
-    assert (images.inputs, images.outputs) == ("28 × 28 pixels", "2 classes")
-    assert replace(images, input_shape=[3, 8, 8]).inputs == "3 × 8 × 8 pixels"
-    assert replace(images, input_shape=[20, 1]).inputs == "20 steps of 1 feature"
+@pytest.mark.parametrize(
+    ("facts", "inputs", "outputs"),
+    [
+        (None, "–", "–"),  # of an older version
+        ({"input_shape": [1], "feature_names": ["x"]}, "1 feature, x", "y"),
+        ({"input_shape": [1, 28, 28], "class_names": ["a", "b"]}, "28 × 28 pixels", "2 classes"),
+        ({"input_shape": [3, 8, 8]}, "3 × 8 × 8 pixels", "y"),
+        ({"input_shape": [20, 1]}, "20 steps of 1 feature", "y"),
+    ],
+)
+def test_what_an_example_is_comes_with_the_study(
+    made: Made, facts: dict[str, Any] | None, inputs: str, outputs: str
+) -> None:
+    storage = made.study().study.storage
+    if facts is not None:
+        usual = {"class_names": [], "feature_names": [], "target_name": "y"}
+        n_outputs = len(facts.get("class_names", "y"))
+        kept = usual | facts | {"n_outputs": n_outputs}
+        storage.set_study_system_attr(storage.get_study_id_from_name("made"), FACTS_KEY, kept)
+    found = only(made, made.open("made"))
+    assert (found.inputs, found.outputs) == (inputs, outputs)
 
 
 def test_a_report_knows_how_close_the_best_trials_are(made: Made) -> None:

@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import io
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
+from hw1.analysis.figures.marks import Figure
+from hw1.analysis.figures.matplotlib import svg
 from hw1.analysis.report.document import Document, blocks_of
 from hw1.analysis.report.facts import Facts
-from hw1.analysis.report.figures import Drawings
-from hw1.analysis.report.fit import MOST_PAGES, Typesetter, ranking
+from hw1.analysis.report.fit import MOST_PAGES, fit, fonts_for, n_pages, pdf
 from hw1.analysis.report.gather import gather
 from hw1.analysis.report.render import clean
 from hw1.analysis.report.write import files_of, written
@@ -58,15 +60,17 @@ def test_introduction_to_discussion_never_exceed_six_pages(five: Facts, tmp_path
     """Of one to five studies with long names and many parameters."""
     for n in range(1, 6):
         markdown, figures = written(first(five, n), author="Ada")
-        blocks = blocks_of(markdown)
-        ranked = ranking(blocks, figures)
-        document = Document("t", "Ada", five.date, [], [])
-        with Typesetter(Drawings({one.key: one.figure for one in figures})) as typesetter:
-            document = typesetter.fit(document, blocks, ranked)
+        document = Document("t", "Ada", five.date, blocks_of(markdown))
+        with fonts_for(markdown) as fonts:
+            document = fit(document, figures, fonts)
             path = tmp_path / f"{n}.pdf"
-            path.write_bytes(typesetter.pdf(document))
-            assert_main_part_is_short(path, typesetter.n_pages(document))
-        assert set(ranked) <= set(document.numbers)  # nothing is lost
+            path.write_bytes(pdf(document, figures, partial(drawn, figures), fonts))
+            assert_main_part_is_short(path, n_pages(document, figures, fonts))
+        assert set(document.ranked) <= set(document.numbers)  # nothing is lost
+
+
+def drawn(figures: dict[str, Figure], key: str, width: int, height: int) -> str:
+    return svg(figures[key], width, height)
 
 
 def assert_main_part_is_short(path: Path, measured: int) -> None:
@@ -136,10 +140,10 @@ def test_no_character_breaks_a_report(
     best.params = best.params | {name or "x": value}
     changed = dataclasses.replace(study, name=name or "x", best=best, trials=[*study.trials, best])
     facts = Facts([dataclasses.replace(problem, studies=[changed])])
-    pdf, source = files_of(facts, author=author, title=title, options=[value])
+    file, source = files_of(facts, author=author, title=title, options=[value])
     page = Page(source.decode())
     assert squeezed(clean(value)) in page.text
     assert squeezed(clean(author)) in page.text
     if value.isascii():
-        text = squeezed("".join(p.extract_text() for p in PdfReader(io.BytesIO(pdf)).pages))
+        text = squeezed("".join(p.extract_text() for p in PdfReader(io.BytesIO(file)).pages))
         assert squeezed(clean(value)) in text

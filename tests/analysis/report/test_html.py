@@ -11,7 +11,6 @@ from hw1.analysis.figures.layout import grid
 from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
 from hw1.analysis.figures.style import BLUE
 from hw1.analysis.report.document import Document, blocks_of
-from hw1.analysis.report.figures import Drawings
 from hw1.analysis.report.to_html import to_html
 
 Written = Any  # see conftest
@@ -67,6 +66,6 @@ def test_plots_side_by_side_keep_their_width_on_a_narrow_screen() -> None:
     ]
     figures = {f"f{i}": Figure("name", "Title", "c", panels) for i, panels in enumerate(layouts)}
     blocks = blocks_of("\n\n".join(f"![c]({key})" for key in figures))
-    document = Document("t", "", datetime(2026, 3, 1), blocks, [])
-    widths = re.findall(r"min-width: ([0-9]+)px\"", to_html(document, Drawings(figures)))
+    page = to_html(Document("t", "", datetime(2026, 3, 1), blocks), figures, lambda *drawn: "")
+    widths = re.findall(r"min-width: ([0-9]+)px\"", page)
     assert widths == ["690", "690", "300"]

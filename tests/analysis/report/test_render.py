@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import nodes
 
-from hw1.analysis.report.document import parser, plain
+from hw1.analysis.report.document import blocks_of, plain
 from hw1.analysis.report.render import TEMPLATE, clean, environment, escaped, listed, name
 
 
@@ -55,9 +55,9 @@ def assert_shown(template: str, text: str) -> None:
     """Text has the blocks of the letter x, and stands where x would."""
 
     def read(shown: str) -> tuple[list[str], str]:
-        tokens = parser().parse(template.replace("{}", shown))
-        words = "".join(plain(token) for token in tokens if token.type == "inline")
-        return [token.type for token in tokens], "".join(words.split())
+        blocks = blocks_of(template.replace("{}", shown))
+        types = [node.type for block in blocks for node in block.node.walk()]
+        return types, "".join("".join(plain(block.node) for block in blocks).split())
 
     blocks, words = read("x")
     expected = words.replace("x", "".join(clean(text).split()))

@@ -1,6 +1,7 @@
 """What is in a report, and what is missing in it."""
 
 import copy
+import io
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from analysis.report.reading import Page, squeezed, text_of
+from conftest import TINY_REGRESSION
 from optuna.trial import TrialState
+from rich.console import Console
 
+import hw1
+from hw1.analysis.evaluation import evaluate
 from hw1.analysis.report.commands import Commander
 from hw1.analysis.report.document import blocks_of, plain
 from hw1.analysis.report.facts import MOST_TRIALS, Facts
@@ -18,7 +23,7 @@ from hw1.analysis.report.gather import gather
 from hw1.analysis.report.write import write_report, written
 from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
-from hw1.study_files import naming
+from hw1.study_files import load_definition, naming
 from hw1.words import number, plus_minus
 
 Made = Written = Any  # see conftest
@@ -160,8 +165,8 @@ def test_of_thousands_of_trials_the_best_are_listed(made: Made) -> None:
     assert [trial.number for trial in facts.studies[0].listed_trials] == expected
     blocks = blocks_of(written(facts)[0])
     (table,) = [block for block in blocks if block.key == "trials-0"]
-    assert table.n_rows == 1 + MOST_TRIALS
-    said = "".join(plain(token) for block in blocks for token in block.tokens)
+    assert len(table.rows) == 1 + MOST_TRIALS
+    said = "".join(plain(block.node) for block in blocks)
     assert f"The {MOST_TRIALS} best of 900 trials of" in said
     assert "python run_study.py trials made --csv" in said
     assert "the best trials are in the appendix" in said
@@ -214,7 +219,7 @@ def test_the_best_hyperparameters_are_those_of_the_best_trial(made: Made) -> Non
     studies = [made.study(name, seed=i) for i, name in enumerate("abcdef")]
     blocks = {b.key: b for b in blocks_of(written(gather(studies, made.figures))[0])}
     for key, some in (("best-0", studies[:5]), ("best-1", studies[5:])):
-        cells = [plain(token) for token in blocks[key].tokens if token.type == "inline"]
+        cells = [plain(cell) for row in blocks[key].rows for cell in row.children]
         at = cells.index("trial") + 1
         assert cells[at : at + len(some)] == [str(s.trial().number) for s in some]
         at = cells.index("objective value") + 1
@@ -222,3 +227,34 @@ def test_the_best_hyperparameters_are_those_of_the_best_trial(made: Made) -> Non
         assert cells[at : at + len(some)] == [
             plus_minus(t.value, t.user_attrs["std"]) for t in best
         ]
+
+
+@pytest.mark.parametrize("tested", [False, True])
+def test_what_was_made_in_python_is_repeated_there(tmp_path: Path, tested: bool) -> None:
+    (tmp_path / "tiny.py").write_text(TINY_REGRESSION)
+    x = np.random.default_rng(0).normal(size=(45, 2))
+    results = hw1.run(
+        load_definition(tmp_path / "tiny.py"),
+        data=(x, x[:, 0]),
+        test_data=(x, x[:, 0]) if tested else None,
+        name="mine",
+        trials=2,
+        epochs=3,
+        storage=f"sqlite:///{tmp_path}/studies.db",
+        device="cpu",
+        console=Console(file=io.StringIO()),
+    )
+    report = write_report([results], tmp_path / "r.pdf", folder=lambda results: tmp_path / "none")
+    missing = dict(report.missing)
+    assert missing["the evaluation of mine"] == "hw1.analysis.evaluate(results)"
+    assert missing["figures of the network of trial 0 of mine"].startswith("hw1.analysis.analyze(")
+    evaluate(results, n_repeats=1, n_seeds=1, test=False)
+    report = write_report([results], tmp_path / "r.pdf", folder=lambda results: tmp_path / "none")
+    assert ("the test scores of mine" in dict(report.missing)) == tested
+    for text in (text_of(report.pdf), Page(report.page.read_text()).text):
+        assert squeezed("hw1.run(definition, data=data, name='mine', sampler=") in text
+        assert squeezed("hw1.analysis.evaluate(results, n_repeats=1, n_splits=3, seed=0)") in text
+        assert squeezed("hw1.analysis.report.write_report([results])") in text
+        assert squeezed("On data given in Python, the best configuration of mine") in text
+        assert "run_study.py" not in text and squeezed("test set") not in text
+        assert ("notscored" in text) == tested
