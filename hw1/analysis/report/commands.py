@@ -22,20 +22,19 @@ class Commander:
     ``definition`` and ``data`` are what `hw1.run` was given, ``results`` is what it returned.
 
     Args:
-        options: what each command is given besides, such as
-            ``("--storage", "sqlite:///studies.db")``.
+        facts: all that the report says.
     """
 
-    def __init__(self, options: Sequence[str] = ()) -> None:
-        self.options = options
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
 
-    def _line(self, *arguments: str, **options: Any) -> str:
+    def _line(self, *arguments: str, named: Sequence[str] = (), **options: Any) -> str:
         words = [*program(), *arguments]
         for name, value in options.items():
             flag = _FLAGS.get(name, name).replace("_", "-")
             text = "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
             words += [f"--no-{flag}"] if value is False else [f"--{flag}", text]
-        return shlex.join([*words, *self.options])
+        return shlex.join([*words, *named, *self.facts.options])
 
     def _analysis(
         self, command: str, studies: Sequence[StudyFacts], given: str = "results", **options: Any
@@ -45,7 +44,7 @@ class Commander:
             return _call(f"hw1.analysis.{function}", given, **options)
         named = naming(*(study.settings.definition for study in studies))
         names = [study.name for study in studies]
-        return Commander([*named, *self.options])._line(command, *names, **options)
+        return self._line(command, *names, named=named, **options)
 
     def run(self, study: StudyFacts) -> str:
         """Runs the study, or continues it."""
@@ -107,15 +106,16 @@ class Commander:
         """Draws the figures of the best trial's network."""
         return self._analysis("analyze", [study], "results, [results.trial()]")
 
-    def report(self, facts: Facts, author: str, title: str | None) -> str:
+    def report(self) -> str:
         """Writes this report."""
-        given = {"author": author, "title": title}
+        given = {"author": self.facts.author, "title": self.facts.title}
         options = {name: text for name, text in given.items() if text}
-        return self._analysis("report", facts.studies, _several(facts.studies), **options)
+        studies = self.facts.studies
+        return self._analysis("report", studies, _several(studies), **options)
 
-    def everything(self, facts: Facts, author: str, title: str | None) -> Iterator[str]:
+    def everything(self) -> Iterator[str]:
         """Does again all that the report tells of."""
-        for study in facts.studies:
+        for study in self.facts.studies:
             yield self.run(study)
             if study.evaluation is not None:
                 yield self.evaluate(study)
@@ -123,12 +123,12 @@ class Commander:
                 yield self.evaluate(study, nested=True)
             if study.analyzed:
                 yield self.analyze(study)
-        yield from (self.compare(problem) for problem in facts.problems if problem.comparison)
-        yield self.report(facts, author, title)
+        yield from (self.compare(problem) for problem in self.facts.problems if problem.comparison)
+        yield self.report()
 
-    def missing(self, facts: Facts) -> Iterator[tuple[str, str]]:
+    def missing(self) -> Iterator[tuple[str, str]]:
         """What a report could hold and storage lacks, each with the command that would fill it."""
-        for study in facts.studies:
+        for study in self.facts.studies:
             name, done, nested = study.name, study.evaluation, study.nested[-1:]
             left = study.progress.n_trials - study.progress.done
             if not study.progress.complete:
@@ -146,7 +146,7 @@ class Commander:
             if study.best.number not in study.analyzed:
                 what = f"figures of the network of trial {study.best.number} of {name}"
                 yield what, self.analyze(study)
-        for problem in facts.problems:
+        for problem in self.facts.problems:
             if problem.left_out:
                 names = listed([study.name for study in problem.left_out])
                 yield f"the comparison with {names}", self.compare(problem)

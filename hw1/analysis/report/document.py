@@ -54,8 +54,8 @@ class Block:
     """A heading, a paragraph, a table, a figure: what stands at the outermost level.
 
     Attributes:
-        kind: ``"table"``, ``"figure"``, ``"references"``, another container's name, or what
-            markdown-it calls it.
+        kind: ``"heading"``, ``"table"``, ``"figure"``, ``"references"``, ``"hr"`` for a rule, the
+            name of another container, or ``"text"``.
         node: of markdown-it, all of it.
         key: of a table or a figure; of a place for what is moved, what goes there.
         rank: of a table or figure in the main part that can be moved to the appendix.
@@ -100,20 +100,21 @@ def blocks_of(markdown: str) -> list[Block]:
 
 
 def _block(node: SyntaxTreeNode) -> Block:
-    match node.type.removeprefix("container_"):
+    match node.type:
         case "footnote_block":
             return Block("references", node)
-        case "table" | "moved" as kind:
-            _, key, *more = html.unescape(node.info).split()
-            block = Block(kind, node, key, small="small" in more)
+        case "container_table" | "container_moved":
+            kind, key, *more = html.unescape(node.info).split()
             rank = next((float(word) for word in more if word != "small"), None)
-            return replace(block, rank=rank, shares=_shares(block) if kind == "table" else ())
+            block = Block(kind, node, key, rank, small="small" in more)
+            return replace(block, shares=_shares(block)) if kind == "table" else block
         case "paragraph" if [child.type for child in node.children[0].children] == ["image"]:
             attrs = node.children[0].children[0].attrs
             rank = float(attrs["title"]) if "title" in attrs else None
             return Block("figure", node, str(attrs["src"]), rank)
-        case kind:
-            return Block(kind, node)
+        case "container_commands" | "container_landscape" | "heading" | "hr":
+            return Block(node.type.removeprefix("container_"), node)
+    return Block("text", node)
 
 
 def _is_group(row: SyntaxTreeNode) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -237,9 +238,27 @@ class Problem:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a report says: its studies by their training examples, as they were named."""
+    """All that a report says.
+
+    Attributes:
+        problems: its studies by their training examples, as they were named.
+        author: who hands it in; nobody if it is empty.
+        title: empty for `heading`.
+        options: what each command is given besides, such as
+            ``("--storage", "sqlite:///studies.db")``.
+    """
 
     problems: list[Problem]
+    author: str = ""
+    title: str = ""
+    options: Sequence[str] = ()
+
+    @property
+    def heading(self) -> str:
+        """The title, by default one that names the data."""
+        data = list(dict.fromkeys(study.data for study in self.studies))
+        about = " and ".join(data) if len(data) < 3 else f"{len(data)} data sets"
+        return self.title or f"Hyperparameter studies of neural networks for {about}"
 
     @property
     def date(self) -> datetime:

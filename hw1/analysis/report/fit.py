@@ -59,14 +59,15 @@ def fit(document: Document, figures: Mapping[str, Figure], fonts: typst.Fonts) -
 
 
 def n_pages(document: Document, figures: Mapping[str, Figure], fonts: typst.Fonts) -> int:
-    """The number of pages of the main part, of which the sizes of the figures are known."""
-
-    def draw(_: str, width: int, height: int) -> str:
-        return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"></svg>'
-
-    source = to_typst(document, figures, draw, whole=False).encode()
+    """The number of pages of its main part."""
+    source = to_typst(document, figures, frame, whole=False).encode()
     compiler = typst.Compiler(source, font_paths=fonts, sys_inputs={"measure": "yes"})
     return int(json.loads(compiler.query("<pages>", field="value", one=True)))
+
+
+def frame(key: str, width: int, height: int) -> str:
+    """An empty drawing of this size, which is all that pages are counted by."""
+    return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"></svg>'
 
 
 def pdf(document: Document, figures: Mapping[str, Figure], draw: Draw, fonts: typst.Fonts) -> bytes:

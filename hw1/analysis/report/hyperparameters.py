@@ -1,9 +1,8 @@
-"""What is searched, and what was found: a row a hyperparameter, under the heading of its group."""
+"""What is searched, and what was found."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from optuna.distributions import (
@@ -17,7 +16,7 @@ from optuna.distributions import (
 from hw1.definition import CONFIGURATIONS
 from hw1.training.configuration import OPTIONS
 from hw1.training.options import Group
-from hw1.words import in_words, natural, range_text, value_text
+from hw1.words import DASH, in_words, natural, range_text, value_text
 
 AT_EDGE = 0.05
 """The part of a range, at either end, in which a value is at its edge."""
@@ -25,21 +24,6 @@ FEWEST = 10
 _OF_MODELS = {"dropout": "regularization"}
 """The group of a hyperparameter of the architecture that other tables would show elsewhere."""
 _KNOWN = {name: option.group for name, option in OPTIONS.items()} | _OF_MODELS
-
-
-@dataclass(frozen=True)
-class Row:
-    """A hyperparameter in a table.
-
-    Attributes:
-        group: such as ``"optimization"``.
-        words: what it is called.
-        cells: one a column.
-    """
-
-    group: str
-    words: str
-    cells: list[str]
 
 
 def words_of(name: str) -> str:
@@ -55,25 +39,18 @@ def _option_of(name: str) -> str:
     return next((known for known in _KNOWN if name == known or name.endswith(f"_{known}")), "")
 
 
-def rows(columns: Sequence[Mapping[str, str]]) -> list[Row]:
-    """A row for each hyperparameter of any column, by the groups and the order of the options."""
-    names = {name for column in columns for name in column}
-    order = list(_KNOWN)
-    groups = get_args(Group)
+def table(columns: Sequence[Mapping[str, str]]) -> dict[str, list[tuple[str, list[str]]]]:
+    """By its group, each hyperparameter of any column: what it is called, and its cells.
 
-    def place(name: str) -> tuple[Any, ...]:
-        known = _option_of(name)
-        group = groups.index(_KNOWN.get(known, "architecture"))
-        return group, order.index(known) if known else -1, natural(name)
-
-    return [
-        Row(
-            _KNOWN.get(_option_of(name), "architecture"),
-            words_of(name),
-            [column.get(name, "–") for column in columns],
-        )
-        for name in sorted(names, key=place)
-    ]
+    In the order of the options; those of the architecture, which are none, by their names.
+    """
+    order = ["", *_KNOWN]
+    known = {name: _option_of(name) for column in columns for name in column}
+    found: dict[str, list[tuple[str, list[str]]]] = {group: [] for group in get_args(Group)}
+    for name in sorted(known, key=lambda name: (order.index(known[name]), natural(name))):
+        row = words_of(name), [column.get(name, DASH) for column in columns]
+        found[_KNOWN.get(known[name], "architecture")].append(row)
+    return {group: rows for group, rows in found.items() if rows}
 
 
 def distributions(search_space: Mapping[str, str]) -> dict[str, list[BaseDistribution]]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1 import words
-from hw1.analysis.report.hyperparameters import rows, varied
+from hw1.analysis.report.hyperparameters import table, varied
 from hw1.analysis.statistics import Estimate
 from hw1.analysis.text import heavy_tails, interval
 from hw1.study import state_name
@@ -20,8 +20,8 @@ from hw1.study import state_name
 TEMPLATE = "report.md.jinja"
 LONGEST_NAME = 36
 """Characters of a study's name in a sentence; tables have it in full."""
-_OF_JINJA = ["batch", "first", "groupby", "length", "list", "map", "rejectattr", "selectattr"]
-_OF_JINJA += ["sum", "unique"]
+_OF_JINJA = ["batch", "capitalize", "first", "groupby", "length", "list", "map", "rejectattr"]
+_OF_JINJA += ["selectattr", "sum", "unique"]
 MOST_NAMES = 5
 """Names of studies that a sentence lists."""
 
@@ -45,7 +45,7 @@ def environment() -> SandboxedEnvironment:
         lstrip_blocks=True,
     )
     found.filters = {name: found.filters[name] for name in _OF_JINJA} | FILTERS
-    found.globals = {"range": range, "rows": rows, "varied": varied, "heavy_tails": heavy_tails}
+    found.globals = {"range": range, "table": table, "varied": varied, "heavy_tails": heavy_tails}
     return found
 
 
@@ -111,11 +111,6 @@ def scores(values: Sequence[float | None], found: Estimate | None = None) -> str
     return ", ".join("diverged" if v is None else words.fixed(v, decimals) for v in values)
 
 
-def capitalized(text: str) -> str:
-    """With a capital letter at the beginning."""
-    return text[:1].upper() + text[1:]
-
-
 def completed_value(trial: FrozenTrial) -> float | None:
     """The objective value of a completed trial; None for others."""
     return float(trial.values[0]) if trial.state == TrialState.COMPLETE else None
@@ -128,7 +123,6 @@ def or_dash(form: Callable[..., str]) -> Callable[..., str]:
 
 FILTERS = {
     "between": words.between,
-    "capitalized": capitalized,
     "code": code,
     "completed_value": completed_value,
     "counted": words.counted,
@@ -142,12 +136,13 @@ FILTERS = {
     "mean": mean,
     "name": name,
     "names": names,
-    "natural_items": lambda texts: sorted(texts.items(), key=lambda item: words.natural(item[0])),
     "number": words.number,
     "p_value": words.p_value,
     "plus_minus": words.plus_minus,
     "scores": scores,
     "state": state_name,
-    "texts": lambda params: {name: words.value_text(value) for name, value in params.items()},
+    "texts": lambda params: {
+        name: words.value_text(params[name]) for name in sorted(params, key=words.natural)
+    },
     "uncapitalized": lambda text: text[:1].lower() + text[1:],
 }

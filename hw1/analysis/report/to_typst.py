@@ -5,6 +5,7 @@ Every text becomes a string, so that no character of it is markup; `look.typ` sa
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import groupby
 
 from markdown_it.tree import SyntaxTreeNode
 
@@ -28,6 +29,21 @@ COLUMNS_IN_HALF, ROWS_TO_HALVE = 2, 10
 """A table of so few columns and so many rows becomes two, side by side."""
 LONGEST_WHOLE = 18
 """Rows of a table that stays on one page; the text flows around it."""
+
+_FORMS = {
+    "inline": "…",
+    "softbreak": " ",
+    "hardbreak": " ",
+    "strong": "#strong[…];",
+    "em": "#emph[…];",
+    "paragraph": "#paragraph[…]\n",
+    "container_commands": "#commands[…]",
+    "container_landscape": "#set page(flipped: true)",
+    "footnote_block": "#references(…)",
+    "footnote": "[…], ",
+    "footnote_anchor": "",
+}
+"""What becomes of a node of markdown-it, with what is in it for the dots."""
 
 Draw = Callable[[str, int, int], str]
 """Draws the figure of a key with a width and a height in pixels, as SVG."""
@@ -77,16 +93,10 @@ class _Walk:
                     yield self._node(block.node)
 
     def _rows(self, blocks: Sequence[Block]) -> Iterator[list[Block]]:
-        """Each block by itself; a narrow figure with the next one if that is narrow, too."""
-        row: list[Block] = []
-        for block in blocks:
-            if len(row) == 1 and self._is_narrow(row[0]) and self._is_narrow(block):
-                yield [*row, block]
-                row = []
-            else:
-                yield from [row] if row else []
-                row = [block]
-        yield from [row] if row else []
+        """Each block by itself, but narrow figures that follow each other in pairs."""
+        for narrow, those in groupby(blocks, self._is_narrow):
+            some, n = list(those), 2 if narrow else 1
+            yield from (some[i : i + n] for i in range(0, len(some), n))
 
     def _is_narrow(self, block: Block) -> bool:
         return block.kind == "figure" and is_narrow(self._figures[block.key])
@@ -133,17 +143,13 @@ class _Walk:
 
     def _node(self, node: SyntaxTreeNode) -> str:
         inner = self._inside(node)
+        if node.type in _FORMS:
+            return _FORMS[node.type].replace("…", inner)
         match node.type:
-            case "root" | "inline":
-                return inner
             case "text":
                 return f"#{quoted(node.content)};"
-            case "softbreak" | "hardbreak":
-                return " "
             case "code_inline":
                 return f"#raw({quoted(node.content)});"
-            case "strong" | "em":
-                return f"#{'strong' if node.type == 'strong' else 'emph'}[{inner}];"
             case "math_inline":
                 return f"${node.content}$"
             case "math_block":
@@ -155,18 +161,6 @@ class _Walk:
                 return f"#cite-number({node.meta['id'] + 1});"
             case "heading":
                 return f"#heading(level: {node.tag[1:]})[{inner}]"
-            case "paragraph":
-                return f"#paragraph[{inner}]\n"
-            case "container_commands":
-                return f"#commands[{inner}]"
-            case "container_landscape":
-                return "#set page(flipped: true)"
-            case "footnote_block":
-                return f"#references({inner})"
-            case "footnote":
-                return f"[{inner}], "
-            case "footnote_anchor":
-                return ""
         raise AssertionError(f"a report has no {node.type}")
 
 

@@ -35,12 +35,6 @@ class Report:
     missing: list[tuple[str, str]]
 
 
-def default_output(studies: Sequence[StudyResults]) -> Path:
-    """Where a report is written to unless a file is named."""
-    stem = studies[0].file_stem if len(studies) == 1 else "report"
-    return home() / "storage" / "reports" / f"{stem}.pdf"
-
-
 def write_report(
     studies: Sequence[StudyResults],
     output: Path | None = None,
@@ -59,8 +53,8 @@ def write_report(
 
     Args:
         studies: one or more, each with a completed trial.
-        output: the name of either file; the other one's differs in its suffix. None for
-            `default_output`.
+        output: the name of either file; the other one's differs in its suffix. None for one in
+            ``storage/reports``.
         author: who hands it in; nobody if it is empty.
         title: of the report; None for one that names the data.
         options: what each command in the report is given besides, such as
@@ -74,13 +68,11 @@ def write_report(
         InputError: no study, one twice, one without a completed trial, another suffix, or a
             folder that cannot be written to.
     """
-    if studies and output is None:
-        output = default_output(studies)
-    if output is not None:
-        require_suffix(output, *REPORT_FILE)
-    facts = gather(studies, folder)
-    assert output is not None, "without studies nothing is gathered"
-    pdf, page = files_of(facts, author=author, title=title, options=options)
+    stem = studies[0].file_stem if len(studies) == 1 else "report"
+    output = output or home() / "storage" / "reports" / f"{stem}.pdf"
+    require_suffix(output, *REPORT_FILE)
+    facts = replace(gather(studies, folder), author=author, title=title or "", options=options)
+    pdf, page = files_of(facts)
     paths = output.with_suffix(".pdf"), output.with_suffix(".html")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -91,31 +83,26 @@ def write_report(
             f"the report can't be written to {output.parent} ({error.strerror}): choose another "
             "--output"
         ) from error
-    return Report(*paths, list(Commander(options).missing(facts)))
+    return Report(*paths, list(Commander(facts).missing()))
 
 
-def files_of(
-    facts: Facts, *, author: str = "", title: str | None = None, options: Sequence[str] = ()
-) -> tuple[bytes, bytes]:
+def files_of(facts: Facts) -> tuple[bytes, bytes]:
     """The PDF and the page; see `write_report`."""
-    markdown, figures = written(facts, author=author, title=title, options=options)
-    heading, author = clean(title or default_title(facts)), clean(author)
-    document = Document(heading, author, facts.date, blocks_of(markdown))
+    markdown, figures = written(facts)
+    title, author = clean(facts.heading), clean(facts.author)
+    document = Document(title, author, facts.date, blocks_of(markdown))
 
     @cache
     def draw(key: str, width: int, height: int) -> str:
         return svg(figures[key], width, height)
 
-    with fonts_for("".join([heading, author, markdown])) as fonts:
+    with fonts_for("".join([title, author, markdown])) as fonts:
         document = fit(document, figures, fonts)
         return pdf(document, figures, draw, fonts), to_html(document, figures, draw).encode()
 
 
-def written(
-    facts: Facts, *, author: str = "", title: str | None = None, options: Sequence[str] = ()
-) -> tuple[str, dict[str, Figure]]:
-    """The report as Markdown, and all its figures by their keys; see `write_report`."""
-    commander = Commander(options)
+def written(facts: Facts) -> tuple[str, dict[str, Figure]]:
+    """The report as Markdown, and all its figures by their keys."""
     by_study = [
         [
             Shown(f"figure-{i}-{j}", replace(figure, title=clean(figure.title)), [study.name])
@@ -132,20 +119,14 @@ def written(
             every.append(joint)
         in_main.append(main_figures(by_study[facts.studies.index(problem.lead)], joint))
     keys = {one.key for those in in_main for one in those}
+    commander = Commander(facts)
     markdown = render(
         {
             "facts": facts,
             "main_figures": in_main,
             "further_figures": [[s for s in those if s.key not in keys] for those in by_study],
             "trials_command": commander.trials,
-            "commands": list(commander.everything(facts, author, title)),
+            "commands": list(commander.everything()),
         }
     )
     return markdown, {one.key: one.figure for one in every}
-
-
-def default_title(facts: Facts) -> str:
-    """One that names the data."""
-    data = list(dict.fromkeys(study.data for study in facts.studies))
-    about = " and ".join(data) if len(data) < 3 else f"{len(data)} data sets"
-    return f"Hyperparameter studies of neural networks for {about}"

@@ -23,7 +23,9 @@ from hw1.analysis.figures.gallery import Gallery, write
 from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
 from hw1.analysis.figures.style import BLUE
 from hw1.analysis.nested import NESTED
-from hw1.analysis.report import write_report
+from hw1.analysis.report.facts import Facts, StudyFacts
+from hw1.analysis.report.gather import gather
+from hw1.analysis.report.write import Report, write_report
 from hw1.analysis.results import StudyResults, open_study
 from hw1.optuna_store.storage import Storage
 from hw1.study import Settings
@@ -189,6 +191,18 @@ class Made:
         """Where its figures are."""
         return self.path / "figures" / results.file_stem
 
+    def facts(self, *studies: StudyResults) -> Facts:
+        """What a report says of them."""
+        return gather(studies, self.figures)
+
+    def only(self, results: StudyResults) -> StudyFacts:
+        """What it says of one."""
+        return self.facts(results).studies[0]
+
+    def report(self, *studies: StudyResults, to: str = "report.pdf", **kwargs: Any) -> Report:
+        """The report itself."""
+        return write_report(studies, self.path / to, folder=self.figures, **kwargs)
+
 
 @functools.cache
 def _search_space(path: Path, n_more: int) -> dict[str, str]:
@@ -271,23 +285,13 @@ class Written:
     """
 
     studies: list[StudyResults]
-    pdf: Path
-    page: Path
+    report: Report
 
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """A report, written once."""
     made = Made(tmp_path_factory.mktemp("written"))
-    studies = three_studies(made)
-    found = write_report(
-        studies, made.path / "x.pdf", author="Ada", title="All of it", folder=made.figures
-    )
-    return Written(studies, found.pdf, found.page)
-
-
-def three_studies(made: Made) -> list[StudyResults]:
-    """See `Written`."""
     of: dict[str, dict[str, Any]] = {
         "one": {},
         "two": {"seed": 1},
@@ -298,4 +302,5 @@ def three_studies(made: Made) -> list[StudyResults]:
         if name != "two":
             made.evaluated(results, tests=2 if name == "one" else 1, nested=True)
             made.analysed(results)
-    return [made.open(name) for name in of]
+    studies = [made.open(name) for name in of]
+    return Written(studies, made.report(*studies, author="Ada", title="All of it"))

@@ -9,6 +9,8 @@ from typing import Any
 from pypdf import PdfReader
 from pypdf.generic import Destination
 
+from hw1.analysis.report.write import Report
+
 
 def squeezed(text: str) -> str:
     """Without spaces: lines are broken anywhere."""
@@ -17,6 +19,11 @@ def squeezed(text: str) -> str:
 
 def text_of(path: Path) -> str:
     return squeezed("".join(page.extract_text() for page in PdfReader(path).pages))
+
+
+def texts_of(report: Report) -> tuple[str, str]:
+    """The text of the PDF and that of the page."""
+    return text_of(report.pdf), Page(report.page.read_text()).text
 
 
 class Page(HTMLParser):

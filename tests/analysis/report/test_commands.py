@@ -1,13 +1,13 @@
 """The commands that a report quotes are those of the command line."""
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import typer
 
 from hw1.analysis.report.commands import Commander
-from hw1.analysis.report.gather import gather
 from hw1.analysis.results import StudyResults
 from hw1.cli.main import app
 
@@ -40,8 +40,9 @@ def results(made: Made) -> StudyResults:
 
 
 def test_a_study_is_run_with_its_settings(made: Made, results: StudyResults) -> None:
-    (study,) = gather([results], made.figures).studies
-    given = parsed(Commander(["--storage", "sqlite:///a b.db"]).run(study))
+    facts = made.facts(results)
+    (study,) = facts.studies
+    given = parsed(Commander(replace(facts, options=["--storage", "sqlite:///a b.db"])).run(study))
     settings = results.settings
     for option, expected in {
         "study": settings.definition,
@@ -63,29 +64,31 @@ def test_a_study_is_run_with_its_settings(made: Made, results: StudyResults) -> 
 
 
 def test_an_evaluation_is_repeated_as_it_was(made: Made, results: StudyResults) -> None:
-    (study,) = gather([results], made.figures).studies
-    given = parsed(Commander().evaluate(study))
+    facts = made.facts(results)
+    (study,) = facts.studies
+    given = parsed(Commander(facts).evaluate(study))
     assert (given["name"], given["repeats"], given["folds"]) == (results.name, 2, 3)
     assert (given["seeds"], given["seed"], given["test"], given["nested"]) == (3, 0, True, None)
-    nested = parsed(Commander().evaluate(study, nested=True))
+    nested = parsed(Commander(facts).evaluate(study, nested=True))
     assert (nested["nested"], nested["test"]) == ("4x2", False)
-    assert parsed(Commander().analyze(study))["name"] == results.name
+    assert parsed(Commander(facts).analyze(study))["name"] == results.name
 
 
 def test_a_part_of_a_nested_cross_validation_is_made_by_it(made: Made) -> None:
     part = made.study("whole-outer2of5x3", outer_fold=(5, 1))
-    (study,) = gather([part], made.figures).studies
-    given = parsed(Commander().run(study))
+    facts = made.facts(part)
+    (study,) = facts.studies
+    given = parsed(Commander(facts).run(study))
     assert (given["name"], given["nested"], given["test"]) == ("whole", "5x3", False)
 
 
 def test_studies_are_compared_on_the_folds_that_are_stored(made: Made) -> None:
     for name in "ab":
         made.evaluated(made.study(name))
-    facts = gather([made.open(n) for n in "ab"], made.figures)
-    given = parsed(Commander().compare(facts.problems[0]))
+    facts = made.facts(*[made.open(n) for n in "ab"])
+    given = parsed(Commander(facts).compare(facts.problems[0]))
     assert (given["names"], given["repeats"], given["folds"]) == (["a", "b"], 2, None)
-    report = Commander().report(facts, "Ada & I", "A title")
+    report = Commander(replace(facts, author="Ada & I", title="A title")).report()
     named = f"--definition {made.path / 'regress.py'}"
     assert report == (
         f"python run_study.py report a b --author 'Ada & I' --title 'A title' {named}"

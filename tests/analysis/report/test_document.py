@@ -1,5 +1,4 @@
 from datetime import datetime
-from typing import Any
 
 import pytest
 
@@ -91,7 +90,7 @@ def test_what_is_not_kept_moves_and_headings_of_nothing_go(blocks: list[Block]) 
 
 
 def test_references_are_numbered_as_they_are_cited(blocks: list[Block]) -> None:
-    source = to_typst(document(blocks, *"abf"), {"f": narrow()}, lambda *drawn: "")
+    source = to_typst(document(blocks, *"abf"), {"f": figure(1)}, lambda *drawn: "")
     assert '#cite-number(1);#".";' in source  # the second is cited before the first
     assert source.index('#"S. (2002).";') < source.index('#"F. (2001).";')
     assert "2003" not in source
@@ -108,10 +107,6 @@ def test_a_row_of_one_emphasized_cell_is_a_heading(blocks: list[Block]) -> None:
     assert other.shares == (0, 40)  # a column with long words gets a share
 
 
-def narrow(**size: int) -> Figure:
-    return figure(1, **size)
-
-
 def figure(n_panels: int, **size: int) -> Figure:
     line = Line([0, 1], [0, 1], BLUE)
     axes = Axis("", (0.0, 1.0)), Axis("", (0.0, 1.0))
@@ -119,30 +114,22 @@ def figure(n_panels: int, **size: int) -> Figure:
     return Figure("name", 'A "title"', "Caption.", panels, **size)
 
 
-def drawn(figures: dict[str, Figure]) -> tuple[str, list[tuple[Any, ...]]]:
-    found: list[tuple[Any, ...]] = []
-
-    def draw(key: str, width: int, height: int) -> str:
-        found.append((key, width, height))
-        return "<svg>"
-
+def drawn(figures: dict[str, Figure]) -> list[str]:
+    """The rows of figures, each drawn as its key and its size."""
     source = "\n\n".join(f"![c]({key})" for key in figures)
-    text = to_typst(document(blocks_of(source)), figures, draw)
-    return text, found
+    text = to_typst(document(blocks_of(source)), figures, lambda *asked: str(asked))
+    return [line for line in text.splitlines() if line.startswith("#row")]
 
 
 def test_narrow_figures_stand_in_pairs() -> None:
-    figures = {name: narrow() for name in "abde"} | {"c": figure(2)}
-    text, found = drawn({name: figures[name] for name in "abcde"})
-    rows = [line.count("pictured(") for line in text.splitlines() if line.startswith("#row")]
-    assert rows == [2, 1, 2]
-    assert [size for name, *size in found if name in "abde"] == [list(HALF_SIZE)] * 4
-    assert '"A \\"title\\""' in text
+    rows = drawn({name: figure(2 if name == "c" else 1) for name in "abcde"})
+    assert [row.count("pictured(") for row in rows] == [2, 1, 2]
+    assert [row.count("{}, {}".format(*HALF_SIZE)) for row in rows] == [2, 0, 2]
+    assert '"A \\"title\\""' in rows[0]
 
 
 def test_high_figures_are_narrower_and_have_their_caption_beside_them() -> None:
-    text, _ = drawn({"low": figure(2, height=300), "high": figure(2, height=1500)})
-    low, high = (line for line in text.splitlines() if line.startswith("#row"))
+    low, high = drawn({"low": figure(2, height=300), "high": figure(2, height=1500)})
     assert "share: 1.0000, beside: false" in low
     assert f"share: {NARROWEST:.4f}, beside: true" in high
 

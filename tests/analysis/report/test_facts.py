@@ -9,17 +9,12 @@ from scipy import stats
 from hw1.analysis.comparison import compare
 from hw1.analysis.evaluation import CROSS_VALIDATIONS, evaluate
 from hw1.analysis.figures.marks import Line
-from hw1.analysis.report.facts import StudyFacts
 from hw1.analysis.report.gather import gather
 from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
 from hw1.study import FACTS_KEY
 
 Made = Any
-
-
-def only(made: Made, results: StudyResults) -> StudyFacts:
-    return gather([results], made.figures).studies[0]
 
 
 def test_pairs_are_those_that_compare_finds(open_results: Callable[..., StudyResults]) -> None:
@@ -35,18 +30,22 @@ def test_pairs_are_those_that_compare_finds(open_results: Callable[..., StudyRes
     assert problem.lead.name == found.pairs[0].first
 
 
+def keep(results: StudyResults, scores: Any, trial: int | None = None, **folds: int) -> None:
+    """Store a cross-validation, of the best trial unless another one is given."""
+    number = results.trial(trial).number
+    record = {"trial": number, "n_splits": 3, "seed": 0, "scores": scores, "provenance": {}}
+    results.store(CROSS_VALIDATIONS, record | folds)
+
+
 def test_the_repeats_that_all_have_are_compared(made: Made) -> None:
     """By the corrected t-test, written out."""
     scores = {"a": np.arange(9.0).reshape(3, 3) ** 2, "b": np.ones((2, 3))}
     for name, of in scores.items():
         results = made.study(name)
-        best = results.trial().number
-        folds = {"trial": best, "n_splits": 3, "seed": 4, "provenance": {}}
-        results.store(CROSS_VALIDATIONS, folds | {"scores": of.tolist()})
-        other = {"trial": best, "n_splits": 5, "seed": 0, "provenance": {}}
+        keep(results, of.tolist(), seed=4)
         if name == "a":
-            results.store(CROSS_VALIDATIONS, other | {"scores": [[0.0] * 5]})
-    (problem,) = gather([made.open(n) for n in "ab"], made.figures).problems
+            keep(results, [[0.0] * 5], n_splits=5)
+    (problem,) = made.facts(*[made.open(n) for n in "ab"]).problems
     assert problem.repeats == (2, 3, 4)
     assert problem.comparison is not None
     (pair,) = problem.comparison.pairs
@@ -60,23 +59,16 @@ def test_the_repeats_that_all_have_are_compared(made: Made) -> None:
 def test_other_trials_and_diverged_networks_are_not_compared(made: Made) -> None:
     for name in "abc":
         results = made.study(name)
-        number = results.trial().number
-        record = {
-            "trial": number if name != "c" else results.top(2)[1].number,
-            "n_splits": 3,
-            "seed": 0,
-            "scores": [[1.0, 2.0, None if name == "b" else 3.0]],
-            "provenance": {},
-        }
-        results.store(CROSS_VALIDATIONS, record)
-    (problem,) = gather([made.open(n) for n in "abc"], made.figures).problems
+        other = results.top(2)[1].number if name == "c" else None
+        keep(results, [[1.0, 2.0, None if name == "b" else 3.0]], other)
+    (problem,) = made.facts(*[made.open(n) for n in "abc"]).problems
     assert problem.comparison is None
     assert [study.name for study in problem.left_out] == ["a", "b", "c"]
 
 
 def test_studies_of_other_rows_are_other_problems(made: Made) -> None:
     studies = [made.study(n, fingerprint=f) for n, f in (("a", "1"), ("b", "2"), ("c", "1"))]
-    found = gather(studies, made.figures)
+    found = made.facts(*studies)
     assert [[s.name for s in p.studies] for p in found.problems] == [["a", "c"], ["b"]]
     assert found.problems[0].distribution is not None
     assert found.problems[1].distribution is None
@@ -85,7 +77,7 @@ def test_studies_of_other_rows_are_other_problems(made: Made) -> None:
 
 def test_the_distributions_are_those_that_the_trials_were_made_with(made: Made) -> None:
     results = made.study()
-    found = only(made, results).distributions
+    found = made.only(results).distributions
     for trial in results.study.trials():
         for name, distribution in trial.distributions.items():
             assert found[name] == [distribution]
@@ -93,9 +85,9 @@ def test_the_distributions_are_those_that_the_trials_were_made_with(made: Made) 
 
 def test_figures_of_the_best_of_several_trials_are_taken(made: Made) -> None:
     results = made.study()
-    assert only(made, results).analyzed == []
+    assert made.only(results).analyzed == []
     made.analysed(results, 1)
-    found = only(made, results)
+    found = made.only(results)
     assert found.analyzed == [1]
     assert "inside_weights" in [figure.name for figure in found.figures]
     drawn = next(figure for figure in found.figures if figure.name == "fitted_function")
@@ -104,12 +96,12 @@ def test_figures_of_the_best_of_several_trials_are_taken(made: Made) -> None:
     made.analysed(made.study("other"), 1)
     (made.path / "figures" / "made").rename(made.path / "figures" / "old")
     (made.path / "figures" / "other").rename(made.path / "figures" / "made")
-    assert only(made, results).analyzed == []  # those of another study
+    assert made.only(results).analyzed == []  # those of another study
 
 
 def test_learning_curves_come_from_storage_without_an_analysis(made: Made) -> None:
     curves = [[1 / (epoch + fold + 1) for fold in range(3)] for epoch in range(30)]
-    found = only(made, made.study(kept={"curves": curves, "epochs": 30}))
+    found = made.only(made.study(kept={"curves": curves, "epochs": 30}))
     (figure,) = [one for one in found.figures if not one.name.startswith("search_")]
     assert figure.name == "learning_curves"
     line = figure.panels[0].marks[0]
@@ -121,10 +113,10 @@ def test_bad_input_is_named(made: Made) -> None:
     one = made.study("one")
     empty = made.study("empty", n_trials=0)
     with pytest.raises(InputError, match="no trial of 'empty' has completed yet"):
-        gather([one, empty], made.figures)
+        made.facts(one, empty)
     for studies in ([], [one, made.open("one")]):
         with pytest.raises(InputError, match="one or more different studies"):
-            gather(studies, made.figures)
+            made.facts(*studies)
 
 
 @pytest.mark.parametrize(
@@ -146,12 +138,12 @@ def test_what_an_example_is_comes_with_the_study(
         n_outputs = len(facts.get("class_names", "y"))
         kept = usual | facts | {"n_outputs": n_outputs}
         storage.set_study_system_attr(storage.get_study_id_from_name("made"), FACTS_KEY, kept)
-    found = only(made, made.open("made"))
+    found = made.only(made.open("made"))
     assert (found.inputs, found.outputs) == (inputs, outputs)
 
 
 def test_a_report_knows_how_close_the_best_trials_are(made: Made) -> None:
-    found = only(made, made.study(n_trials=12))
+    found = made.only(made.study(n_trials=12))
     best = found.best
     near = best.user_attrs["std"] / np.sqrt(3)
     values = [t.values[0] for t in found.trials if t.state.name == "COMPLETE"]

@@ -2,7 +2,6 @@ import copy
 import dataclasses
 import io
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
-from hw1.analysis.figures.marks import Figure
-from hw1.analysis.figures.matplotlib import svg
 from hw1.analysis.report.document import Document, blocks_of
 from hw1.analysis.report.facts import Facts
-from hw1.analysis.report.fit import MOST_PAGES, fit, fonts_for, n_pages, pdf
-from hw1.analysis.report.gather import gather
+from hw1.analysis.report.fit import MOST_PAGES, fit, fonts_for, frame, n_pages, pdf
 from hw1.analysis.report.render import clean
 from hw1.analysis.report.write import files_of, written
 
 Made = Written = Any  # see conftest
 
 
-@pytest.fixture
-def five(made: Made) -> Facts:
-    """Five studies of three problems with long names and many parameters, and few figures."""
+def test_introduction_to_discussion_never_exceed_six_pages(made: Made, tmp_path: Path) -> None:
+    """Of one to five studies of three problems, with long names, many parameters, few figures."""
     studies = []
     for i in range(5):
         name = f"a_study-with_a.very_long/name {'x' * 40} {'Wörter' * 3} {i}"
@@ -36,41 +31,15 @@ def five(made: Made) -> Facts:
         if i != 2:
             made.analysed(results)
         studies.append(made.open(name))
-    return gather(studies, made.figures)
-
-
-def first(facts: Facts, n: int) -> Facts:
-    """The first ``n`` studies, and one figure of each search."""
-    problems = [
-        dataclasses.replace(
-            problem,
-            studies=[
-                dataclasses.replace(study, figures=[study.figures[0], *study.figures[-3:]])
-                for study in problem.studies
-                if int(study.name[-1]) < n
-            ],
-            comparison=problem.comparison if n == 5 else None,
-        )
-        for problem in facts.problems
-    ]
-    return Facts([problem for problem in problems if problem.studies])
-
-
-def test_introduction_to_discussion_never_exceed_six_pages(five: Facts, tmp_path: Path) -> None:
-    """Of one to five studies with long names and many parameters."""
-    for n in range(1, 6):
-        markdown, figures = written(first(five, n), author="Ada")
-        document = Document("t", "Ada", five.date, blocks_of(markdown))
+        facts = made.facts(*studies)
+        markdown, figures = written(facts)
+        document = Document("t", "Ada", facts.date, blocks_of(markdown))
         with fonts_for(markdown) as fonts:
             document = fit(document, figures, fonts)
-            path = tmp_path / f"{n}.pdf"
-            path.write_bytes(pdf(document, figures, partial(drawn, figures), fonts))
+            path = tmp_path / f"{i}.pdf"
+            path.write_bytes(pdf(document, figures, frame, fonts))
             assert_main_part_is_short(path, n_pages(document, figures, fonts))
         assert set(document.ranked) <= set(document.numbers)  # nothing is lost
-
-
-def drawn(figures: dict[str, Figure], key: str, width: int, height: int) -> str:
-    return svg(figures[key], width, height)
 
 
 def assert_main_part_is_short(path: Path, measured: int) -> None:
@@ -88,10 +57,8 @@ def assert_main_part_is_short(path: Path, measured: int) -> None:
     assert measured <= MOST_PAGES
 
 
-def test_the_pdf_has_metadata_its_own_fonts_and_vector_figures(
-    written: Written,
-) -> None:
-    reader = PdfReader(written.pdf)
+def test_the_pdf_has_metadata_its_own_fonts_and_vector_figures(written: Written) -> None:
+    reader = PdfReader(written.report.pdf)
     assert reader.metadata is not None
     assert (reader.metadata.title, reader.metadata.author) == ("All of it", "Ada")
     assert str(reader.metadata.creation_date) == "2026-03-01 12:03:40+00:00"
@@ -119,7 +86,7 @@ def test_the_pdf_has_metadata_its_own_fonts_and_vector_figures(
 @pytest.fixture
 def plain(made: Made) -> Facts:
     """One study without figures."""
-    (problem,) = gather([made.study()], made.figures).problems
+    (problem,) = made.facts(made.study()).problems
     study = dataclasses.replace(problem.studies[0], figures=[])
     return Facts([dataclasses.replace(problem, studies=[study])])
 
@@ -139,8 +106,8 @@ def test_no_character_breaks_a_report(
     best = copy.deepcopy(study.best)
     best.params = best.params | {name or "x": value}
     changed = dataclasses.replace(study, name=name or "x", best=best, trials=[*study.trials, best])
-    facts = Facts([dataclasses.replace(problem, studies=[changed])])
-    file, source = files_of(facts, author=author, title=title, options=[value])
+    problems = [dataclasses.replace(problem, studies=[changed])]
+    file, source = files_of(Facts(problems, author, title, [value]))
     page = Page(source.decode())
     assert squeezed(clean(value)) in page.text
     assert squeezed(clean(author)) in page.text

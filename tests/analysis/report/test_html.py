@@ -16,10 +16,8 @@ from hw1.analysis.report.to_html import to_html
 Written = Any  # see conftest
 
 
-def test_the_page_needs_nothing_else_and_runs_plotly_alone(
-    written: Written,
-) -> None:
-    page = Page(written.page.read_text())
+def test_the_page_needs_nothing_else_and_runs_plotly_alone(written: Written) -> None:
+    page = Page(written.report.page.read_text())
     assert len(set(page.ids)) == len(page.ids)
     inside = {f"#{name}" for name in page.ids}
     plots = 0
@@ -42,13 +40,13 @@ def test_the_page_needs_nothing_else_and_runs_plotly_alone(
 
 def test_the_page_has_the_blocks_of_the_pdf(written: Written) -> None:
     labels = r"(?:Table|Figure)A?[0-9]+\.(?=[A-Z])"
-    page = re.findall(labels, Page(written.page.read_text()).text)
+    page = re.findall(labels, Page(written.report.page.read_text()).text)
     assert len(page) > 30
-    assert set(re.findall(labels, text_of(written.pdf))) == set(page)
-    reader = PdfReader(written.pdf)
+    assert set(re.findall(labels, text_of(written.report.pdf))) == set(page)
+    reader = PdfReader(written.report.pdf)
     headings = [squeezed(title) for title, _ in outline(reader.outline, reader)]
     for heading in headings:
-        assert heading in Page(written.page.read_text()).text
+        assert heading in Page(written.report.page.read_text()).text
 
 
 def test_plots_side_by_side_keep_their_width_on_a_narrow_screen() -> None:

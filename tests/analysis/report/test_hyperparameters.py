@@ -8,19 +8,13 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from hw1.analysis.report.facts import StudyFacts
-from hw1.analysis.report.gather import gather
-from hw1.analysis.report.hyperparameters import at_edge, distribution_text, rows, varied
+from hw1.analysis.report.hyperparameters import at_edge, distribution_text, table, varied
 
 Made = Any
 
 
-def study(made: Made, name: str = "made", **settings: Any) -> StudyFacts:
-    return gather([made.study(name, **settings)], made.figures).studies[0]
-
-
 def test_the_search_space_has_groups_and_conditions(made: Made) -> None:
-    found = study(made, n_trials=9)
+    found = made.only(made.study(n_trials=9))
     expected = {
         "width": ("architecture", "8 to 128, log"),
         "optimizer": ("optimization", "sgd, adam"),
@@ -29,14 +23,14 @@ def test_the_search_space_has_groups_and_conditions(made: Made) -> None:
         "weight initialization": ("optimization", "default, kaiming_normal, xavier_uniform"),
         "dropout": ("regularization", "0 to 0.3"),
     }
-    table = {row.words: (row.group, row.cells[0]) for row in rows([found.searched])}
-    assert table == expected
-    groups = [group for group, _ in table.values()]
+    rows = [(g, *row) for g, those in table([found.searched]).items() for row in those]
+    assert {words: (group, cells[0]) for group, words, cells in rows} == expected
+    groups = [group for group, _, _ in rows]
     assert groups == sorted(groups)
 
 
 def test_the_condition_is_that_of_the_definition_however_few_trials_there_are(made: Made) -> None:
-    found = study(made, n_trials=3)
+    found = made.only(made.study(n_trials=3))
     for trial in found.trials:
         # In these trials a schedule would explain it, too.
         trial.params["initialization"] = "default" if "momentum" in trial.params else "other"
@@ -47,21 +41,20 @@ def test_of_a_definition_that_has_changed_the_trials_are_counted(made: Made) -> 
     results = made.study(n_trials=9)
     path = Path(results.settings.definition)
     path.write_text(path.read_text().replace("1e-4", "2e-4"))
-    (found,) = gather([made.open("made")], made.figures).studies
+    (found,) = made.facts(made.open("made")).studies
     having = sum("momentum" in trial.params for trial in found.trials)
     assert found.searched["momentum"] == f"0.5 to 0.95; in {having} of 9 trials"
 
 
 def test_a_range_that_changes_with_the_trial_is_told_in_full(made: Made) -> None:
     texts = [distribution_to_json(FloatDistribution(0, high)) for high in (1, 2)]
-    found = study(made, search_space={"x": " ".join(texts)})
+    found = made.only(made.study(search_space={"x": " ".join(texts)}))
     assert found.searched == {"x": "0 to 1; or 0 to 2; in no trial"}
 
 
 def test_a_parameter_for_a_part_of_the_space_stands_beside_that_of_the_whole() -> None:
     one = {"sgd_lr": "1", "l1": "2", "width_10": "3", "width_9": "4", "flip": "6"}
-    found = rows([one, {"lr": "5"}])
-    assert [(row.words, row.cells) for row in found] == [
+    assert [row for rows in table([one, {"lr": "5"}]).values() for row in rows] == [
         ("width 9", ["4", "–"]),
         ("width 10", ["3", "–"]),
         ("learning rate", ["–", "5"]),
@@ -79,7 +72,7 @@ def test_a_grid_is_told_by_what_it_varies_and_what_it_holds() -> None:
 
 
 def test_what_all_trials_share_is_told_unless_it_is_off(made: Made) -> None:
-    text = study(made).constants
+    text = made.only(made.study()).constants
     assert "early-stopping patience 7" in text and "epochs 30" in text
     assert "learning rate" not in text  # searched
     assert "label smoothing" not in text and "flip" not in text  # off

@@ -9,19 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from analysis.report.reading import Page, squeezed, text_of
+from analysis.report.reading import Page, squeezed, texts_of
 from conftest import TINY_REGRESSION
 from optuna.trial import TrialState
 from rich.console import Console
 
 import hw1
 from hw1.analysis.evaluation import evaluate
-from hw1.analysis.report.commands import Commander
 from hw1.analysis.report.document import blocks_of, plain
 from hw1.analysis.report.facts import MOST_TRIALS, Facts
-from hw1.analysis.report.gather import gather
 from hw1.analysis.report.write import write_report, written
-from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
 from hw1.study_files import load_definition, naming
 from hw1.words import number, plus_minus
@@ -29,13 +26,7 @@ from hw1.words import number, plus_minus
 Made = Written = Any  # see conftest
 
 
-def write(made: Made, studies: list[StudyResults], **kwargs: Any) -> tuple[Path, Path]:
-    found = write_report(studies, made.path / "report.pdf", folder=made.figures, **kwargs)
-    return found.pdf, found.page
-
-
 def test_every_number_in_storage_is_in_both_files(written: Written) -> None:
-    texts = text_of(written.pdf), Page(written.page.read_text()).text
     expected = ["Ada", "All of it", "1 March 2026", "4,321"]
     for results in written.studies:
         made_of = results.settings
@@ -54,32 +45,18 @@ def test_every_number_in_storage_is_in_both_files(written: Written) -> None:
                 scores = record["scores"]
                 rows = scores if isinstance(scores[0], list) else [scores]
                 expected += [number(score) for row in rows for score in row]
-    for text in texts:
+    for text in texts_of(written.report):
         missing = [words for words in expected if squeezed(words) not in text]
         assert not missing
 
 
-def test_a_report_changes_with_storage(made: Made) -> None:
+def test_a_report_changes_with_storage_and_tells_what_intervals_cover(made: Made) -> None:
     results = made.study("one")
     made.evaluated(results, tests=2)
-    pdf, page = write(made, [made.open("one")])
-    before = text_of(pdf), Page(page.read_text()).text
-    record = results.stored("evaluation:test")[-1]
-    results.store("evaluation:test", record | {"ensemble": 0.7654, "n_rows": 99_887})
-    write(made, [made.open("one")])
-    after = text_of(pdf), Page(page.read_text()).text
-    for old, new in zip(before, after, strict=True):
-        assert "0.765" in new and "0.765" not in old
-        assert "99,887" in new and "99,887" not in old
-        assert "scored3timesforone" in new
-
-
-def test_intervals_of_test_scores_are_told_with_what_they_cover(made: Made) -> None:
-    results = made.study("one")
-    made.evaluated(results)
-    before = Page(write(made, [made.open("one")])[1].read_text()).text
+    before = texts_of(made.report(made.open("one")))
     record = results.stored("evaluation:test")[-1]
     new = {
+        "n_rows": 99_887,
         "scores": [0.15, 0.16, 0.17],
         "ensemble": 0.14,
         "interval": [0.1234, 0.2345],
@@ -88,25 +65,25 @@ def test_intervals_of_test_scores_are_told_with_what_they_cover(made: Made) -> N
         "share_largest": 0.345,
     }
     results.store("evaluation:test", record | new)
-    pdf, page = write(made, [made.open("one")])
-    for text in (text_of(pdf), Page(page.read_text()).text):
+    for old, text in zip(before, texts_of(made.report(made.open("one"))), strict=True):
         for words in (
             "0.160 ± 0.010 (95 % confidence interval 0.123 to 0.234)",
             "the ensemble of 3 networks scores 0.14 (95 % confidence interval 0.111 to 0.222)",
-            "43 errors of 4,321 test",
+            "43 errors of 99,887 test",
             "make up 34% of the mean squared error",
-            "covers other test examples and other seeds",
+            "scored 3 times for one",
         ):
-            assert squeezed(words) in text, words
-    assert "0.111" not in before and "make up" not in before
+            assert squeezed(words) in text and squeezed(words) not in old, words
+        assert squeezed("covers other test examples and other seeds") in text
 
 
-def test_the_same_input_gives_the_same_bytes(made: Made) -> None:
+def test_the_same_input_gives_the_same_bytes_and_either_file_can_be_named(made: Made) -> None:
     results = made.study()
     made.analysed(results)
-    files = [path.read_bytes() for path in write(made, [results])]
-    again = write_report([made.open("made")], made.path / "b" / "x.html", folder=made.figures)
-    assert [path.read_bytes() for path in (again.pdf, again.page)] == files
+    reports = made.report(results), made.report(made.open("made"), to="new/x.HTML")
+    assert (reports[1].pdf.name, reports[1].page.name) == ("x.pdf", "x.html")
+    first, second = ([path.read_bytes() for path in (r.pdf, r.page)] for r in reports)
+    assert first == second
 
 
 def test_what_is_missing_is_told_with_its_command_and_not_handed_in(made: Made) -> None:
@@ -114,7 +91,7 @@ def test_what_is_missing_is_told_with_its_command_and_not_handed_in(made: Made) 
     made.evaluated(made.study("other", seed=1), tests=0)
     given = ["--storage", "sqlite:///a b.db"]
     studies = [one, made.open("other")]
-    report = write_report(studies, made.path / "r.pdf", folder=made.figures, options=given)
+    report = made.report(*studies, options=given)
     named = shlex.join([*naming(one.settings.definition), *given])
     missing = dict(report.missing)
     assert list(missing) == [
@@ -135,7 +112,7 @@ def test_what_is_missing_is_told_with_its_command_and_not_handed_in(made: Made) 
     assert analyze == f"{program} analyze 'one study' {named}"
     assert scores == f"{program} evaluate other --repeats 2 --folds 3 --seed 0 {named}"
     assert comparison == f"{program} compare 'one study' other --repeats 2 {named}"
-    for text in (text_of(report.pdf), Page(report.page.read_text()).text):
+    for text in texts_of(report):
         assert "4of9" in text  # trials
         assert squeezed(f"{program} report 'one study' other {named}") in text
         assert "--nested" not in text and squeezed("not stored") not in text
@@ -145,12 +122,11 @@ def test_of_a_complete_study_nothing_is_missing(made: Made) -> None:
     results = made.study()
     made.evaluated(results, nested=True)
     made.analysed(results)
-    facts = gather([made.open("made")], made.figures)
-    assert not list(Commander().missing(facts))
+    assert not made.report(made.open("made")).missing
 
 
 def test_of_thousands_of_trials_the_best_are_listed(made: Made) -> None:
-    (problem,) = gather([made.study()], made.figures).problems
+    (problem,) = made.facts(made.study()).problems
     (study,) = problem.studies
     values = np.random.default_rng(0).permutation(3 * MOST_TRIALS).tolist()
     trials = []
@@ -172,30 +148,21 @@ def test_of_thousands_of_trials_the_best_are_listed(made: Made) -> None:
     assert "the best trials are in the appendix" in said
 
 
-def test_either_file_can_be_named(made: Made) -> None:
-    results = made.study()
-    for name in ("a.pdf", "a.HTML"):
-        report = write_report([results], made.path / "new" / name, folder=made.figures)
-        files = report.pdf, report.page
-        assert [file.name for file in files] == ["a.pdf", "a.html"]
-        assert all(file.stat().st_size > 10_000 for file in files)
-
-
 def test_bad_output_is_refused_before_the_work(made: Made) -> None:
     results = made.study()
     for name in ("report.docx", "report"):
         with pytest.raises(InputError, match=r"in \.pdf or \.html"):
-            write_report([results], made.path / name, folder=made.figures)
+            made.report(results, to=name)
     (made.path / "file").write_text("")
     with pytest.raises(InputError, match="choose another --output"):
-        write_report([results], made.path / "file" / "report.pdf", folder=made.figures)
+        made.report(results, to="file/report.pdf")
 
 
 def test_a_nested_cross_validation_that_was_interrupted_is_no_estimate(made: Made) -> None:
     results = made.study("one")
     outer = {"n_outer": 5, "n_inner": 3, "n_trials": 4, "provenance": {"python": "3.11.7"}}
     results.store("evaluation:nested", outer | {"trials": [1], "scores": [0.8765]})
-    report = write_report([made.open("one")], made.path / "r.pdf", folder=made.figures)
+    report = made.report(made.open("one"))
     missing = dict(report.missing)
     command = missing["4 outer folds of the nested cross-validation of one"]
     assert command.startswith("python run_study.py evaluate one --nested 5x3 --no-test")
@@ -208,7 +175,7 @@ def test_figures_of_another_trial_are_told_from_those_of_the_best(made: Made) ->
     results = made.study("one")
     best = results.trial().number
     made.analysed(results, results.top(2)[1].number)
-    report = write_report([results], made.path / "r.pdf", folder=made.figures)
+    report = made.report(results)
     other = results.top(2)[1].number
     page = Page(report.page.read_text()).text
     assert squeezed(f"those of trial {other}, which is not the best one") in page
@@ -217,7 +184,7 @@ def test_figures_of_another_trial_are_told_from_those_of_the_best(made: Made) ->
 
 def test_the_best_hyperparameters_are_those_of_the_best_trial(made: Made) -> None:
     studies = [made.study(name, seed=i) for i, name in enumerate("abcdef")]
-    blocks = {b.key: b for b in blocks_of(written(gather(studies, made.figures))[0])}
+    blocks = {b.key: b for b in blocks_of(written(made.facts(*studies))[0])}
     for key, some in (("best-0", studies[:5]), ("best-1", studies[5:])):
         cells = [plain(cell) for row in blocks[key].rows for cell in row.children]
         at = cells.index("trial") + 1
@@ -251,7 +218,7 @@ def test_what_was_made_in_python_is_repeated_there(tmp_path: Path, tested: bool)
     evaluate(results, n_repeats=1, n_seeds=1, test=False)
     report = write_report([results], tmp_path / "r.pdf", folder=lambda results: tmp_path / "none")
     assert ("the test scores of mine" in dict(report.missing)) == tested
-    for text in (text_of(report.pdf), Page(report.page.read_text()).text):
+    for text in texts_of(report):
         assert squeezed("hw1.run(definition, data=data, name='mine', sampler=") in text
         assert squeezed("hw1.analysis.evaluate(results, n_repeats=1, n_splits=3, seed=0)") in text
         assert squeezed("hw1.analysis.report.write_report([results])") in text
