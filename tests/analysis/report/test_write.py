@@ -214,7 +214,8 @@ def test_what_was_made_in_python_is_repeated_there(tmp_path: Path, tested: bool)
     report = write_report([results], tmp_path / "r.pdf", folder=lambda results: tmp_path / "none")
     missing = dict(report.missing)
     assert missing["the evaluation of mine"] == "hw1.analysis.evaluate(results)"
-    assert missing["figures of the network of trial 0 of mine"].startswith("hw1.analysis.analyze(")
+    drawn = missing[f"figures of the network of trial {results.trial().number} of mine"]
+    assert drawn == "hw1.analysis.analyze(results, [results.trial()])"
     evaluate(results, n_repeats=1, n_seeds=1, test=False)
     report = write_report([results], tmp_path / "r.pdf", folder=lambda results: tmp_path / "none")
     assert ("the test scores of mine" in dict(report.missing)) == tested
