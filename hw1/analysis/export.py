@@ -10,7 +10,7 @@ from hw1.analysis.description import ModelDescription, import_path
 from hw1.analysis.model_files import save
 from hw1.analysis.network import Network
 from hw1.analysis.results import StudyResults, configuration, require_writable
-from hw1.analysis.training import Retrained, retrain
+from hw1.analysis.training import retrain
 from hw1.places import home
 from hw1.provenance import provenance
 from hw1.study_files import naming
@@ -53,14 +53,20 @@ def load_best(
     Raises:
         InputError: no trial has completed, or that one has not.
     """
-    chosen = results.trial(trial)
+    chosen, settings = results.trial(trial), results.settings
     retrained = retrain(results, chosen, watcher=watcher)
-    return Best(
-        model=retrained.networks[0],
-        configuration=configuration(chosen),
-        provenance=_provenance(results, chosen, retrained),
-        initial=retrained.initial[0],
-    )
+    made = provenance(results.job.device) | {
+        "study": results.name,
+        "trial": chosen.number,
+        "study_seed": settings.seed,
+        "network_seed": retrained.seeds[0],
+        "epochs": retrained.epochs,
+        "dataset": settings.dataset,
+        "fingerprint": settings.fingerprint,
+        "n_rows": settings.n_rows,
+        "device": str(results.job.device),
+    }
+    return Best(retrained.networks[0], configuration(chosen), made, retrained.initial[0])
 
 
 def default_path(results: StudyResults, trial: FrozenTrial) -> Path:
@@ -91,8 +97,7 @@ def export(
     chosen = results.trial(trial)
     path = output or default_path(results, chosen)
     require_writable(path.parent)
-    retrained = retrain(results, chosen, watcher=watcher)
-    dataset = results.dataset
+    best, dataset = load_best(results, chosen.number, watcher=watcher), results.dataset
     description = ModelDescription(
         family=import_path(results.definition.model),
         definition=results.settings.definition,
@@ -103,17 +108,17 @@ def export(
         feature_names=dataset.feature_names,
         target_name=dataset.target_name,
         pixels=not dataset.inputs.is_floating_point(),
-        configuration=configuration(chosen).to_json(),
+        configuration=best.configuration.to_json(),
         study=results.name,
         trial=chosen.number,
         metric=results.metric.name,
         value=float(chosen.values[0]),
         seed=results.settings.seed,
-        epochs=retrained.epochs,
-        provenance=_provenance(results, chosen, retrained),
+        epochs=best.provenance["epochs"],
+        provenance=best.provenance,
     )
     watcher.say(f"writing and checking {path.name}")
-    difference = save(retrained.networks[0], description, path, dataset.inputs[:COMPARED])
+    difference = save(best.model, description, path, dataset.inputs[:COMPARED])
     return path, difference
 
 
@@ -143,18 +148,3 @@ def usage(path: Path, results: StudyResults) -> list[str]:
         f"model = load(Path({str(path)!r}){where})",
         f"print(model.predict(torch.zeros{shape}))  # raw inputs, in batches of any size",
     ]
-
-
-def _provenance(results: StudyResults, trial: FrozenTrial, retrained: Retrained) -> dict[str, Any]:
-    settings = results.settings
-    return provenance(results.job.device) | {
-        "study": results.name,
-        "trial": trial.number,
-        "study_seed": settings.seed,
-        "network_seed": retrained.seeds[0],
-        "epochs": retrained.epochs,
-        "dataset": settings.dataset,
-        "fingerprint": settings.fingerprint,
-        "n_rows": settings.n_rows,
-        "device": str(results.job.device),
-    }
