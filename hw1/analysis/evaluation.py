@@ -190,9 +190,9 @@ def evaluate(
     return _evaluation(results, chosen, part, tested)
 
 
-def stored_evaluation(results: StudyResults, trial: int | None = None) -> Evaluation | None:
-    """The last evaluation of a trial, from storage; None if its cross-validation is not stored."""
-    chosen = results.trial(trial)
+def stored_evaluation(results: StudyResults) -> Evaluation | None:
+    """The last evaluation of the best trial; None if its cross-validation is not stored."""
+    chosen = results.trial()
     parts = results.records(CrossValidated, CROSS_VALIDATIONS, trial=chosen.number)
     if not parts:
         return None

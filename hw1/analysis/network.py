@@ -9,7 +9,7 @@ from hw1.datasets.dataset import per_feature
 from hw1.training.lockstep import Lockstep
 
 CHUNK = 512
-"""Examples per batch."""
+"""Examples per batch, which bounds the memory."""
 
 
 class Network(nn.Module):
@@ -68,15 +68,14 @@ class Network(nn.Module):
 
 
 @torch.no_grad()
-def predict(network: Callable[[Tensor], Tensor], inputs: Tensor, chunk: int = CHUNK) -> Tensor:
-    """What a network, or what stands for one, says of many rows, a chunk of them at a time.
+def predict(network: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """What a network, or what stands for one, says of many rows, `CHUNK` of them at a time.
 
     Args:
         network: takes ``(batch, *input_shape)``, as the data has them.
         inputs: ``(n_rows, *input_shape)``.
-        chunk: examples per batch, which bounds the memory.
 
     Returns:
         ``(n_rows, n_outputs)``.
     """
-    return torch.cat([network(rows) for rows in inputs.split(chunk)])
+    return torch.cat([network(rows) for rows in inputs.split(CHUNK)])

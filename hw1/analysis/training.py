@@ -10,7 +10,6 @@ from torch import Tensor
 from hw1.analysis.network import Network
 from hw1.analysis.results import StudyResults, configuration
 from hw1.cross_validation import CrossValidation, Splits, cross_validate
-from hw1.datasets import Dataset
 from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import Lockstep
 from hw1.training.precision import Precision, choose_precision
@@ -42,7 +41,6 @@ def retrain(
     trial: FrozenTrial,
     n_seeds: int = 1,
     *,
-    dataset: Dataset | None = None,
     watcher: Watcher = UNWATCHED,
 ) -> Retrained:
     """Train a trial's configuration on all training examples, to its best epoch, in lockstep.
@@ -50,17 +48,14 @@ def retrain(
     Args:
         trial: with a value.
         n_seeds: the number of networks.
-        dataset: the rows, on the device on which to train; None for the study's training examples.
     """
-    dataset = results.dataset if dataset is None else dataset
     results.footprint(trial)  # says so if it is damaged
     epochs = int(trial.user_attrs["best_epoch"])
     seeds = [
         derive_seed(results.settings.seed, trial.number, i, RETRAINING) for i in range(n_seeds)
     ]
-    models = _lockstep(
-        results, trial, dataset, [torch.arange(len(dataset))] * n_seeds, seeds, watcher
-    )
+    rows = [torch.arange(len(results.dataset))] * n_seeds
+    models = _lockstep(results, trial, rows, seeds, watcher)
     initial = [Network.of(models, i) for i in range(n_seeds)]
     what = "network" if n_seeds == 1 else f"{n_seeds} networks"
     _train(models, epochs, f"retraining {what} on all training data", watcher)
@@ -94,7 +89,7 @@ def score_folds(
     ]
     rows = [r for _, splits in repeats for r in splits.training_rows()]
     validation = [r for _, splits in repeats for r in splits.validation_rows()]
-    models = _lockstep(results, trial, results.dataset, rows, seeds, watcher, validation)
+    models = _lockstep(results, trial, rows, seeds, watcher, validation)
     first, last = repeats[0][0] + 1, repeats[-1][0] + 1
     which = f"repeat {first}" if first == last else f"repeats {first} to {last}"
     epochs = int(trial.user_attrs["best_epoch"])
@@ -141,7 +136,7 @@ def fold_networks(
 ) -> list[Network]:
     """The network of each of the study's folds, from the state that a cross-validation kept."""
     rows = results.study.splits().training_rows()
-    models = _lockstep(results, trial, results.dataset, rows, list(range(len(rows))), UNWATCHED)
+    models = _lockstep(results, trial, rows, list(range(len(rows))), UNWATCHED)
     models.restore(state)
     return [Network.of(models, i) for i in range(len(rows))]
 
@@ -149,7 +144,6 @@ def fold_networks(
 def _lockstep(
     results: StudyResults,
     trial: FrozenTrial,
-    dataset: Dataset,
     rows: Sequence[Tensor],
     seeds: Sequence[int],
     watcher: Watcher,
@@ -158,7 +152,7 @@ def _lockstep(
     return Lockstep(
         results.definition.model,
         [configuration(trial)] * len(rows),
-        dataset,
+        results.dataset,
         rows,
         seeds,
         validation_rows=validation_rows,

@@ -206,8 +206,8 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(run_study: Open) -> N
         part = repeated_cross_validation(results, trial, 3, 5, again=True)
         estimates.append(part.estimate)
         # The truth is the mean error on new data of networks trained on as many as a fold's are.
-        rows = results.dataset.take(torch.arange(48))
-        network = retrain(results, trial, dataset=rows).networks[0]
+        results.dataset = results.dataset.take(torch.arange(48))
+        network = retrain(results, trial).networks[0]
         outputs = predict(network, new.inputs)
         truths.append(mean_squared_error(new.targets.numpy(), outputs.numpy()))
     truth = np.mean(truths)

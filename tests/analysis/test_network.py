@@ -40,7 +40,7 @@ def test_it_takes_raw_inputs_and_says_what_the_training_loop_says() -> None:
         for i in range(2):
             network = Network.of(models, i)
             assert not network.training
-            found = predict(network, dataset.inputs, chunk=7)
+            found = predict(network, dataset.inputs)
             torch.testing.assert_close(found, expected[i], rtol=1e-4, atol=1e-3)
 
 
