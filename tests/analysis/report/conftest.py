@@ -10,12 +10,6 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hw1.analysis.evaluation import CROSS_VALIDATIONS, TESTS
@@ -27,6 +21,7 @@ from hw1.analysis.report.facts import Facts, StudyFacts
 from hw1.analysis.report.gather import gather
 from hw1.analysis.report.write import Report, write_report
 from hw1.analysis.results import StudyResults, open_study
+from hw1.definition import StudyDefinition, Trial
 from hw1.optuna_store.storage import Storage
 from hw1.study import Settings
 from hw1.study_files import load_definition
@@ -57,14 +52,6 @@ study = StudyDefinition(
     dataset=load, task="{task}", model=MLP, search_space=search_space,
 )
 '''
-SPACE: dict[str, BaseDistribution] = {
-    "optimizer": CategoricalDistribution(["sgd", "adam"]),
-    "momentum": FloatDistribution(0.5, 0.95),
-    "width": IntDistribution(8, 128, log=True),
-    "lr": FloatDistribution(1e-4, 1e-1, log=True),
-    "dropout": FloatDistribution(0.0, 0.3),
-    "initialization": CategoricalDistribution(["default", "kaiming_normal", "xavier_uniform"]),
-}
 BEGAN = datetime(2026, 3, 1, 12, 0, 0)
 PROVENANCE = {
     "python": "3.11.7",
@@ -105,10 +92,7 @@ class Made:
         path = self.path / f"{'classify' if classify else 'regress'}{n_more or ''}.py"
         task = "classification" if classify else "regression"
         path.write_text(SOURCE.format(task=task, words="a made-up problem", n_more=n_more))
-        space = SPACE | {
-            f"a_parameter_of_the_architecture_{i}": FloatDistribution(1e-6, 0.5 + i, log=True)
-            for i in range(n_more)
-        }
+        definition = _definition(path, n_more)
         target = settings.pop("target_trials", n_trials)
         made = Settings(
             **{
@@ -127,7 +111,7 @@ class Made:
                 "n_rows": 1234,
                 "splits": "8899aabbccddeeff",
                 "metric": TASKS[task].metric().name,
-                "search_space": _search_space(path, n_more),
+                "search_space": definition.fingerprint(),
                 "grid": None,
                 "version": "0.1.0",
             }
@@ -141,7 +125,8 @@ class Made:
         study.set_user_attr("settings", vars(made))
         study.set_user_attr("n_trials", target)
         rng = np.random.default_rng([made.seed, n_more])
-        study.add_trials(_trial(space, rng, number, kept or {}) for number in range(n_trials))
+        probes = definition.probes()[made.seed : made.seed + n_trials]
+        study.add_trials(_trial(t, rng, i, kept or {}) for i, (t, _) in enumerate(probes))
         return self.open(name)
 
     def open(self, name: str) -> StudyResults:
@@ -205,9 +190,9 @@ class Made:
 
 
 @functools.cache
-def _search_space(path: Path, n_more: int) -> dict[str, str]:
-    """Of a study file with so many parameters more."""
-    return load_definition(path).fingerprint()
+def _definition(path: Path, n_more: int) -> StudyDefinition:
+    """A study file with so many parameters more."""
+    return load_definition(path)
 
 
 def figure(name: str, **layout: Any) -> Figure:
@@ -220,19 +205,14 @@ def figure(name: str, **layout: Any) -> Figure:
 
 
 def _trial(
-    distributions: Mapping[str, BaseDistribution],
-    rng: np.random.Generator,
-    number: int,
-    more: Mapping[str, Any],
+    probe: Trial, rng: np.random.Generator, number: int, more: Mapping[str, Any]
 ) -> FrozenTrial:
-    params = {name: _draw(distribution, rng) for name, distribution in distributions.items()}
-    if params["optimizer"] == "adam":
-        del params["momentum"]
+    """A trial with the parameters of another one."""
     scores = rng.uniform(0.3, 2, 3)
     best, epochs = int(rng.integers(3, 20)), int(rng.integers(20, 31))
     pruned = number % 3 == 2
     kept = {
-        "configuration": Configuration(epochs=30, patience=7, lr=params["lr"]).to_json(),
+        "configuration": Configuration(epochs=30, patience=7, lr=probe.params["lr"]).to_json(),
         "stopped": "pruned" if pruned else "epochs",
         "epochs": epochs,
         "best_epoch": best,
@@ -250,8 +230,8 @@ def _trial(
     trial = create_trial(
         state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
         value=None if pruned else float(scores.mean()),
-        params=params,
-        distributions={name: distributions[name] for name in params},
+        params=probe.params,
+        distributions=probe.distributions,
         user_attrs=kept | more,
         intermediate_values={
             e: float(scores.mean()) + abs(best - e) / 50 for e in range(1, epochs)
@@ -260,15 +240,6 @@ def _trial(
     trial.datetime_start = BEGAN + timedelta(minutes=number)
     trial.datetime_complete = BEGAN + timedelta(minutes=number, seconds=40)
     return trial
-
-
-def _draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[int(rng.integers(len(distribution.choices)))]
-    low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
-    value = float(np.exp(rng.uniform(np.log(low + 1e-9), np.log(high))))
-    value = min(max(value, low), high)
-    return round(value) if isinstance(distribution, IntDistribution) else value
 
 
 @pytest.fixture

@@ -196,14 +196,25 @@ def test_the_best_hyperparameters_are_those_of_the_best_trial(made: Made) -> Non
         ]
 
 
-@pytest.mark.parametrize("tested", [False, True])
-def test_what_was_made_in_python_is_repeated_there(tmp_path: Path, tested: bool) -> None:
+X = np.random.default_rng(0).normal(size=(45, 2))
+
+
+@pytest.mark.parametrize(
+    ("given", "called", "tested"),
+    [
+        ({}, "hw1.run(definition, name='mine', sampler=", True),
+        ({"data": (X, X[:, 0])}, "hw1.run(definition, data=data, name='mine', sampler=", False),
+        ({"data": (X, X[:, 0]), "test_data": (X, X[:, 0])}, "data=data, name='mine'", True),
+    ],
+    ids=["definition", "data", "test data"],
+)
+def test_what_was_made_in_python_is_repeated_there(
+    tmp_path: Path, given: dict[str, Any], called: str, tested: bool
+) -> None:
     (tmp_path / "tiny.py").write_text(TINY_REGRESSION)
-    x = np.random.default_rng(0).normal(size=(45, 2))
     results = hw1.run(
         load_definition(tmp_path / "tiny.py"),
-        data=(x, x[:, 0]),
-        test_data=(x, x[:, 0]) if tested else None,
+        **given,
         name="mine",
         trials=2,
         epochs=3,
@@ -211,18 +222,17 @@ def test_what_was_made_in_python_is_repeated_there(tmp_path: Path, tested: bool)
         device="cpu",
         console=Console(file=io.StringIO()),
     )
-    report = write_report([results], tmp_path / "r.pdf", folder=lambda results: tmp_path / "none")
-    missing = dict(report.missing)
-    assert missing["the evaluation of mine"] == "hw1.analysis.evaluate(results)"
-    drawn = missing[f"figures of the network of trial {results.trial().number} of mine"]
-    assert drawn == "hw1.analysis.analyze(results, [results.trial()])"
     evaluate(results, n_repeats=1, n_seeds=1, test=False)
     report = write_report([results], tmp_path / "r.pdf", folder=lambda results: tmp_path / "none")
-    assert ("the test scores of mine" in dict(report.missing)) == tested
+    again = "hw1.analysis.evaluate(results, n_repeats=1, n_splits=3, seed=0"
+    missing = dict(report.missing)
+    assert missing.get("the test scores of mine") == (f"{again})" if tested else None)
+    assert missing["a nested cross-validation of mine"] == f"{again}, nested=(5, 3), test=False)"
+    drawn = missing[f"figures of the network of trial {results.trial().number} of mine"]
+    assert drawn == "hw1.analysis.analyze(results, [results.trial()])"
     for text in texts_of(report):
-        assert squeezed("hw1.run(definition, data=data, name='mine', sampler=") in text
-        assert squeezed("hw1.analysis.evaluate(results, n_repeats=1, n_splits=3, seed=0)") in text
-        assert squeezed("hw1.analysis.report.write_report([results])") in text
-        assert squeezed("On data given in Python, the best configuration of mine") in text
+        for words in (called, f"{again})", "hw1.analysis.report.write_report([results])"):
+            assert squeezed(words) in text
         assert "run_study.py" not in text and squeezed("test set") not in text
         assert ("notscored" in text) == tested
+        assert (squeezed("On data given in Python, the best") in text) == bool(given)
