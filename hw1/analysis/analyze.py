@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
+from sklearn.metrics import confusion_matrix as count_confusions
 
 from hw1.analysis.figures import search
 from hw1.analysis.figures.gallery import Gallery, write
@@ -16,7 +17,7 @@ from hw1.analysis.figures.training import (
     fitted_function,
     fold_scores,
     learning_curves,
-    predictions_and_targets,
+    predictions,
 )
 from hw1.analysis.results import StudyResults, require_writable
 from hw1.analysis.training import cross_validate_again, fold_networks, retrain
@@ -119,16 +120,16 @@ def training_figures(
         learning_curves(found.curves, found.best_epoch, metric),
         fold_scores([(t.number, t.user_attrs["fold_scores"]) for t in compared], metric),
     ]
+    outputs, truth = found.outputs.double().numpy(), dataset.targets.cpu().double().numpy()
     if dataset.task == "classification":
-        figures += [
-            confusion_matrix(found.outputs, dataset),
-            confident_mistakes(found.outputs, dataset),
-        ]
+        counts = count_confusions(truth, outputs.argmax(1), labels=range(dataset.n_outputs))
+        figures.append(confusion_matrix(counts, dataset.class_names))
+        figures.append(confident_mistakes(found.outputs, dataset))
     else:
         if found.state is not None:
             networks = fold_networks(results, trial, found.state)
             figures.append(fitted_function(networks, dataset, results.test_rows()))
-        figures.append(predictions_and_targets(found.outputs, dataset))
+        figures.append(predictions(truth[:, 0], outputs[:, 0], dataset.target_name))
     return [figure for figure in figures if figure is not None]
 
 

@@ -151,7 +151,7 @@ def _fit(trial: FrozenTrial, study: Study) -> Figure | None:
     if shown is None:  # a study that was made before this was kept
         return None
     if "confusion" in trial.user_attrs:
-        return training.confusions(np.array(trial.user_attrs["confusion"]), shown["classes"])
+        return training.confusion_matrix(np.array(trial.user_attrs["confusion"]), shown["classes"])
     if "predicted" not in trial.user_attrs:
         return None
     target, truth = shown["target"], np.array(shown["targets"])

@@ -8,6 +8,7 @@ from hw1.training.augmentation import Augmentation
 from hw1.training.initialization import INITIALIZATIONS
 from hw1.training.options import check_options, option, options_of
 from hw1.training.rules import OPTIMIZERS
+from hw1.words import in_words
 
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
@@ -76,3 +77,10 @@ class Configuration(Augmentation):
 
 OPTIONS = options_of(Configuration)
 """The words, group and range of every field, by its name."""
+
+
+def words_of(name: str) -> str:
+    """What a hyperparameter is called: by the option that ends its name, or by the name itself."""
+    known = next((one for one in OPTIONS if name == one or name.endswith(f"_{one}")), "")
+    rest = in_words(name.removesuffix(known))
+    return rest + OPTIONS[known].words if known else rest

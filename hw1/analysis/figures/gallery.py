@@ -5,10 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import plotly.offline
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from hw1.analysis.figures.marks import Figure, Parallel
+from hw1.analysis.figures.marks import Figure
 from hw1.analysis.figures.matplotlib import svg
 from hw1.analysis.figures.plotly import draw
 from hw1.analysis.figures.stored import from_json, to_json
@@ -19,38 +22,7 @@ PANEL_WIDTH, IMAGE_WIDTH, AXIS_WIDTH = 230, 110, 90
 """The pixels that each of several plots, images, or parallel axes side by side needs at least; a
 narrow screen scrolls."""
 
-MANIFEST = "figures.json"
-
-_STYLE = f"""
-body {{ margin: 0; color: {INK}; background: white; line-height: 1.5;
-  font-family: {", ".join(repr(name) for name in FONT_FAMILIES)}, sans-serif; font-size: 15px; }}
-main {{ max-width: 1000px; margin: 0 auto; padding: 24px 20px 64px; }}
-h1 {{ font-size: 26px; margin: 16px 0 8px; line-height: 1.25; }}
-h2 {{ font-size: 20px; margin: 48px 0 0; padding-bottom: 6px; border-bottom: 1px solid {GRID}; }}
-h3 {{ font-size: 16px; margin: 0 0 4px; }}
-p {{ margin: 4px 0; max-width: 75ch; }}
-a {{ color: {BLUE}; text-decoration: none; }}
-a:hover, a:focus {{ text-decoration: underline; }}
-nav {{ margin: 20px 0 0; color: {MUTED}; font-size: 14px; }}
-nav a {{ margin-right: 18px; white-space: nowrap; }}
-figure {{ margin: 32px 0 0; }}
-figcaption {{ font-size: 14px; }}
-.files {{ color: {MUTED}; font-size: 13px; }}
-.files a {{ margin-right: 12px; }}
-.scroll {{ overflow-x: auto; overflow-y: hidden; }}
-.still {{ display: none; max-width: 100%; height: auto; }}
-@media (max-width: 600px) {{
-  main {{ padding: 12px 12px 48px; }}
-  h1 {{ font-size: 22px; }}
-}}
-@media print {{
-  main {{ max-width: none; padding: 0; }}
-  nav, .files, .scroll {{ display: none; }}
-  .still {{ display: block; }}
-  figure {{ break-inside: avoid; }}
-  h2 {{ break-after: avoid; }}
-}}
-"""
+MANIFEST, PAGE = "figures.json", "figures/gallery.html.jinja"
 
 SCRIPT = """
 for (const block of document.querySelectorAll("script[type='application/json']")) {
@@ -117,13 +89,13 @@ def write(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "plotly.min.js", plotly.offline.get_plotlyjs())
+        values = {"title": title, "interactive": interactive}
         for figure in figures:
             _write(folder / f"{figure.name}.svg", svg(figure))
-            back = f'<nav><a href="index.html">{html.escape(title)}</a></nav>'
-            page = _page(figure.title, back + _embedded(figure, alone=True))
-            _write(folder / f"{figure.name}.html", page)
+            _write(folder / f"{figure.name}.html", page(PAGE, alone=figure, **values))
         index = folder / "index.html"
-        _write(index, _page(title, _overview(sections, title, introduction)))
+        values |= {"introduction": introduction, "sections": sections}
+        _write(index, page(PAGE, alone=None, **values))
         _write(folder / MANIFEST, json.dumps(manifest))
     except OSError as error:
         raise InputError(
@@ -161,47 +133,13 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _overview(
-    sections: Mapping[str, Sequence[Figure]], title: str, introduction: Sequence[str]
-) -> str:
-    """The body of the page with all figures."""
-    parts = [f"<h1>{html.escape(title)}</h1>"]
-    parts += [f"<p>{html.escape(line)}</p>" for line in introduction]
-    if len(sections) > 1:
-        links = (
-            f'<a href="#section-{i}">{html.escape(heading)}</a>'
-            for i, heading in enumerate(sections)
-        )
-        parts.append(f"<nav>{' '.join(links)}</nav>")
-    for i, (heading, figures) in enumerate(sections.items()):
-        parts.append(f'<h2 id="section-{i}">{html.escape(heading)}</h2>')
-        parts += [_embedded(figure) for figure in figures]
-    return "\n".join(parts)
-
-
-def _embedded(figure: Figure, *, alone: bool = False) -> str:
-    """The figure with its title, its caption and links to its files."""
-    name, title = html.escape(figure.name), html.escape(figure.title)
-    links = f'<a href="{name}.svg">SVG</a>'
-    if not alone:
-        links = f'<a href="{name}.html">on its own</a> {links}'
-    heading = "h1" if alone else "h3"
-    return f"""<figure id="{name}">
-<{heading}>{title}</{heading}>
-{interactive(figure, f"plot-{name}")}
-<img class="still" src="{name}.svg" alt="{title}">
-<figcaption>{html.escape(figure.caption)}</figcaption>
-<p class="files">{links}</p>
-</figure>"""
-
-
-def interactive(figure: Figure, element: str) -> str:
+def interactive(figure: Figure, element: str) -> Markup:
     """The figure as HTML in an element of that id; ``SCRIPT`` at the end of a page draws it."""
     width = f"width: {figure.width}px" if figure.width else f"min-width: {least_width(figure)}px"
     data = str(draw(figure).to_json()).replace("<", "\\u003c")  # no tag of a page may begin in it
-    return f"""<div class="scroll plot" tabindex="0"><div id="{element}" role="img"
+    return Markup(f"""<div class="scroll plot" tabindex="0"><div id="{element}" role="img"
 aria-label="{html.escape(figure.title)}" style="height: {figure.height}px; {width}"></div></div>
-<script type="application/json" data-plot="{element}">{data}</script>"""
+<script type="application/json" data-plot="{element}">{data}</script>""")
 
 
 def least_width(figure: Figure) -> int:
@@ -210,27 +148,22 @@ def least_width(figure: Figure) -> int:
     panels: dict[float, int] = {}
     for panel in figure.panels:
         needed = PANEL_WIDTH if panel.x.visible else IMAGE_WIDTH
-        if isinstance(panel.marks[0], Parallel):
-            needed = AXIS_WIDTH * len(panel.marks[0].labels)
+        if panel.parallel:
+            needed = AXIS_WIDTH * len(panel.parallel.labels)
         panels[panel.place[0]] = max(panels.get(panel.place[0], 0), needed)
     return max(sum(panels.values()), 300)
 
 
-def _page(title: str, body: str) -> str:
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>{_STYLE}</style>
-<script src="plotly.min.js"></script>
-</head>
-<body>
-<main>
-{body}
-</main>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
+def page(template: str, **values: Any) -> str:
+    """A page from a template in `hw1.analysis`; every value is escaped unless it is `Markup`."""
+    environment = Environment(
+        loader=PackageLoader("hw1.analysis", "."),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+    )
+    look = {"blue": BLUE, "grid": GRID, "ink": INK, "muted": MUTED}
+    fonts = Markup(", ".join(map(repr, FONT_FAMILIES)))
+    return environment.get_template(template).render(
+        script=Markup(SCRIPT), fonts=fonts, **look, **values
+    )

@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 
-from hw1.analysis.figures.marks import Axis, Figure, Mark, Pair, Panel
+import numpy as np
+import torch
+from torch import Tensor
+
+from hw1.analysis.figures.marks import Axis, Box, Figure, HeatMap, Image, Mark, Pair, Panel
 from hw1.analysis.figures.style import WIDTH
 
 MARGIN = 16
@@ -14,6 +18,8 @@ BARRED_WIDTH = WIDTH - MARGIN - BAR_ROOM
 LEAST_BAR = 130
 """The height of a drawing that has one."""
 
+PIXELS = 255.0
+"""The brightest pixel of an image."""
 Place = tuple[float, float, float, float]
 
 
@@ -43,23 +49,35 @@ def grid(
     return places
 
 
+def tiles(n: int, columns: int, step: Pair, start: Pair = (0.0, 0.0)) -> list[Pair]:
+    """The left and upper ends of ``n`` things in rows of a drawing.
+
+    Args:
+        n, columns: how many there are, and how many of them in a row.
+        step: pixels from one to the next, across and down.
+        start: where the first is.
+    """
+    return [(start[0] + i % columns * step[0], start[1] + i // columns * step[1]) for i in range(n)]
+
+
 def drawing(
     name: str,
     title: str,
     caption: str,
     marks: Sequence[Mark],
-    height: float,
     width: float = DRAWING_WIDTH,
 ) -> Figure:
     """A figure whose marks have places in pixels, from its upper left corner right and down.
 
     Args:
         name, title, caption: see `Figure`.
-        marks: what is drawn; if one has a scale with a title, there is room for its bar.
-        height, width: how far down and to the right marks reach.
+        marks: what is drawn, some of it in `area`; if one has a scale with a title, there is room
+            for its bar.
+        width: how far to the right marks reach.
     """
     has_bar = any(getattr(getattr(mark, "scale", None), "title", "") for mark in marks)
-    height = max(height, LEAST_BAR) if has_bar else height
+    areas = [mark.y for mark in marks if isinstance(mark, Image | HeatMap | Box)]
+    height = max(*(y[1] for y in areas if y is not None), LEAST_BAR if has_bar else 0.0)
     right = BAR_ROOM if has_bar else MARGIN
     x = Axis("", (0.0, width), visible=False)
     y = Axis("", (height, 0.0), visible=False)
@@ -83,3 +101,9 @@ def fitted(shape: Sequence[int], side: float) -> tuple[float, float]:
 def area(left: float, top: float, size: Pair) -> tuple[Pair, Pair]:
     """The ``x`` and ``y`` of an image, a heat map or a box in a drawing."""
     return (left, left + size[0]), (top, top + size[1])
+
+
+def as_bytes(values: Tensor, low: float, high: float) -> np.ndarray:
+    """Numbers from ``low`` to ``high`` as uint8 from 0 to 255; what lies beyond is cut off."""
+    scaled = (values.double() - low) / (high - low if high > low else 1.0)
+    return (scaled.nan_to_num().clamp(0, 1) * PIXELS).round().to(torch.uint8).numpy()

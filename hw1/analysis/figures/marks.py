@@ -312,6 +312,11 @@ class Panel:
     title: str = ""
     square: bool = False
 
+    @property
+    def parallel(self) -> Parallel | None:
+        """Its parallel axes, if that is what it shows."""
+        return next((mark for mark in self.marks if isinstance(mark, Parallel)), None)
+
 
 @dataclass(frozen=True, eq=False)
 class Figure:

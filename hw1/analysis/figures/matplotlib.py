@@ -22,8 +22,9 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from hw1.analysis.figures.marks import Axis, ColorScale, Figure, Panel, Parallel
-from hw1.analysis.figures.matplotlib_marks import colors_of, draw, draw_cells
+from hw1.analysis.figures.layout import Place
+from hw1.analysis.figures.marks import Axis, Figure, HeatMap, Panel
+from hw1.analysis.figures.matplotlib_marks import draw
 from hw1.analysis.figures.style import (
     BAR_LENGTH,
     FONT_FAMILIES,
@@ -138,41 +139,45 @@ def _draw(figure: Figure, size: tuple[int, int], margins: np.ndarray) -> Canvas:
     left, right, top, bottom = margins
     inner = max(width - left - right, 40), max(height - top - bottom, 40)
     entries: dict[str, Artist] = {}
-    for number, panel in enumerate(figure.panels):
+    for panel in figure.panels:
         x0, y0, x1, y1 = panel.place
-        axes = canvas.add_axes(
-            (
-                (left + x0 * inner[0]) / width,
-                (bottom + y0 * inner[1]) / height,
-                (x1 - x0) * inner[0] / width,
-                (y1 - y0) * inner[1] / height,
-            ),
-            label=str(number),
-        )
-        axes.spines[:].set_visible(False)
-        for i, mark in enumerate(panel.marks):
-            handle = draw(axes, mark, i / len(panel.marks))
-            name: str = getattr(mark, "name", "")
-            if name and handle is not None:
-                entries.setdefault(name, handle)
-        _dress(axes, panel)
+        corner = left + x0 * inner[0], bottom + y0 * inner[1]
+        _panel(canvas, panel, (*corner, (x1 - x0) * inner[0], (y1 - y0) * inner[1]), entries)
     has_titles = any(panel.title for panel in figure.panels)
     above = (top - LEGEND_SPACE - TITLE_SPACE * has_titles) / height
     _legend(canvas, entries, (left / width, 1 - above), width - left)
-    place = left + inner[0] + BAR_SPACE, height - top, inner[1]
-    for scale in dict.fromkeys(_scales(figure)):
-        _color_bar(canvas, scale, place)
+    scales = (getattr(mark, "scale", None) for panel in figure.panels for mark in panel.marks)
+    for scale in dict.fromkeys(s for s in scales if s is not None and s.title):
+        # A bar at the top, not longer than the panels beside it.
+        length, ends = min(inner[1], BAR_LENGTH), (scale.low, scale.high)
+        shades = HeatMap(np.linspace(*ends, 256)[:, None], scale, (0.0, 1.0), ends)
+        beside = Axis(scale.title, ends, ticks=scale.ticks, grid=False)
+        bar = Panel((shades,), Axis("", (0.0, 1.0), visible=False), beside)
+        place = left + inner[0] + BAR_SPACE, height - top - length, BAR_WIDTH, length
+        axes = _panel(canvas, bar, place, entries)
+        axes.yaxis.tick_right()
+        axes.yaxis.set_label_position("right")
     return canvas
 
 
-def _dress(axes: Axes, panel: Panel) -> None:
-    """Ranges, ticks, grid, labels and title of a panel."""
-    if isinstance(panel.marks[0], Parallel):
-        return
-    box = axes.get_window_extent()
+def _panel(canvas: Canvas, panel: Panel, place: Place, entries: dict[str, Artist]) -> Axes:
+    """Draw a panel at a left and a lower end, so wide and so high, in pixels.
+
+    ``entries`` of the legend are added to.
+    """
+    size = canvas.get_size_inches() * 72
+    axes = canvas.add_axes(tuple(np.array(place) / [*size, *size]), label=str(len(canvas.axes)))
+    axes.spines[:].set_visible(False)
+    for i, mark in enumerate(panel.marks):
+        handle = draw(axes, mark, i / len(panel.marks))
+        name: str = getattr(mark, "name", "")
+        if name and handle is not None:
+            entries.setdefault(name, handle)
+    if panel.parallel:
+        return axes
     for direction, axis, target, pixels in (
-        ("x", panel.x, axes.xaxis, box.width),
-        ("y", panel.y, axes.yaxis, box.height),
+        ("x", panel.x, axes.xaxis, place[2]),
+        ("y", panel.y, axes.yaxis, place[3]),
     ):
         axes.set(**{f"{direction}scale": "log" if axis.log else "linear"})
         axes.set(**{f"{direction}lim": axis.range})
@@ -201,6 +206,7 @@ def _dress(axes: Axes, panel: Panel) -> None:
         axes.set_aspect("equal")
     if panel.title:
         axes.set_title(panel.title, loc="left", fontsize=SMALL_SIZE, color=INK, pad=5)
+    return axes
 
 
 def _legend(
@@ -229,33 +235,3 @@ def _legend(
         if legend.get_window_extent().width <= room:
             break
         legend.remove()
-
-
-def _scales(figure: Figure) -> Iterator[ColorScale]:
-    """Those that have a bar."""
-    for panel in figure.panels:
-        for mark in panel.marks:
-            scale = getattr(mark, "scale", None)
-            if scale is not None and scale.title:
-                yield scale
-
-
-def _color_bar(canvas: Canvas, scale: ColorScale, place: tuple[float, float, float]) -> None:
-    """A bar at a left and an upper end, not longer than the panels beside it."""
-    left, top, room = place
-    width, height = canvas.get_size_inches() * 72
-    length = min(room, BAR_LENGTH)
-    size = BAR_WIDTH / width, length / height
-    axes = canvas.add_axes((left / width, (top - length) / height, *size), label="color bar")
-    ends = (0.0, 1.0), (scale.low, scale.high)
-    shades = colors_of(scale, np.linspace(scale.low, scale.high, 256))[:, None]
-    draw_cells(axes, shades, ends, 1.0)
-    axes.spines[:].set_visible(False)
-    axes.xaxis.set_visible(False)
-    along = Axis("", (scale.low, scale.high), ticks=scale.ticks)
-    ticks = ticks_of(along, int(length / PIXELS_PER_TICK[1]))
-    axes.yaxis.tick_right()
-    axes.set_yticks([p for p, _ in ticks], [t for _, t in ticks], fontsize=SMALL_SIZE, color=MUTED)
-    axes.yaxis.set_tick_params(length=0, pad=4)
-    axes.yaxis.set_label_position("right")
-    axes.set_ylabel(scale.title, labelpad=6, fontsize=FONT_SIZE, color=INK)

@@ -250,14 +250,15 @@ def _parallel(axes: Axes, mark: Parallel) -> None:
     paths = [np.stack([np.arange(n), row], axis=1) for row in mark.values]
     lines = LineCollection(paths, colors=list(colors_of(mark.scale, mark.color)), linewidths=1.0)
     axes.add_collection(lines)
-    halo = {"boxstyle": "square,pad=0.1", "facecolor": (1, 1, 1, 0.75), "edgecolor": "none"}
+    words: dict[str, Any] = {"textcoords": "offset pixels", "annotation_clip": False, "color": INK}
+    # What ticks say stands before the lines, on white.
+    halo = {"boxstyle": "square,pad=0.1", "facecolor": (1, 1, 1, 0.9), "edgecolor": "none"}
+    of_ticks: dict[str, Any] = {**words, "fontsize": SMALL_SIZE, "bbox": halo, "zorder": 5}
+    of_ticks |= {"xytext": (-7, 0), "ha": "right", "va": "center"}
+    line: dict[str, Any] = {"color": MUTED, "clip_on": False, "zorder": 4}
     for i, (label, ticks) in enumerate(zip(mark.labels, mark.ticks, strict=True)):
-        axes.plot([i, i], [0, 1], color=MUTED, linewidth=1, zorder=4, clip_on=False)
-        words: dict[str, Any] = {"textcoords": "offset pixels", "annotation_clip": False}
-        axes.annotate(
-            label, (i, 1), xytext=(0, 12), ha="center", fontsize=FONT_SIZE, color=INK, **words
-        )
-        words |= {"fontsize": SMALL_SIZE, "color": MUTED, "bbox": halo, "zorder": 5}
+        axes.plot([i, i], [0, 1], linewidth=1, **line)
+        axes.annotate(label, (i, 1), xytext=(0, 12), ha="center", fontsize=FONT_SIZE, **words)
         for place, text in ticks:
-            axes.annotate(text, (i, place), xytext=(-7, 0), ha="right", va="center", **words)
-            axes.plot([i], [place], marker="_", markersize=6, color=MUTED, clip_on=False, zorder=4)
+            axes.annotate(text, (i, place), **of_ticks)
+            axes.plot([i], [place], marker="_", markersize=6, **line)

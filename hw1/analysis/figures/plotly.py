@@ -61,7 +61,7 @@ def draw(figure: Figure) -> go.Figure:
     for number, panel in enumerate(figure.panels, 1):
         suffix = "" if number == 1 else str(number)
         x, y = f"x{suffix}", f"y{suffix}"
-        if not isinstance(panel.marks[0], Parallel):
+        if panel.parallel is None:
             layout |= _axes(panel, suffix, shared)
         for mark in panel.marks:
             match mark:

@@ -180,11 +180,11 @@ def parallel_of(mark: Parallel, panel: Panel, scales: dict[ColorScale, str]) -> 
     left, lower, right, upper = panel.place
     dimensions = [
         {
-            "label": label,
+            "label": escaped(label),
             "values": values,
             "range": [0, 1],
             "tickvals": [place for place, _ in ticks],
-            "ticktext": [text for _, text in ticks],
+            "ticktext": [escaped(text) for _, text in ticks],
         }
         for label, values, ticks in zip(mark.labels, mark.values.T, mark.ticks, strict=True)
     ]

@@ -1,10 +1,11 @@
-"""The trials of a search as its figures need them: values, parameters, and the axes of both."""
+"""The trials of a search as its figures need them: values, hyperparameters, and their axes."""
 
 import itertools
 import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,14 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1.analysis.figures.marks import Axis, ColorScale, Points, Ticks
-from hw1.analysis.figures.style import INK, SEQUENTIAL, VERMILLION
-from hw1.analysis.figures.ticks import around, linear_ticks, log_ticks
+from hw1.analysis.figures.style import SEQUENTIAL, VERMILLION
+from hw1.analysis.figures.ticks import around, ticks_of
 from hw1.study import Study
-from hw1.words import number, tick_label
+from hw1.training.configuration import words_of
+from hw1.words import number, value_text
 
 Stops = tuple[tuple[float, str], ...]
 
-N_SHOWN = 6
-"""The parameters that figures show at most: the most important ones."""
 FAR_OUT = 3.0
 """Values so many interquartile ranges worse than the worst quartile are drawn at the edge; on a
 logarithmic axis only if that is a factor of a hundred, too."""
@@ -29,28 +29,69 @@ OUT = 1.5
 """The same for colors, of which the best trials are to have most."""
 
 
-def completed(study: Study) -> list[FrozenTrial]:
-    """The completed trials with a finite value, in order."""
-    return [
-        trial
-        for trial in study.trials()
-        if trial.state == TrialState.COMPLETE and math.isfinite(trial.values[0])
-    ]
+class Search:
+    """A study's trials, read once for all its figures.
 
+    Attributes:
+        study: whose trials they are.
+        trials: all of them, in order.
+        completed: those with a finite value.
+        values: the values of these.
+        metric: the metric in words.
+        label: the same, and which way is better.
+    """
 
-def best_of(study: Study, trials: Sequence[FrozenTrial]) -> FrozenTrial:
-    """The one with the best value; the first of several."""
-    return study.ranked(trials)[0]
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.trials = study.trials()
+        self.completed = [
+            trial
+            for trial in self.trials
+            if trial.state == TrialState.COMPLETE and math.isfinite(trial.values[0])
+        ]
+        self.values = np.array([trial.values[0] for trial in self.completed])
+        self.metric = study.metric.words
+        self.label = f"{self.metric} ({study.metric.preference})"
 
+    @property
+    def maximize(self) -> bool:
+        """Whether higher values are better."""
+        return self.study.metric.maximize
 
-def metric_label(study: Study) -> str:
-    """What a trial's value is and which way is better."""
-    return f"{metric_name(study)} ({study.metric.preference})"
+    @property
+    def best(self) -> FrozenTrial:
+        """The completed trial with the best value, the first of several; there has to be one."""
+        return self.study.ranked(self.completed)[0]
 
+    @cached_property
+    def importances(self) -> dict[str, float]:
+        """The share of each hyperparameter that varies, the most important first.
 
-def metric_name(study: Study) -> str:
-    """The name of the metric in words."""
-    return study.metric.words
+        By Optuna's default, PED-ANOVA (https://arxiv.org/abs/2304.10255), in which nothing is
+        random.
+        """
+        names = dict.fromkeys(itertools.chain.from_iterable(t.params for t in self.completed))
+        varied = [
+            n for n in names if len(np.unique(self.parameter(n).positions(self.having(n)))) > 1
+        ]
+        if not varied:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about few trials: the caption says so
+            return optuna.importance.get_param_importances(self.study.optuna_study, params=varied)
+
+    @cached_property
+    def parameters(self) -> list["Parameter"]:
+        """The hyperparameters that have at least two values, the most important first."""
+        return [self.parameter(name) for name in self.importances]
+
+    def parameter(self, name: str) -> "Parameter":
+        """A hyperparameter with the range that it has in all completed trials together."""
+        return Parameter.of(name, [trial.distributions[name] for trial in self.having(name)])
+
+    def having(self, *names: str) -> list[FrozenTrial]:
+        """The completed trials that have these hyperparameters."""
+        return [trial for trial in self.completed if trial.params.keys() >= set(names)]
 
 
 def name_trial(trial: FrozenTrial) -> str:
@@ -63,11 +104,9 @@ def name_trial(trial: FrozenTrial) -> str:
 
 
 def describe_trial(trial: FrozenTrial) -> str:
-    """The same with all its parameters."""
-    lines = [name_trial(trial)]
-    for name, value in trial.params.items():
-        lines.append(f"{name} = {number(value) if isinstance(value, float) else value}")
-    return "\n".join(lines)
+    """The same with all its hyperparameters."""
+    lines = (f"{words_of(name)} {value_text(value)}" for name, value in trial.params.items())
+    return "\n".join([name_trial(trial), *lines])
 
 
 @dataclass(frozen=True)
@@ -110,8 +149,7 @@ class Values:
 
     def beyond(self, values: Any) -> np.ndarray:
         """Which values lie beyond an end."""
-        array = np.asarray(values, dtype=float)
-        return (array < self.low) | (array > self.high)
+        return np.asarray(self.within(values) != values)
 
     def axis(self, label: str, shared: str = "") -> Axis:
         """The axis, with some space beside its ends."""
@@ -127,16 +165,12 @@ class Values:
     def ends(self) -> tuple[float, float]:
         """The two ends of the colors."""
         low, high = self.shades([self.low, self.high]).tolist()
-        beside = 0.05 * abs(low) or 0.5
-        return (low, high) if high > low else (low - beside, high + beside)
+        return (low, high) if high > low else around([low])
 
     def ticks(self) -> Ticks:
         """Where there are numbers beside the colors, in `shades`."""
-        ticks = (log_ticks if self.log else linear_ticks)(self.low, self.high, 6)
-        step = None if self.log or len(ticks) < 2 else ticks[1] - ticks[0]
-        places = np.log10(ticks).tolist() if self.log else ticks
-        texts = (tick_label(tick, step) for tick in ticks)
-        return tuple(zip(places, texts, strict=True))
+        ticks = ticks_of(Axis("", (self.low, self.high), log=self.log), 6)
+        return tuple((float(self.shades(place)), text) for place, text in ticks)
 
     def scale(self, title: str, stops: Stops = SEQUENTIAL) -> ColorScale:
         """Colors for `shades`, the better the darker."""
@@ -152,7 +186,7 @@ class Parameter:
         choices: of a categorical one, as text; their positions on the axis are 0, 1, ...
         low, high: the ends of its range, or of the choices' positions.
         log: whether the axis is logarithmic.
-        integer: whether it is a whole number.
+        whole: whether there are whole numbers alone on a linear axis.
     """
 
     name: str
@@ -160,40 +194,34 @@ class Parameter:
     low: float
     high: float
     log: bool
-    integer: bool
+    whole: bool
 
     @classmethod
     def of(cls, name: str, distributions: Iterable[BaseDistribution]) -> "Parameter":
         """The parameter with the range that all these distributions have together."""
         several = list(distributions)
         if isinstance(several[0], CategoricalDistribution):
-            choices = tuple(str(choice) for choice in several[0].choices)
+            choices = tuple(map(value_text, several[0].choices))
             return cls(name, choices, 0.0, float(len(choices) - 1), False, False)
         low = min(float(d.low) for d in several)  # type: ignore[attr-defined]
         high = max(float(d.high) for d in several)  # type: ignore[attr-defined]
-        log, integer = bool(several[0].log), isinstance(several[0], IntDistribution)  # type: ignore[attr-defined]
-        return cls(name, (), low, high, log, integer)
+        log = bool(several[0].log)  # type: ignore[attr-defined]
+        return cls(name, (), low, high, log, isinstance(several[0], IntDistribution) and not log)
 
     @property
     def label(self) -> str:
-        """Its name in words."""
-        return self.name.replace("_", " ")
+        """What it is called."""
+        return words_of(self.name)
 
     @property
     def coarse(self) -> bool:
         """Whether it has so few values that many trials share one."""
-        return bool(self.choices) or (self.integer and not self.log and self.high - self.low < 10)
+        return bool(self.choices) or (self.whole and self.high - self.low < 10)
 
     def positions(self, trials: Sequence[FrozenTrial]) -> np.ndarray:
-        """Where each trial lies, ``(len(trials),)``; NaN where it lacks the parameter."""
-        return np.array(
-            [
-                float(trial.distributions[self.name].to_internal_repr(trial.params[self.name]))
-                if self.name in trial.params
-                else np.nan
-                for trial in trials
-            ]
-        )
+        """Where each trial lies, ``(len(trials),)``; all of them have the hyperparameter."""
+        name = self.name
+        return np.array([t.distributions[name].to_internal_repr(t.params[name]) for t in trials])
 
     def spread(self, trials: Sequence[FrozenTrial], *, upwards: bool = False) -> np.ndarray:
         """The positions; points of a `coarse` one beside each other rather than on top.
@@ -223,8 +251,7 @@ class Parameter:
         """The positions of places from 0 to 1 along the axis: the inverse of `unit`."""
         numbers = np.asarray(places, dtype=float)
         if self.log:
-            logarithms = math.log(self.low) + numbers * math.log(self.high / self.low)
-            return np.exp(logarithms)
+            return np.asarray(self.low * (self.high / self.low) ** numbers)
         return np.asarray(self.low + numbers * (self.high - self.low))
 
     def axis(self, n_ticks: int = 4, shared: str = "") -> Axis:
@@ -241,41 +268,11 @@ class Parameter:
             log=self.log,
             ticks=names,
             n_ticks=n_ticks,
-            whole=self.integer and not self.log,
+            whole=self.whole,
             shared=shared,
         )
-
-
-def parameters(trials: Sequence[FrozenTrial]) -> dict[str, Parameter]:
-    """Those parameters, by name, that have at least two values among the trials."""
-    found = {}
-    for name in dict.fromkeys(itertools.chain.from_iterable(t.params for t in trials)):
-        having = [trial for trial in trials if name in trial.params]
-        parameter = Parameter.of(name, [trial.distributions[name] for trial in having])
-        if len(np.unique(parameter.positions(having))) > 1:
-            found[name] = parameter
-    return found
-
-
-def importances_of(study: Study, trials: Sequence[FrozenTrial]) -> dict[str, float]:
-    """The share of each parameter that varies, the most important first; empty for one trial.
-
-    By Optuna's default, PED-ANOVA (https://arxiv.org/abs/2304.10255), in which nothing is random.
-    """
-    varied = parameters(trials)
-    if len(trials) < 2 or not varied:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about few trials: the caption says so
-        shares = optuna.importance.get_param_importances(study.optuna_study, params=list(varied))
-    total = sum(shares.values())
-    return dict(sorted(((n, s / total) for n, s in shares.items()), key=lambda item: -item[1]))
 
 
 def best_mark(x: Any, y: Any) -> Points:
     """How the best trial stands out."""
     return Points(x, y, VERMILLION, size=11, symbol="diamond", outline_width=1.2)
-
-
-POINT_OUTLINE: dict[str, Any] = {"outline": INK, "outline_width": 0.5}
-"""Of points whose color may be as light as the paper."""

@@ -41,8 +41,6 @@ DIVERGING = (
     (1.0, "#8A3800"),
 )
 """From negative, blue, to positive, vermillion; center it on zero."""
-GRAYS = ((0.0, "#000000"), (1.0, "#FFFFFF"))
-"""For images of one channel."""
 
 FONT_FAMILIES = ("DejaVu Sans", "Verdana", "Arial")
 """Verdana has nearly the widths of DejaVu Sans, with which the text in an SVG is laid out."""
@@ -56,43 +54,29 @@ BAR_LENGTH = 240
 """Pixels of a color bar, at most."""
 
 
-def _axis() -> dict[str, Any]:
-    return {
-        "automargin": True,
-        "color": MUTED,
-        "exponentformat": "power",
-        "gridcolor": GRID,
-        "gridwidth": 1,
-        "linecolor": GRAY,
-        "linewidth": 1,
-        "separatethousands": True,
-        "showgrid": True,
-        "showline": False,
-        "tickfont": {"size": SMALL_SIZE, "color": MUTED},
-        "ticks": "",
-        "title": {"standoff": 8, "font": {"size": FONT_SIZE, "color": INK}},
-        "zeroline": False,
-    }
-
-
-_COLOR_BAR = {
-    "len": 1.0,
-    "outlinewidth": 0,
-    "thickness": 14,
-    "tickfont": {"size": SMALL_SIZE, "color": MUTED},
-    "ticks": "",
-    "title": {"side": "right", "font": {"size": FONT_SIZE, "color": INK}},
+_TITLE = {"font": {"size": FONT_SIZE, "color": INK}}
+_TICKS = {"size": SMALL_SIZE, "color": MUTED}
+_AXIS = {
+    "automargin": True,
+    "exponentformat": "power",
+    "gridcolor": GRID,
+    "separatethousands": True,
+    "tickfont": _TICKS,
+    "title": {"standoff": 8, **_TITLE},
+    "zeroline": False,
 }
-
 TEMPLATE: dict[str, Any] = {
     "layout": {
-        "annotationdefaults": {"font": {"size": FONT_SIZE, "color": INK}, "showarrow": False},
-        "coloraxis": {"colorbar": _COLOR_BAR},
-        "font": {
-            "family": ", ".join((*FONT_FAMILIES, "sans-serif")),
-            "size": FONT_SIZE,
-            "color": INK,
+        "annotationdefaults": {"showarrow": False},
+        "coloraxis": {
+            "colorbar": {
+                "outlinewidth": 0,
+                "thickness": 14,
+                "tickfont": _TICKS,
+                "title": {"side": "right", **_TITLE},
+            }
         },
+        "font": {"family": ", ".join((*FONT_FAMILIES, "sans-serif")), **_TITLE["font"]},
         "hoverlabel": {"font": {"size": SMALL_SIZE}},
         "hovermode": "closest",
         # Above the data, where it covers none.
@@ -100,23 +84,20 @@ TEMPLATE: dict[str, Any] = {
             "orientation": "h",
             "x": 0,
             "xanchor": "left",
-            "y": 1.02,
             "yanchor": "bottom",
-            "font": {"size": FONT_SIZE, "color": INK},
             "bgcolor": "rgba(0, 0, 0, 0)",
             "traceorder": "normal",
         },
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
-        "xaxis": _axis(),
-        "yaxis": _axis(),
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
     },
     "data": {
-        "bar": [{"marker": {"line": {"width": 0}}}],
         "parcoords": [
             {
-                "labelfont": {"size": FONT_SIZE, "color": INK},
-                "tickfont": {"size": SMALL_SIZE, "color": MUTED},
+                "labelfont": _TITLE["font"],
+                "tickfont": {"size": SMALL_SIZE, "color": INK},
                 "rangefont": {"size": 1, "color": "rgba(0, 0, 0, 0)"},
             }
         ],

@@ -1,12 +1,13 @@
 """Figures of how a configuration trains, and of where its networks are right and wrong."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hw1.analysis.figures.layout import DRAWING_WIDTH, drawing, fitted, grid
+from hw1.analysis.figures.layout import DRAWING_WIDTH, area, as_bytes, drawing, fitted, grid, tiles
 from hw1.analysis.figures.marks import (
     Axis,
     Band,
@@ -56,24 +57,19 @@ def learning_curves(curves: np.ndarray, best_epoch: int, metric: Metric) -> Figu
     epochs = list(range(1, len(curves) + 1))
     mean = curves.mean(1)
     scale = Values.of(curves.ravel(), metric.maximize)
-    folds = [
-        Line(
-            epochs,
-            scale.within(curve),
-            GRAY,
-            "each fold",
-            width=1,
-            hover=f"fold {fold}, epoch {{x}}: {{y:.4g}}",
-        )
-        for fold, curve in enumerate(curves.T, 1)
-    ]
-    middle = scale.within(mean)
     hover = "epoch {x}: {y:.4g}"
-    of_all = Line(epochs, middle, BLUE, "mean over the folds", width=3, hover=hover)
+    marks: list[Mark] = []
+    for fold, curve in enumerate(curves.T, 1):
+        of_fold: dict[str, Any] = {"width": 1, "hover": f"fold {fold}, {hover}"}
+        marks.append(Line(epochs, scale.within(curve), GRAY, "each fold", **of_fold))
+    middle = scale.within(mean)
     best = [best_epoch], [mean[best_epoch - 1]]
-    at_best = Points(*best, VERMILLION, "best epoch", size=12, hover=f"best: {hover}")
+    marks += [
+        Line(epochs, middle, BLUE, "mean over the folds", width=3, hover=hover),
+        Points(*best, VERMILLION, "best epoch", size=12, hover=f"best: {hover}"),
+    ]
     x = Axis("epoch", (0.5, len(curves) + 0.5), whole=True)
-    panel = Panel((*folds, of_all, at_best), x, scale.axis(metric.words))
+    panel = Panel(marks, x, scale.axis(metric.words))
     spread = curves[best_epoch - 1].std(ddof=1)
     return Figure(
         "learning_curves",
@@ -96,31 +92,19 @@ def fold_scores(trials: Sequence[tuple[int, Sequence[float]]], metric: Metric) -
     every = np.array([folds for _, folds in trials])
     scale = Values.of(every.ravel(), metric.maximize)
     near = ~scale.beyond(every.mean(1))
-    scores = every[near]
+    scores, means = every[near], every[near].mean(1)
     names = [str(n) for (n, _), kept in zip(trials, near, strict=True) if kept]
-    means = scores.mean(1)
-    marks: list[Mark] = []
-    for place, folds in enumerate(scores):
-        ends = scale.within([folds.min(), folds.max()])
-        marks.append(Line([place, place], ends, GRAY, width=1))
-    places = list(range(len(names)))
-    for fold, column in enumerate(scores.T, 1):
+    within, places = scale.within(scores), list(range(len(names)))
+    marks: list[Mark] = [
+        Line([place, place], [folds.min(), folds.max()], GRAY, width=1)
+        for place, folds in enumerate(within)
+    ]
+    for fold, column in enumerate(within.T, 1):
         hover = f"fold {fold}: {{y:.4g}}"
-        within = scale.within(column)
-        marks.append(Points(places, within, BLUE, "each fold", opacity=0.55, hover=hover))
-    marks.append(
-        Points(
-            places,
-            means,
-            VERMILLION,
-            "mean over the folds",
-            size=11,
-            symbol="diamond",
-            hover="mean: {y:.4g}",
-        )
-    )
-    ticks = tuple((float(place), name) for place, name in enumerate(names))
-    x = Axis("trial, the best first", (-0.5, len(names) - 0.5), ticks=ticks)
+        marks.append(Points(places, column, BLUE, "each fold", opacity=0.55, hover=hover))
+    style: dict[str, Any] = {"size": 11, "symbol": "diamond", "hover": "mean: {y:.4g}"}
+    marks.append(Points(places, means, VERMILLION, "mean over the folds", **style))
+    x = Axis("trial, the best first", (-0.5, len(names) - 0.5), ticks=tuple(enumerate(names)))
     panel = Panel(marks, x, scale.axis(metric.words))
     spread = scores.std(axis=1, ddof=1).mean()
     many = f"{len(names)} of the best trials" if len(names) > 1 else "the trial"
@@ -145,68 +129,54 @@ def fitted_function(networks: Sequence[Network], dataset: Dataset, test: Dataset
         dataset: the training data, with one feature and one target.
         test: the test data, which are only shown.
     """
-    x = dataset.inputs[:, 0].cpu()
-    y = dataset.targets[:, 0].cpu()
-    every = x if test is None else torch.cat([x, test.inputs[:, 0]])
-    grid_ = torch.linspace(float(every.min()), float(every.max()), GRID_POINTS)
-    fitted_ = torch.stack([predict(n, grid_[:, None])[:, 0] for n in networks]).numpy()
-    mean, least, most = fitted_.mean(0), fitted_.min(0), fitted_.max(0)
-    at = grid_.numpy()
+    both = [dataset] if test is None else [dataset, test]
+    (x, y), *tested = ((d.inputs[:, 0].cpu().numpy(), d.targets[:, 0].cpu().numpy()) for d in both)
+    every = np.concatenate([x, *(inputs for inputs, _ in tested)])
+    grid_points = torch.linspace(float(every.min()), float(every.max()), GRID_POINTS)
+    curves = torch.stack([predict(n, grid_points[:, None])[:, 0] for n in networks]).numpy()
+    mean, least, most = curves.mean(0), curves.min(0), curves.max(0)
+    at = grid_points.numpy()
     marks: list[Mark] = [Band(at, least, most, BLUE, f"range of {len(networks)} folds")]
-    if test is not None:
+    hover = "{x:.3g}, {y:.3g}"
+    thin: dict[str, Any] = {"symbol": "x-thin", "outline": VERMILLION, "outline_width": 1.5}
+    for those in tested:
         marks.append(
-            Points(
-                test.inputs[:, 0].numpy(),
-                test.targets[:, 0].numpy(),
-                VERMILLION,
-                "test data",
-                size=6,
-                symbol="x-thin",
-                outline=VERMILLION,
-                outline_width=1.5,
-                hover="test: {x:.3g}, {y:.3g}",
-            )
+            Points(*those, VERMILLION, "test data", size=6, hover=f"test: {hover}", **thin)
         )
-    hover = "training: {x:.3g}, {y:.3g}"
-    marks.append(Points(x.numpy(), y.numpy(), INK, "training data", size=6, hover=hover))
-    hover = "{x:.3g}: {y:.3g}"
-    marks.append(Line(at, mean, BLUE, "mean of the folds", width=3, hover=hover))
-    shown = [y, torch.from_numpy(least), torch.from_numpy(most)]
-    shown += [] if test is None else [test.targets[:, 0]]
+    marks += [
+        Points(x, y, INK, "training data", size=6, hover=f"training: {hover}"),
+        Line(at, mean, BLUE, "mean of the folds", width=3, hover="{x:.3g}: {y:.3g}"),
+    ]
     panel = Panel(
         marks,
         Axis(dataset.feature_names[0] if dataset.feature_names else "input", around(at)),
-        Axis(dataset.target_name, around(torch.cat(shown).numpy())),
+        Axis(
+            dataset.target_name,
+            around(np.concatenate([y, least, most, *(targets for _, targets in tested)])),
+        ),
     )
     width = most - least
     widest = int(width.argmax())
-    gap = float((x - grid_[widest]).abs().min())
+    gap = float(np.abs(x - at[widest]).min())
     return Figure(
         "fitted_function",
         "The fitted function",
         f"The networks of the folds agree to within {number(float(np.median(width)))} for "
         f"half of the inputs; they differ most, by {number(float(width.max()))}, at "
-        f"{number(float(grid_[widest]))}, where the nearest training example is "
-        f"{number(gap)} away."
-        + (" The test data are shown but not used." if test is not None else ""),
+        f"{number(float(at[widest]))}, where the nearest training example is "
+        f"{number(gap)} away." + " The test data are shown but not used." * len(tested),
         (panel,),
     )
 
 
-def predictions_and_targets(outputs: Tensor, dataset: Dataset) -> Figure:
+def predictions(truth: np.ndarray, found: np.ndarray, name: str) -> Figure:
     """Predictions for held-out examples, beside the truth.
 
     Args:
-        outputs: ``(n_rows, n_outputs)``, each by a network that was not trained on the example;
-            the first output is shown.
-        dataset: the training data.
+        truth: of each example, ``(n_rows,)``.
+        found: predictions for them, each by a network that was not trained on the example.
+        name: of the target.
     """
-    truth = dataset.targets[:, 0].cpu().double().numpy()
-    return predictions(truth, outputs[:, 0].double().numpy(), dataset.target_name)
-
-
-def predictions(truth: np.ndarray, found: np.ndarray, name: str) -> Figure:
-    """The same of a target's true values and its predictions, ``(n_rows,)``; its name."""
     residuals = truth - found
     both = np.array([min(truth.min(), found.min()), max(truth.max(), found.max())])
     reach = around(both)
@@ -236,21 +206,14 @@ def predictions(truth: np.ndarray, found: np.ndarray, name: str) -> Figure:
     )
 
 
-def confusion_matrix(outputs: Tensor, dataset: Dataset) -> Figure:
+def confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> Figure:
     """How often held-out examples of each class are taken for each class.
 
     Args:
-        outputs: ``(n_rows, n_classes)``, each by a network that was not trained on the example.
-        dataset: the training data.
+        counts: of examples, ``(true classes, predicted classes)``, each predicted by a network that
+            was not trained on it.
+        names: of the classes.
     """
-    n = len(dataset.class_names)
-    counts = np.zeros((n, n), dtype=int)
-    np.add.at(counts, (dataset.targets.cpu().numpy(), outputs.argmax(1).numpy()), 1)
-    return confusions(counts, list(dataset.class_names))
-
-
-def confusions(counts: np.ndarray, names: list[str]) -> Figure:
-    """The same of numbers of examples, ``(true classes, predicted classes)``; their names."""
     n = len(names)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     diagonal = np.eye(n, dtype=bool)
@@ -262,20 +225,16 @@ def confusions(counts: np.ndarray, names: list[str]) -> Figure:
         [f"{a} taken for {b}: {counts[i, j]} examples" for j, b in enumerate(names)]
         for i, a in enumerate(names)
     ]
-    text = [[f"{100 * s:.0f}" if s >= 0.005 else "" for s in row] for row in share]
 
     def cells(values: np.ndarray, scale: ColorScale, *, bold: bool) -> HeatMap:
         """Those that are numbers, with the text of them."""
-        here = [
-            [t if np.isfinite(v) else "" for t, v in zip(*rows, strict=True)]
-            for rows in zip(text, values, strict=True)
-        ]
-        shown = here if n <= MOST_CLASSES else ()
+        text = [[f"{value:.0f}" if value >= 0.5 else "" for value in row] for row in values]
+        shown = text if n <= MOST_CLASSES else ()
         return HeatMap(values, scale, gap=1, text=shown, bold=bold, hover=hover)
 
     gray = ColorScale(((0.0, GRID), (1.0, GRID)), 0, 100)
     scale = ColorScale(SEQUENTIAL, 0, most, "% of the true class")
-    ticks = tuple((float(i), name) for i, name in enumerate(names))
+    ticks = tuple(enumerate(names))
     panel = Panel(
         (cells(right, gray, bold=True), cells(wrong, scale, bold=False)),
         Axis("predicted class", (-0.5, n - 0.5), ticks=ticks, grid=False, angle=40),
@@ -324,17 +283,20 @@ def confident_mistakes(outputs: Tensor, dataset: Dataset) -> Figure | None:
     chosen = wrong[probability[wrong].argsort(descending=True)[:MISTAKES]]
     gap, above = 20, 42
     side = (DRAWING_WIDTH + gap) / MISTAKES_IN_ROW - gap
-    across, down = fitted(dataset.input_shape[1:], side)
+    size = fitted(dataset.input_shape[1:], side)
     marks: list[Mark] = []
-    for place, i in enumerate(chosen.tolist()):
-        left = place % MISTAKES_IN_ROW * (side + gap)
-        top = place // MISTAKES_IN_ROW * (down + above + gap) + above
+    step = side + gap, size[1] + above + gap
+    places = tiles(len(chosen), MISTAKES_IN_ROW, step, (0.0, above))
+    # From the lowest value of each image, black, to its highest.
+    means = dataset.inputs[chosen.to(dataset.inputs.device)].cpu().double().mean(1)
+    for (left, top), i, mean in zip(places, chosen.tolist(), means, strict=True):
+        pixels = as_bytes(mean, float(mean.min()), float(mean.max()))
         name = shortened(dataset.class_names[int(predicted[i])], side - 40)
         label = shortened(dataset.class_names[int(truth[i])], side)
         marks += [
             Text(f"{name} {probability[i]:.0%}", left, top - 30, "left", color=MUTED),
             Text(label, left, top - 12, "left", bold=True),
-            Image(_gray(dataset.inputs[i].cpu()), (left, left + across), (top, top + down)),
+            Image(pixels, *area(left, top, size)),
         ]
     half = float((probability[wrong] > 0.5).double().mean())
     return drawing(
@@ -345,13 +307,4 @@ def confident_mistakes(outputs: Tensor, dataset: Dataset) -> Figure | None:
         "each image: the predicted class with its probability, and the label in bold. Look for "
         "labels that are wrong or could be either.",
         marks,
-        -(-len(chosen) // MISTAKES_IN_ROW) * (down + above + gap) - gap,
     )
-
-
-def _gray(image: Tensor) -> np.ndarray:
-    """The mean over the channels, from its lowest value, black, to its highest."""
-    mean = image.float().mean(0)
-    low, high = float(mean.min()), float(mean.max())
-    scaled = (mean - low) / (high - low if high > low else 1.0) * 255
-    return scaled.round().to(torch.uint8).numpy()

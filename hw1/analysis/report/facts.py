@@ -20,7 +20,6 @@ from hw1.analysis.report.hyperparameters import (
     constants,
     distribution_text,
     distributions,
-    words_of,
 )
 from hw1.datasets.given import GIVEN
 from hw1.definition import CONFIGURATIONS
@@ -28,7 +27,7 @@ from hw1.objective import backend_of
 from hw1.study import Progress, Settings
 from hw1.study_files import IN_PYTHON
 from hw1.tasks import Metric, TaskName
-from hw1.training.configuration import OPTIONS
+from hw1.training.configuration import OPTIONS, words_of
 from hw1.words import DASH
 
 MOST_TRIALS = 300

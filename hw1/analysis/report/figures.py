@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hw1.analysis.figures.gallery import read
-from hw1.analysis.figures.marks import Figure, Parallel
+from hw1.analysis.figures.marks import Figure
 from hw1.analysis.figures.style import HEIGHT, WIDTH
 
 RANKS = {
@@ -96,5 +96,5 @@ def is_narrow(figure: Figure) -> bool:
         len(figure.panels) == 1
         and figure.width is None
         and figure.height <= HEIGHT
-        and not isinstance(figure.panels[0].marks[0], Parallel)
+        and not figure.panels[0].parallel
     )

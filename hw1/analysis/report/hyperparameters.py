@@ -14,9 +14,9 @@ from optuna.distributions import (
 )
 
 from hw1.definition import CONFIGURATIONS
-from hw1.training.configuration import OPTIONS
+from hw1.training.configuration import OPTIONS, words_of
 from hw1.training.options import Group
-from hw1.words import DASH, in_words, natural, range_text, value_text
+from hw1.words import DASH, natural, range_text, value_text
 
 AT_EDGE = 0.05
 """The part of a range, at either end, in which a value is at its edge."""
@@ -24,14 +24,6 @@ FEWEST = 10
 _OF_MODELS = {"dropout": "regularization"}
 """The group of a hyperparameter of the architecture that other tables would show elsewhere."""
 _KNOWN = {name: option.group for name, option in OPTIONS.items()} | _OF_MODELS
-
-
-def words_of(name: str) -> str:
-    """What a hyperparameter is called: by its option, or by its name in the study."""
-    known = _option_of(name)
-    if known not in OPTIONS:
-        return in_words(name)
-    return (in_words(name.removesuffix(known)) + OPTIONS[known].words).strip()
 
 
 def _option_of(name: str) -> str:

@@ -8,19 +8,15 @@ from typing import Any
 
 import plotly.offline
 import typst
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 from markupsafe import Markup
 
-from hw1.analysis.figures.gallery import SCRIPT, interactive
+from hw1.analysis.figures.gallery import interactive, page
 from hw1.analysis.figures.marks import Figure
-from hw1.analysis.figures.style import BLUE, FONT_FAMILIES, GRID, INK, MUTED
 from hw1.analysis.report.document import Block, Document, parser, plain
 from hw1.analysis.report.figures import size
 from hw1.analysis.report.to_typst import Draw
-
-PAGE = "page.html.jinja"
 
 
 def to_html(document: Document, figures: Mapping[str, Figure], draw: Draw) -> str:
@@ -34,23 +30,12 @@ def to_html(document: Document, figures: Mapping[str, Figure], draw: Draw) -> st
     blocks = [*document.main, *document.appendix]
     sections = [block for block in blocks if block.kind == "heading" and block.level == 1]
     walk = _Walk(document.numbers, figures, draw)
-    environment = Environment(
-        loader=PackageLoader("hw1.analysis.report", "."),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-    )
-    return environment.get_template(PAGE).render(
+    return page(
+        "report/page.html.jinja",
         document=document,
         sections=[(block.number, plain(block.node)) for block in sections],
         body=Markup("\n".join(map(walk.block, blocks))),
         plotly=Markup(plotly.offline.get_plotlyjs()),
-        script=Markup(SCRIPT),
-        fonts=Markup(", ".join(map(repr, FONT_FAMILIES))),
-        blue=BLUE,
-        grid=GRID,
-        ink=INK,
-        muted=MUTED,
     )
 
 

@@ -130,10 +130,10 @@ def test_a_grid_fills_its_room_with_gaps(rows: int, columns: int, across: float,
 
 def test_a_pixel_of_a_drawing_is_one_of_the_figure() -> None:
     marks = [Image(np.zeros((3, 3), dtype=np.uint8), (0.0, 30.0), (0.0, 30.0))]
-    made = drawing("name", "t", "c", marks, 200, 300)
-    assert (made.width, made.height) == (300 + 2 * MARGIN, 200 + 2 * MARGIN)
-    assert (made.panels[0].x.range, made.panels[0].y.range) == ((0, 300), (200, 0))
-    barred = drawing("name", "t", "c", [HeatMap(CELLS, BARRED, (0, 9), (0, 9))], 20, 300)
+    made = drawing("name", "t", "c", marks, 300)
+    assert (made.width, made.height) == (300 + 2 * MARGIN, 30 + 2 * MARGIN)
+    assert (made.panels[0].x.range, made.panels[0].y.range) == ((0, 300), (30, 0))
+    barred = drawing("name", "t", "c", [HeatMap(CELLS, BARRED, (0, 9), (0, 9))], 300)
     assert barred.width is not None and barred.width > 300 + 2 * MARGIN and barred.height > 130
 
 

@@ -35,11 +35,13 @@ from hw1.analysis.figures.search import (
     slices,
     timeline,
 )
-from hw1.analysis.figures.search_trials import Parameter, Values
+from hw1.analysis.figures.search_trials import Parameter, Search, Values
 from hw1.errors import InputError
 from hw1.optuna_store.storage import Storage
 from hw1.samplers import SAMPLERS, make_sampler
 from hw1.study import Study
+from hw1.training.configuration import words_of
+from hw1.words import value_text
 
 MakeStudy = Callable[..., Study]
 START = datetime(2026, 1, 1, 12)
@@ -102,7 +104,7 @@ def error(params: dict[str, Any]) -> float:
 
 @pytest.fixture
 def mixed(make_study: MakeStudy) -> Study:
-    """Seven trials: three completed, one pruned, one failed, one lost, one refused."""
+    """Seven trials: three completed, one pruned, one failed, one lost, one invalid."""
     study = make_study()
     add(study, 2.0, [4.0, 2.0], std=0.5)
     add(study, None, [9.0, 5.0, 6.0], TrialState.PRUNED)
@@ -114,11 +116,21 @@ def mixed(make_study: MakeStudy) -> Study:
     return study
 
 
-def named(figure: Figure | None) -> dict[str, Any]:
-    """The marks of the only panel that have a name."""
+def drawn(make: Callable[[Search], Figure | None], study: Study) -> Figure:
+    """The figure of a study; there has to be one."""
+    figure = make(Search(study))
     assert figure is not None
+    return figure
+
+
+def named(figure: Figure) -> dict[str, Any]:
+    """The marks of the only panel that have a name."""
     (panel,) = figure.panels
     return {name: mark for mark in panel.marks if (name := getattr(mark, "name", ""))}
+
+
+LABELS = {words_of(name): name for name in SPACE}
+"""Hyperparameters by what figures call them."""
 
 
 def diamonds(marks: Sequence[Mark]) -> list[Points]:
@@ -127,7 +139,7 @@ def diamonds(marks: Sequence[Mark]) -> list[Points]:
 
 
 def test_the_history_has_the_values_by_state(mixed: Study) -> None:
-    figure = history(mixed)
+    figure = drawn(history, mixed)
     found = named(figure)
     assert list(found["completed"].x) == [0, 2, 4]
     assert list(found["completed"].y) == [2.0, 3.0, 1.0]
@@ -140,11 +152,10 @@ def test_the_history_has_the_values_by_state(mixed: Study) -> None:
         [5],
         [6],
     ]
-    assert figure is not None
     assert figure.panels[0].x.whole
     assert figure.panels[0].y.label == "mean squared error (lower is better)"
     assert "trial 4 with 1 ± 0.125" in figure.caption
-    assert "3 completed, 1 pruned, 1 failed, 1 interrupted and 1 invalid" in figure.caption
+    assert "3 completed, 1 pruned, 1 out of memory, 1 interrupted and 1 invalid" in figure.caption
 
 
 def test_higher_is_better_for_accuracy(make_study: MakeStudy) -> None:
@@ -152,38 +163,35 @@ def test_higher_is_better_for_accuracy(make_study: MakeStudy) -> None:
     for value in (0.5, 0.9, 0.7):
         add(study, value, [value - 0.1, value], params={"lr": value / 10})
     add(study, None, [0.3, 0.4, 0.2], TrialState.PRUNED)
-    found = named(history(study))
+    figure = drawn(history, study)
+    found = named(figure)
     assert list(found["best so far"].y) == [0.5, 0.9, 0.9, 0.9]
     assert list(found["pruned, at its best epoch"].y) == [0.4]
-    figure = history(study)
-    assert figure is not None
     assert figure.panels[0].y.label == "accuracy (higher is better)"
-    assert "best (trial 1)" in named(intermediate_values(study))
+    assert "best (trial 1)" in named(drawn(intermediate_values, study))
 
 
 def test_what_is_far_out_is_drawn_at_the_edge(make_study: MakeStudy) -> None:
     study = make_study()
     for value in [1.0, 1.1, 1.2, 1.3, 1.4, 1e9]:
         add(study, value, [value])
-    figure = history(study)
+    figure = drawn(history, study)
     shown = named(figure)["completed"]
     assert list(shown.y[:5]) == [1.0, 1.1, 1.2, 1.3, 1.4]
     assert 100 < shown.y[5] < 1e9
     assert list(shown.symbol) == ["circle"] * 5 + ["triangle-up"]
-    assert figure is not None
     assert "1 trial is far worse" in figure.caption
     assert figure.panels[0].y.log
 
 
 def test_the_curves(mixed: Study) -> None:
-    figure = intermediate_values(mixed)
+    figure = drawn(intermediate_values, mixed)
     found = named(figure)
     np.testing.assert_array_equal(found["pruned"].x, [1, 2, 3, np.nan])
     np.testing.assert_array_equal(found["pruned"].y, [9, 5, 6, np.nan])
     np.testing.assert_array_equal(found["completed"].y, [4, 2, np.nan, 3.5, 3, 3.2, np.nan])
     assert found["completed"].data.tolist() == [0, 0, 0, 2, 2, 2, 2]
     np.testing.assert_array_equal(found["best (trial 4)"].y[:3], [2.5, 1, 1.5])
-    assert figure is not None
     (diamond,) = diamonds(figure.panels[0].marks)
     assert (list(diamond.x), list(diamond.y)) == ([2], [1.0])
     assert figure.panels[0].x.whole
@@ -198,34 +206,27 @@ def test_of_very_many_curves_some_are_left_out_but_not_the_best(
     for i in range(18):
         add(study, 1.0 + i, [9.0, 1.0 + i])
     add(study, 0.5, [9.0, 0.5])
-    figure = intermediate_values(study)
+    figure = drawn(intermediate_values, study)
     found = named(figure)
     assert len(found["completed"].x) == 3 * 6
     assert "best (trial 18)" in found
-    assert figure is not None
     assert "12 curves, evenly chosen, are left out" in figure.caption
 
 
 def test_importances_are_optunas(make_study: MakeStudy) -> None:
     study = make_study()
     draw(study, 40, error)
-    figure = importances(study)
-    assert figure is not None
+    figure = drawn(importances, study)
     (panel,) = figure.panels
     (bars,) = panel.marks
     assert isinstance(bars, Bars) and panel.y.ticks is not None
     expected = optuna.importance.get_param_importances(study.optuna_study)
     names = [name for _, name in panel.y.ticks]
     shares = dict(zip(names, bars.length, strict=True))
-    assert set(shares) == {name.replace("_", " ") for name in SPACE}
-    for name, share in expected.items():
-        assert shares[name.replace("_", " ")] == pytest.approx(share)
+    assert shares == pytest.approx({words_of(name): share for name, share in expected.items()})
     assert list(bars.length) == sorted(bars.length, reverse=True)
     assert sum(bars.length) == pytest.approx(1)
-    assert "lr" in names[:2] and "optimizer" in names[:3]
-    again = importances(study)
-    assert again is not None
-    assert svg(again) == svg(figure)
+    assert "learning rate" in names[:2] and "optimizer" in names[:3]
 
 
 def test_a_parameter_that_never_varies_is_left_out(make_study: MakeStudy) -> None:
@@ -233,22 +234,20 @@ def test_a_parameter_that_never_varies_is_left_out(make_study: MakeStudy) -> Non
     for i in range(8):
         params = {"lr": 10.0 ** (-1 - i / 4), "dropout": 0.05 * i, "depth": 2}
         add(study, float(i), [1.0, 2.0], params=params)
-    figure = importances(study)
-    assert figure is not None
-    assert {name for _, name in figure.panels[0].y.ticks or ()} == {"lr", "dropout"}
+    figure = drawn(importances, study)
+    assert {name for _, name in figure.panels[0].y.ticks or ()} == {"learning rate", "dropout"}
 
 
 def test_slices_have_the_parameters_of_the_trials(make_study: MakeStudy) -> None:
     study = make_study()
     draw(study, 30, error)
-    figure = slices(study)
-    assert figure is not None
+    figure = drawn(slices, study)
     best = study.best_trial()
     assert len(figure.panels) == 6  # of eight
     for panel in figure.panels:
         points, axis = panel.marks[0], panel.x
         assert isinstance(points, Points)
-        name = axis.label.replace(" ", "_")
+        name = LABELS[axis.label]
         having = [trial for trial in study.trials() if name in trial.params]
         values = [trial.params[name] for trial in having]
         distribution = SPACE[name]
@@ -256,7 +255,7 @@ def test_slices_have_the_parameters_of_the_trials(make_study: MakeStudy) -> None
             places = [distribution.choices.index(value) for value in values]
             np.testing.assert_allclose(points.x, places, atol=0.21)
             choices = [text for _, text in axis.ticks or ()]
-            assert choices == [str(choice) for choice in distribution.choices]
+            assert choices == [*map(value_text, distribution.choices)]
         else:
             np.testing.assert_allclose(points.x, values, atol=0.21 if name == "depth" else 0)
             assert axis.log == bool(distribution.log)  # type: ignore[attr-defined]
@@ -278,12 +277,11 @@ def test_the_smoothed_value_of_categories_is_their_mean(make_study: MakeStudy) -
         value = float(rng.uniform(1, 2))
         values.setdefault((params["optimizer"], params["batch_norm"]), []).append(value)
         add(study, value, [value], params=params)
-    figure = contour(study)
-    assert figure is not None
+    figure = drawn(contour, study)
     panel = figure.panels[0]
     surface = panel.marks[0]
     assert isinstance(surface, HeatMap)
-    x, y = (axis.label.replace(" ", "_") for axis in (panel.x, panel.y))
+    x, y = (LABELS[axis.label] for axis in (panel.x, panel.y))
     for i, first in enumerate(SPACE[x].choices):  # type: ignore[attr-defined]
         for j, second in enumerate(SPACE[y].choices):  # type: ignore[attr-defined]
             key = (first, second) if x == "optimizer" else (second, first)
@@ -296,8 +294,7 @@ def test_the_smoothed_value_of_numbers_stays_among_those_nearby(make_study: Make
     for _ in range(60):
         dropout, lr = float(rng.uniform(0, 0.25)), float(10 ** rng.uniform(-4, -1))
         add(study, 1 + dropout, [1.0], params={"dropout": dropout, "lr": lr})
-    figure = contour(study)
-    assert figure is not None
+    figure = drawn(contour, study)
     panel = figure.panels[0]
     surface = panel.marks[0]
     assert isinstance(surface, Contour)
@@ -317,8 +314,7 @@ def test_ranks(make_study: MakeStudy) -> None:
     values = [0.5, 0.9, 0.7, 0.8, 0.6]
     for i, value in enumerate(values):
         add(study, value, [value], params={"lr": 10.0 ** (-1 - i / 2), "dropout": 0.1 * i})
-    figure = rank(study)
-    assert figure is not None
+    figure = drawn(rank, study)
     (panel,) = figure.panels
     (points,) = panel.marks
     assert isinstance(points, Points)
@@ -331,17 +327,16 @@ def test_ranks(make_study: MakeStudy) -> None:
 def test_parallel_coordinates(make_study: MakeStudy) -> None:
     study = make_study()
     draw(study, 25, error)
-    figure = parallel_coordinates(study)
-    assert figure is not None
+    figure = drawn(parallel_coordinates, study)
     (lines,) = figure.panels[0].marks
     assert isinstance(lines, Parallel)
-    labels = list(lines.labels)
+    labels = [label.replace("\n", " ") for label in lines.labels]
     assert labels[-1] == "mean squared error"
     assert len(labels) == 7
     assert "momentum" not in labels  # not all trials have it
     trials = sorted(study.trials(), key=lambda trial: -trial.values[0])
     for label, column in zip(labels[:-1], lines.values.T, strict=False):
-        name = label.replace(" ", "_")
+        name = LABELS[label]
         distribution = SPACE[name]
         values = [trial.params[name] for trial in trials]
         if isinstance(distribution, CategoricalDistribution):
@@ -370,7 +365,6 @@ def test_the_distribution_of_one_study_and_of_two(make_study: MakeStudy) -> None
     for value, share in ((0.99, 0), (1.5, 0.25), (2.5, 0.75), (3.5, 1)):
         before = np.asarray(line.x) <= value
         assert (np.asarray(line.y)[before][-1] if before.any() else 0) == share
-    assert figure is not None
     assert "2 in tiny and 4.5 in other" in figure.caption
     third = make_study(TINY_CLASSIFICATION, "third")
     with pytest.raises(InputError, match="different metrics"):
@@ -378,14 +372,13 @@ def test_the_distribution_of_one_study_and_of_two(make_study: MakeStudy) -> None
 
 
 def test_the_timeline(mixed: Study) -> None:
-    figure = timeline(mixed)
+    figure = drawn(timeline, mixed)
     found = named(figure)
     completed = found["completed"]
     assert list(completed.y) == [0, 2, 4]
     assert completed.base.tolist() == pytest.approx([0, 2, 4])
     assert completed.length.tolist() == pytest.approx([1.5, 1.5, 1.5])
     assert set(found) == {"completed", "pruned", "out of memory", "interrupted", "invalid"}
-    assert figure is not None
     assert figure.panels[0].x.label == "minutes since the first trial began"
     assert "7 min 30 s" in figure.caption
 
@@ -419,6 +412,11 @@ def all_the_same(study: Study) -> None:
         add(study, 1.0, [1.0, 1.0], params={"lr": 0.01, "optimizer": None})
 
 
+def no_pair(study: Study) -> None:
+    for i in range(6):
+        add(study, 1.0 + i, params={["lr", "dropout"][i % 2]: 0.01 * (i + 1)})
+
+
 def equal_values(study: Study) -> None:
     draw(study, 8, lambda params: 0.0)
 
@@ -449,6 +447,7 @@ ALL = ALONE | {"search_importances", "search_contour", "search_rank"}
         (only_failed, {"search_timeline"}),
         (one_parameter, ALONE),
         (all_the_same, SOME),
+        (no_pair, ALL - {"search_curves", "search_parallel", "search_contour"}),
         (equal_values, ALL),
         (not_finite, ALL),
         (by_plain_optuna, BASIC | {"search_distribution"}),

@@ -10,7 +10,6 @@ from nbformat.v4 import new_code_cell, new_notebook
 from hw1.analysis.figures.style import (
     DIVERGING,
     GRAY,
-    GRAYS,
     INK,
     MUTED,
     PALETTE,
@@ -109,10 +108,6 @@ def test_the_diverging_scale_is_lightest_in_the_middle_and_even_to_both_sides() 
         for m in VISIONS.values()
     ]
     assert min(ends) > 30
-
-
-def test_images_are_black_where_they_are_zero() -> None:
-    assert GRAYS == ((0.0, "#000000"), (1.0, "#FFFFFF"))
 
 
 def test_in_a_notebook_a_figure_shows_its_title_its_plot_and_its_caption() -> None:

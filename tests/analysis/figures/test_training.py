@@ -15,7 +15,7 @@ from hw1.analysis.figures.training import (
     fitted_function,
     fold_scores,
     learning_curves,
-    predictions_and_targets,
+    predictions,
 )
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset, digits, function
@@ -87,7 +87,7 @@ def test_the_fitted_function_has_the_mean_and_the_band_of_the_folds() -> None:
 def test_predictions_stand_beside_the_truth() -> None:
     data = function.load("train", Path())
     outputs = data.targets + 0.5
-    figure = predictions_and_targets(outputs, data)
+    figure = predictions(data.targets[:, 0].numpy(), outputs[:, 0].numpy(), "y")
     assert "100% of the variance is explained, the mean residual is −0.5" in figure.caption
     left, right = (panel.marks[0] for panel in figure.panels)
     assert isinstance(left, Points) and isinstance(right, Points)
@@ -95,13 +95,13 @@ def test_predictions_stand_beside_the_truth() -> None:
     np.testing.assert_allclose(right.y, -0.5, atol=1e-6)
 
 
-def test_the_confusion_matrix_is_that_of_scikit_learn() -> None:
+def test_the_confusion_matrix_has_the_share_of_each_class_and_what_is_wrong() -> None:
     data = digits.load("train", Path())
     rng = np.random.default_rng(0)
     outputs = torch.from_numpy(rng.normal(size=(len(data), 10)))
     outputs[range(len(data)), data.targets] += 1.0
-    figure = confusion_matrix(outputs, data)
     expected = sklearn_confusion(data.targets.numpy(), outputs.argmax(1).numpy())
+    figure = confusion_matrix(expected, data.class_names)
     right, wrong = figure.panels[0].marks
     assert isinstance(right, HeatMap) and isinstance(wrong, HeatMap)
     assert wrong.hover[2][3] == f"2 taken for 3: {expected[2, 3]} examples"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor, nn
 
-from hw1.analysis.figures.inside.subject import Subject, shown_of, weight_of
-from hw1.analysis.figures.layout import BARRED_WIDTH, area, drawing
+from hw1.analysis.figures.inside.subject import Subject, shown_of
+from hw1.analysis.figures.layout import BARRED_WIDTH, area, drawing, tiles
 from hw1.analysis.figures.marks import (
     Axis,
     Box,
@@ -21,6 +21,7 @@ from hw1.analysis.figures.marks import (
 )
 from hw1.analysis.figures.matplotlib import shortened
 from hw1.analysis.figures.style import DIVERGING, GRAY, INK, WIDTH
+from hw1.analysis.layers import weights_of
 from hw1.words import counted, number
 
 NAME = "inside_first_layer"
@@ -41,7 +42,7 @@ def first_layer_weights(subject: Subject) -> Figure | None:
     if name is None:
         return None
     layer, shape = subject.trained.network.get_submodule(name), subject.sample.input_shape
-    weight = weight_of(subject.trained, name)
+    weight = weights_of(subject.trained.network, name)
     # Without hidden layers the units are the classes.
     names = subject.sample.class_names if len(subject.weight_layers) == 1 else ()
     if isinstance(layer, nn.Conv2d) and weight[0, 0].numel() > 1:
@@ -77,30 +78,30 @@ def _tiles(weight: Tensor, title: str, kind: str, names: Sequence[str] = ()) -> 
         half = int((by_pixel.cumsum(0) < by_pixel.sum() / 2).sum()) + 1
         caption += f" Half of the squared weights belong to {half} of {len(by_pixel)} pixels."
     heading = "Kernels of the first layer" if kind == "kernel" else "Weights of the first layer"
-    marks, height, width = _drawn({unit: parts[unit].numpy() for unit in chosen}, kind, names)
-    return drawing(NAME, heading, caption, marks, height, width)
+    marks, width = _drawn({unit: parts[unit].numpy() for unit in chosen}, kind, names)
+    return drawing(NAME, heading, caption, marks, width)
 
 
 def _drawn(
-    tiles: dict[int, np.ndarray], kind: str, names: Sequence[str]
-) -> tuple[list[Mark], float, float]:
-    """``(parts, height, width)`` by unit, the parts side by side; how far down and across."""
-    sizes = np.abs(np.nan_to_num(np.stack(list(tiles.values()))))
+    shown: dict[int, np.ndarray], kind: str, names: Sequence[str]
+) -> tuple[list[Mark], float]:
+    """``(parts, height, width)`` by unit, the parts side by side; how far across they reach."""
+    sizes = np.abs(np.nan_to_num(np.stack(list(shown.values()))))
     # A few weights beyond the scale's ends leave more colors for the others.
     limit = float(np.quantile(sizes, 0.998, method="higher")) or 1.0
     scale = ColorScale(DIVERGING, -limit, limit, "weight")
     _, n_parts, height, width = sizes.shape
     gap = 8 if n_parts == 1 else 14
     wanted = 5 if names else 8 if n_parts == 1 else 4
-    if len(tiles) > 32 and kind == "kernel":
+    if len(shown) > 32 and kind == "kernel":
         wanted *= 2
     room = (BARRED_WIDTH + gap) / wanted - gap
     across = min(room / n_parts, LARGEST)
     down, whole, label = across * height / width, across * n_parts, 20 if names else 0
     step_x, step_y = max(whole, room if names else 0) + gap, down + label + gap
     marks: list[Mark] = []
-    for place, (unit, parts) in enumerate(tiles.items()):
-        left, top = place % wanted * step_x, place // wanted * step_y + label
+    places = tiles(len(shown), wanted, (step_x, step_y), (0.0, label))
+    for (left, top), (unit, parts) in zip(places, shown.items(), strict=True):
         if names:
             marks.append(Text(shortened(names[unit], room), left + whole / 2, top - label / 2))
         for i, values in enumerate(parts):
@@ -110,8 +111,7 @@ def _drawn(
             if i:
                 marks.append(Line((x[0], x[0]), y, INK, width=1))
         marks.append(Box(*area(left, top, (whole, down)), GRAY, 0.7))
-    rows = -(-len(tiles) // wanted)
-    return marks, rows * step_y - gap, min(len(tiles), wanted) * step_x - gap
+    return marks, min(len(shown), wanted) * step_x - gap
 
 
 def _by_feature(

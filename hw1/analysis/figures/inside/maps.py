@@ -9,12 +9,11 @@ from hw1.analysis.figures.inside.subject import (
     Layer,
     Subject,
     arranged,
-    as_bytes,
     evenly,
     most_varying,
     shown_of,
 )
-from hw1.analysis.figures.layout import DRAWING_WIDTH, area, drawing, fitted
+from hw1.analysis.figures.layout import DRAWING_WIDTH, area, as_bytes, drawing, fitted, tiles
 from hw1.analysis.figures.marks import (
     Box,
     ColorScale,
@@ -100,7 +99,6 @@ def feature_maps(subject: Subject) -> Figure | None:
         "Feature maps",
         caption + shown_of(len(layers), len(all_layers), "layers"),
         marks,
-        36 + ROW * len(labels) - (ROW - IMAGE_SIDE),
     )
 
 
@@ -111,11 +109,10 @@ def _most_active(
     order = maps.mean((1, 2)).argsort(descending=True, stable=True)
     chosen: list[int] = order[: 2 * columns].tolist()
     marks: list[Mark] = []
-    for place, channel in enumerate(chosen):
+    places = tiles(len(chosen), columns, (TILE + TILE_GAP, TILE + TILE_GAP), (left, top))
+    for place, channel in zip(places, chosen, strict=True):
         values = maps[channel]
-        row, column = divmod(place, columns)
-        corner = left + column * (TILE + TILE_GAP), top + row * (TILE + TILE_GAP)
-        x, y = area(*corner, fitted(values.shape, TILE))
+        x, y = area(*place, fitted(values.shape, TILE))
         pixels = as_bytes(values, min(float(values.min()), 0.0), float(values.max()))
         scale = ColorScale(SEQUENTIAL, 0, 255)
         marks += [HeatMap(pixels, scale, x, y, hover=f"channel {channel}"), Box(x, y, GRAY, 0.5)]
@@ -155,13 +152,12 @@ def effective_receptive_fields(subject: Subject) -> Figure | None:
     size = fitted(shape[1:], side)
     marks = _legend()
     sizes = []
-    for i, layer in enumerate(layers):
+    places = tiles(len(layers), columns, (side + FIELD_GAP, size[1] + 58), (0.0, 66.0))
+    for layer, place in zip(layers, places, strict=True):
         channel = int(most_varying(found[layer.name], 1)[0])
-        place = i % columns * (side + FIELD_GAP), 66 + i // columns * (size[1] + 58)
         drawn, *both = _field(subject, layer, channel, place, size)
         marks += drawn
         sizes.append(both)
-    rows = -(-len(layers) // columns)
     caption = (
         "The mean absolute gradient of the unit in the middle of a channel with respect to each "
         f"pixel, over {len(subject.sample)} images, relative to its largest: what a unit can see, "
@@ -175,7 +171,6 @@ def effective_receptive_fields(subject: Subject) -> Figure | None:
         "Receptive fields",
         f"{caption}.{shown_of(len(layers), len(all_layers), 'layers')}",
         marks,
-        66 + rows * (size[1] + 58) - 58,
     )
 
 

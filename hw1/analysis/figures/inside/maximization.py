@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hw1.analysis.figures.inside.subject import Layer, Subject, evenly, most_varying, shown_of
-from hw1.analysis.figures.layout import DRAWING_WIDTH, area, drawing, fitted
+from hw1.analysis.figures.layout import DRAWING_WIDTH, area, drawing, fitted, tiles
 from hw1.analysis.figures.marks import Figure, Image, Mark, Text
 from hw1.analysis.figures.matplotlib import shortened
 from hw1.analysis.figures.style import MUTED
@@ -53,17 +53,15 @@ def maximized_outputs(subject: Subject) -> Figure | None:
     columns = COLUMNS if len(outputs) > 4 else 4
     room = (DRAWING_WIDTH - GAP * (columns - 1)) / columns
     size = fitted(sample.input_shape[1:], room)
-    for i, (name, picture) in enumerate(zip(names, pictures, strict=True)):
-        left, top = i % columns * (room + GAP), 68 + i // columns * (size[1] + 52)
-        numbers = ARROW.join(number(float(score), 3) for score in scores[i])
+    places = tiles(len(outputs), columns, (room + GAP, size[1] + 52), (0.0, 68.0))
+    for (left, top), name, picture, of_it in zip(places, names, pictures, scores, strict=True):
+        numbers = ARROW.join(number(float(score), 3) for score in of_it)
         marks.append(Text(shortened(name, room), left, top - 26, "left"))
         marks.append(Text(shortened(numbers, room), left, top - 10, "left", color=MUTED))
         marks.append(Image(picture, *area(left, top, size)))
     caption = _outputs_caption(subject, outputs, names, scores)
     caption += shown_of(len(outputs), n, "classes" if is_class else "outputs")
-    rows = -(-len(outputs) // columns)
-    height = 68 + rows * (size[1] + 52) - 52
-    return drawing("inside_maximized_outputs", "Activation maximization", caption, marks, height)
+    return drawing("inside_maximized_outputs", "Activation maximization", caption, marks)
 
 
 def _maximize(subject: Subject, targets: Sequence[int], layer: str | None = None) -> Maximized:
@@ -157,7 +155,6 @@ def maximized_units(subject: Subject) -> Figure | None:
         "Activation maximization of hidden units",
         _units_caption(found, len(sample)),
         marks,
-        top - 22,
     )
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from hw1.analysis.attribution import integrated_gradients, smooth_grad
-from hw1.analysis.figures.inside.subject import Subject, as_bytes, evenly, shown_of
-from hw1.analysis.figures.layout import DRAWING_WIDTH, area, drawing, fitted
+from hw1.analysis.figures.inside.subject import Subject, evenly, shown_of
+from hw1.analysis.figures.layout import DRAWING_WIDTH, area, as_bytes, drawing, fitted
 from hw1.analysis.figures.marks import Box, ColorScale, Figure, HeatMap, Image, Mark, Text
 from hw1.analysis.figures.matplotlib import shortened, text_width
 from hw1.analysis.figures.style import DIVERGING, GRAY, INK, MUTED, SEQUENTIAL
@@ -58,7 +58,7 @@ def saliency(subject: Subject) -> Figure | None:
         marks.append(HeatMap(_scaled(attributed[i], signed=True), colors, *places[2]))
         marks += [Box(*place, GRAY, 0.5) for place in places]
     caption = _caption(subject, outputs, rows, attributed)
-    return drawing("inside_saliency", "Saliency", caption, marks, tops[2] + size[1])
+    return drawing("inside_saliency", "Saliency", caption, marks)
 
 
 def _well_predicted(subject: Subject, outputs: Tensor) -> list[int]:

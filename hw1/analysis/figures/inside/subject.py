@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from hw1.analysis.activations import unit_means
+from hw1.analysis.figures.layout import PIXELS, as_bytes
 from hw1.analysis.layers import (
     activations,
     evaluating,
     hidden_layers,
     layer_outputs,
     weight_layers,
-    weights_of,
 )
 from hw1.analysis.network import Network, predict
 from hw1.datasets import Dataset
@@ -26,7 +26,6 @@ N_EXAMPLES = 2000
 """Figures are made from as many examples at most."""
 MOST_CLASSES = 10
 """A figure shows as many classes."""
-PIXELS = 255.0
 
 T = TypeVar("T")
 
@@ -198,17 +197,6 @@ def arranged(n: int) -> tuple[int, int]:
 def most_varying(activations: np.ndarray, n: int) -> np.ndarray:
     """The ``n`` units, in order, whose activations ``(examples, units)`` vary most."""
     return np.sort(np.argsort(-activations.std(0), kind="stable")[:n])
-
-
-def weight_of(network: Network, layer: str) -> Tensor:
-    """See `hw1.analysis.layers.weights_of`."""
-    return weights_of(network.network, layer)
-
-
-def as_bytes(values: Tensor, low: float, high: float) -> np.ndarray:
-    """Numbers from ``low`` to ``high`` as uint8 from 0 to 255; what lies beyond is cut off."""
-    scaled = (values.double() - low) / (high - low if high > low else 1.0)
-    return (scaled.nan_to_num().clamp(0, 1) * PIXELS).round().to(torch.uint8).numpy()
 
 
 def shown_of(n: int, n_all: int, nouns: str) -> str:

@@ -1,11 +1,12 @@
 """A figure of the sizes of a network's weights, before training and after it."""
 
 from hw1.analysis.activations import WeightHistogram, weight_histogram
-from hw1.analysis.figures.inside.subject import Subject, arranged, evenly, shown_of, weight_of
+from hw1.analysis.figures.inside.subject import Subject, arranged, evenly, shown_of
 from hw1.analysis.figures.layout import grid
 from hw1.analysis.figures.marks import Axis, Figure, Histogram, Panel, Ticks
 from hw1.analysis.figures.style import BLUE, GRAY, MUTED, WIDTH
 from hw1.analysis.figures.ticks import linear_ticks
+from hw1.analysis.layers import weights_of
 from hw1.words import counted, listed, number, tick_label
 
 MOST_PANELS = 12
@@ -22,16 +23,16 @@ def weight_histograms(subject: Subject) -> Figure | None:
     shown = evenly(list(titles), MOST_PANELS)
     if not shown:
         return None
+    initial, trained = subject.initial.network, subject.trained.network
     rows, columns = arranged(len(shown))
     height = 150 * rows + 50 * (rows - 1)
     panels, outside = [], []
     for i, (name, place) in enumerate(
         zip(shown, grid(rows, columns, (0.07, 50 / height)), strict=False)
     ):
-        n_weights = weight_of(subject.trained, name).numel()
+        n_weights = weights_of(trained, name).numel()
         n_bins = min(max(round(2 * n_weights ** (1 / 3)), MOST_BINS // 5), MOST_BINS)
-        both = subject.initial.network, subject.trained.network
-        histogram = weight_histogram(*both, name, n_bins)
+        histogram = weight_histogram(initial, trained, name, n_bins)
         marks, x, y = _drawn(
             histogram,
             "weight" if i + columns >= len(shown) else "",
@@ -87,7 +88,7 @@ def _caption(subject: Subject, names: dict[str, str]) -> str:
     """What changed most and least, and how much; ``names`` of layers by their titles."""
     moved, spread = {}, {}
     for title, name in names.items():
-        before, after = weight_of(subject.initial, name), weight_of(subject.trained, name)
+        before, after = (weights_of(n.network, name) for n in (subject.initial, subject.trained))
         moved[title] = float((after - before).norm() / max(float(before.norm()), 1e-30))
         spread[title] = [number(float(w.std(correction=0))) for w in (before, after)]
     most, least = max(moved, key=moved.__getitem__), min(moved, key=moved.__getitem__)

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from hw1.analysis.figures.inside.subject import (
     arranged,
-    as_bytes,
     evenly,
     most_varying,
     take_sample,
 )
+from hw1.analysis.figures.layout import as_bytes
 from hw1.datasets import Dataset
 from hw1.models import CNN
 
