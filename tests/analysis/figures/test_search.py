@@ -23,18 +23,6 @@ from hw1.analysis.figures import search
 from hw1.analysis.figures.marks import Bars, Contour, Figure, HeatMap, Mark, Parallel, Points
 from hw1.analysis.figures.matplotlib import svg
 from hw1.analysis.figures.plotly import draw as to_plotly
-from hw1.analysis.figures.search import (
-    contour,
-    empirical_distribution,
-    history,
-    importances,
-    intermediate_values,
-    parallel_coordinates,
-    rank,
-    search_figures,
-    slices,
-    timeline,
-)
 from hw1.analysis.figures.search_trials import Parameter, Search, Values
 from hw1.errors import InputError
 from hw1.optuna_store.storage import Storage
@@ -139,7 +127,7 @@ def diamonds(marks: Sequence[Mark]) -> list[Points]:
 
 
 def test_the_history_has_the_values_by_state(mixed: Study) -> None:
-    figure = drawn(history, mixed)
+    figure = drawn(search.history, mixed)
     found = named(figure)
     assert list(found["completed"].x) == [0, 2, 4]
     assert list(found["completed"].y) == [2.0, 3.0, 1.0]
@@ -163,19 +151,19 @@ def test_higher_is_better_for_accuracy(make_study: MakeStudy) -> None:
     for value in (0.5, 0.9, 0.7):
         add(study, value, [value - 0.1, value], params={"lr": value / 10})
     add(study, None, [0.3, 0.4, 0.2], TrialState.PRUNED)
-    figure = drawn(history, study)
+    figure = drawn(search.history, study)
     found = named(figure)
     assert list(found["best so far"].y) == [0.5, 0.9, 0.9, 0.9]
     assert list(found["pruned, at its best epoch"].y) == [0.4]
     assert figure.panels[0].y.label == "accuracy (higher is better)"
-    assert "best (trial 1)" in named(drawn(intermediate_values, study))
+    assert "best (trial 1)" in named(drawn(search.intermediate_values, study))
 
 
 def test_what_is_far_out_is_drawn_at_the_edge(make_study: MakeStudy) -> None:
     study = make_study()
     for value in [1.0, 1.1, 1.2, 1.3, 1.4, 1e9]:
         add(study, value, [value])
-    figure = drawn(history, study)
+    figure = drawn(search.history, study)
     shown = named(figure)["completed"]
     assert list(shown.y[:5]) == [1.0, 1.1, 1.2, 1.3, 1.4]
     assert 100 < shown.y[5] < 1e9
@@ -185,7 +173,7 @@ def test_what_is_far_out_is_drawn_at_the_edge(make_study: MakeStudy) -> None:
 
 
 def test_the_curves(mixed: Study) -> None:
-    figure = drawn(intermediate_values, mixed)
+    figure = drawn(search.intermediate_values, mixed)
     found = named(figure)
     np.testing.assert_array_equal(found["pruned"].x, [1, 2, 3, np.nan])
     np.testing.assert_array_equal(found["pruned"].y, [9, 5, 6, np.nan])
@@ -206,7 +194,7 @@ def test_of_very_many_curves_some_are_left_out_but_not_the_best(
     for i in range(18):
         add(study, 1.0 + i, [9.0, 1.0 + i])
     add(study, 0.5, [9.0, 0.5])
-    figure = drawn(intermediate_values, study)
+    figure = drawn(search.intermediate_values, study)
     found = named(figure)
     assert len(found["completed"].x) == 3 * 6
     assert "best (trial 18)" in found
@@ -216,7 +204,7 @@ def test_of_very_many_curves_some_are_left_out_but_not_the_best(
 def test_importances_are_optunas(make_study: MakeStudy) -> None:
     study = make_study()
     draw(study, 40, error)
-    figure = drawn(importances, study)
+    figure = drawn(search.importances, study)
     (panel,) = figure.panels
     (bars,) = panel.marks
     assert isinstance(bars, Bars) and panel.y.ticks is not None
@@ -234,14 +222,14 @@ def test_a_parameter_that_never_varies_is_left_out(make_study: MakeStudy) -> Non
     for i in range(8):
         params = {"lr": 10.0 ** (-1 - i / 4), "dropout": 0.05 * i, "depth": 2}
         add(study, float(i), [1.0, 2.0], params=params)
-    figure = drawn(importances, study)
+    figure = drawn(search.importances, study)
     assert {name for _, name in figure.panels[0].y.ticks or ()} == {"learning rate", "dropout"}
 
 
 def test_slices_have_the_parameters_of_the_trials(make_study: MakeStudy) -> None:
     study = make_study()
     draw(study, 30, error)
-    figure = drawn(slices, study)
+    figure = drawn(search.slices, study)
     best = study.best_trial()
     assert len(figure.panels) == 6  # of eight
     for panel in figure.panels:
@@ -277,7 +265,7 @@ def test_the_smoothed_value_of_categories_is_their_mean(make_study: MakeStudy) -
         value = float(rng.uniform(1, 2))
         values.setdefault((params["optimizer"], params["batch_norm"]), []).append(value)
         add(study, value, [value], params=params)
-    figure = drawn(contour, study)
+    figure = drawn(search.contour, study)
     panel = figure.panels[0]
     surface = panel.marks[0]
     assert isinstance(surface, HeatMap)
@@ -294,7 +282,7 @@ def test_the_smoothed_value_of_numbers_stays_among_those_nearby(make_study: Make
     for _ in range(60):
         dropout, lr = float(rng.uniform(0, 0.25)), float(10 ** rng.uniform(-4, -1))
         add(study, 1 + dropout, [1.0], params={"dropout": dropout, "lr": lr})
-    figure = drawn(contour, study)
+    figure = drawn(search.contour, study)
     panel = figure.panels[0]
     surface = panel.marks[0]
     assert isinstance(surface, Contour)
@@ -314,7 +302,7 @@ def test_ranks(make_study: MakeStudy) -> None:
     values = [0.5, 0.9, 0.7, 0.8, 0.6]
     for i, value in enumerate(values):
         add(study, value, [value], params={"lr": 10.0 ** (-1 - i / 2), "dropout": 0.1 * i})
-    figure = drawn(rank, study)
+    figure = drawn(search.rank, study)
     (panel,) = figure.panels
     (points,) = panel.marks
     assert isinstance(points, Points)
@@ -327,7 +315,7 @@ def test_ranks(make_study: MakeStudy) -> None:
 def test_parallel_coordinates(make_study: MakeStudy) -> None:
     study = make_study()
     draw(study, 25, error)
-    figure = drawn(parallel_coordinates, study)
+    figure = drawn(search.parallel_coordinates, study)
     (lines,) = figure.panels[0].marks
     assert isinstance(lines, Parallel)
     labels = [label.replace("\n", " ") for label in lines.labels]
@@ -357,7 +345,7 @@ def test_the_distribution_of_one_study_and_of_two(make_study: MakeStudy) -> None
         add(first, value, [value])
     for value in (4.0, 5.0):
         add(second, value, [value])
-    figure = empirical_distribution([first, second])
+    figure = search.empirical_distribution([first, second])
     found = named(figure)
     assert list(found) == ["tiny", "other"]
     line = found["tiny"]
@@ -368,11 +356,11 @@ def test_the_distribution_of_one_study_and_of_two(make_study: MakeStudy) -> None
     assert "2 in tiny and 4.5 in other" in figure.caption
     third = make_study(TINY_CLASSIFICATION, "third")
     with pytest.raises(InputError, match="different metrics"):
-        empirical_distribution([first, third])
+        search.empirical_distribution([first, third])
 
 
 def test_the_timeline(mixed: Study) -> None:
-    figure = drawn(timeline, mixed)
+    figure = drawn(search.timeline, mixed)
     found = named(figure)
     completed = found["completed"]
     assert list(completed.y) == [0, 2, 4]
@@ -458,7 +446,7 @@ def test_what_a_study_is_too_small_for_is_left_out(
 ) -> None:
     study = make_study()
     fill(study)
-    found = search_figures(study)
+    found = search.search_figures(study)
     assert {figure.name for figure in found} == names
     for figure in found:
         assert figure.caption.endswith(".")
@@ -489,13 +477,13 @@ def test_the_trials_of_every_sampler_can_be_drawn(sampler: str, make_study: Make
     for number in range(12):
         study.optuna_study.sampler = make_sampler(sampler, 0, number)
         study.optuna_study.optimize(objective, n_trials=1)
-    found = search_figures(study)
+    found = search.search_figures(study)
     assert {figure.name for figure in found} == ALL
 
 
 def test_a_study_that_hw1_has_run(analysed_url: str) -> None:
     study = Study(Storage(analysed_url, create=False), "classification-tpe")
-    figures = {figure.name: figure for figure in search_figures(study)}
+    figures = {figure.name: figure for figure in search.search_figures(study)}
     completed = [t for t in study.trials() if t.state == TrialState.COMPLETE]
     drawn = named(figures["search_history"])["completed"]
     assert list(drawn.y) == [trial.values[0] for trial in completed]

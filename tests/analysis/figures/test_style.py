@@ -7,39 +7,17 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from hw1.analysis.figures.style import (
-    DIVERGING,
-    GRAY,
-    INK,
-    MUTED,
-    PALETTE,
-    SEQUENTIAL,
-)
+from hw1.analysis.figures.style import DIVERGING, GRAY, INK, MUTED, PALETTE, SEQUENTIAL
 
-# Machado, Oliveira, Fernandes 2009, of full severity, in linear sRGB.
-VISIONS = {
-    "normal": np.eye(3),
-    "protanopia": np.array(
-        [
-            [0.152286, 1.052583, -0.204868],
-            [0.114503, 0.786281, 0.099216],
-            [-0.003882, -0.048116, 1.051998],
-        ]
-    ),
-    "deuteranopia": np.array(
-        [
-            [0.367322, 0.860646, -0.227968],
-            [0.280085, 0.672501, 0.047413],
-            [-0.011820, 0.042940, 0.968881],
-        ]
-    ),
-    "tritanopia": np.array(
-        [
-            [1.255528, -0.076749, -0.178779],
-            [-0.078411, 0.930809, 0.147602],
-            [0.004733, 0.691367, 0.303900],
-        ]
-    ),
+# Machado, Oliveira, Fernandes 2009, of full severity, in linear sRGB: rows of a matrix each.
+MACHADO = """
+protanopia    0.152286  1.052583 -0.204868  0.114503 0.786281  0.099216 -0.003882 -0.048116 1.051998
+deuteranopia  0.367322  0.860646 -0.227968  0.280085 0.672501  0.047413 -0.011820  0.042940 0.968881
+tritanopia    1.255528 -0.076749 -0.178779 -0.078411 0.930809  0.147602  0.004733  0.691367 0.303900
+"""
+VISIONS = {"normal": np.eye(3)} | {
+    name: np.array(numbers, dtype=float).reshape(3, 3)
+    for name, *numbers in map(str.split, MACHADO.strip().splitlines())
 }
 TO_XYZ = np.array(
     [

@@ -6,15 +6,13 @@ sense for the network or its data. To add one, name its function in `FIGURES`.
 
 from collections.abc import Callable
 
-from hw1.analysis.figures.inside.filters import first_layer_weights
-from hw1.analysis.figures.inside.input import units_along_input
 from hw1.analysis.figures.inside.maps import effective_receptive_fields, feature_maps
 from hw1.analysis.figures.inside.maximization import maximized_outputs, maximized_units
-from hw1.analysis.figures.inside.profiles import unit_profiles
 from hw1.analysis.figures.inside.saliency import saliency
 from hw1.analysis.figures.inside.subject import Subject
+from hw1.analysis.figures.inside.units import unit_profiles, units_along_input
 from hw1.analysis.figures.inside.unused import unused_units
-from hw1.analysis.figures.inside.weights import weight_histograms
+from hw1.analysis.figures.inside.weights import first_layer_weights, weight_histograms
 from hw1.analysis.figures.marks import Figure
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset

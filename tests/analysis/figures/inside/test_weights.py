@@ -3,13 +3,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from analysis.figures.looked_at import drawn, marks, network_of, table, titles
+from analysis.figures.looked_at import drawn, images, marks, network_of, table, texts, titles
 from torch import nn
 
 from hw1.analysis.figures.inside.subject import Subject
-from hw1.analysis.figures.inside.weights import weight_histograms
-from hw1.analysis.figures.marks import Figure, Histogram
-from hw1.models import MLP
+from hw1.analysis.figures.inside.weights import first_layer_weights, weight_histograms
+from hw1.analysis.figures.marks import Figure, HeatMap, Histogram
+from hw1.models import CNN, MLP
 
 DATA = table(2, 1, task="regression")
 
@@ -90,3 +90,83 @@ def test_ticks_are_round_and_within(weights: np.ndarray, expected: list[str]) ->
     layers = (weights.reshape(-1, 2),)
     ticks = of(layers, layers).panels[0].x.ticks
     assert ticks is not None and [text for _, text in ticks] == expected
+
+
+def kernels_of(model: nn.Module) -> torch.Tensor:
+    weight: torch.Tensor = model.features[0].weight.data  # type: ignore[index, union-attr, assignment]
+    return weight
+
+
+def test_each_kernel_is_shown_on_a_common_scale_around_zero() -> None:
+    model = CNN((1, 8, 8), 2, channels=(5,))
+    kernels = kernels_of(model)
+    kernels[2] *= 0.001
+    figure = drawn(first_layer_weights, model, images((1, 8, 8), 2))
+    tiles = marks(figure, HeatMap)
+    assert len(tiles) == 5
+    for unit, tile in enumerate(tiles):
+        np.testing.assert_allclose(tile.values, kernels[unit, 0], rtol=1e-6)
+        assert str(tile.hover).startswith(f"kernel {unit}: ")
+    (scale,) = {tile.scale for tile in tiles}
+    assert scale.low == -scale.high < 0 and scale.title == "weight"
+    assert 0 < scale.high <= float(kernels.abs().max())
+    assert "The 5 kernels of conv 1 on a common scale" in figure.caption
+    assert "1 are below a tenth of the largest" in figure.caption
+
+
+@pytest.mark.parametrize(("channels", "parts"), [(3, 3), (2, 1), (5, 1)])
+def test_colors_are_shown_side_by_side_and_other_channels_as_their_mean(
+    channels: int, parts: int
+) -> None:
+    model = CNN((channels, 8, 8), 2, channels=(4,))
+    figure = drawn(first_layer_weights, model, images((channels, 8, 8), 2))
+    tiles = marks(figure, HeatMap)
+    assert len(tiles) == 4 * parts
+    kernel = kernels_of(model)[0]
+    first = kernel if channels == 3 else kernel.mean(0, keepdim=True)
+    for part, tile in zip(first, tiles, strict=False):
+        np.testing.assert_allclose(tile.values, part, rtol=1e-5)
+    assert ("red, green and blue" in figure.caption) == (channels == 3)
+    assert (f"mean over {channels} channels" in figure.caption) == (parts == 1)
+    assert tiles[0].y == tiles[1].y
+
+
+def test_of_many_kernels_those_of_the_largest_norm_are_shown() -> None:
+    model = CNN((1, 8, 8), 2, channels=(70,))
+    kernels_of(model)[[0, 3, 10, 20, 30, 69]] *= 1e-3
+    figure = drawn(first_layer_weights, model, images((1, 8, 8), 2))
+    shown = [int(str(tile.hover).split(":")[0].split()[1]) for tile in marks(figure, HeatMap)]
+    assert shown == [i for i in range(70) if i not in (0, 3, 10, 20, 30, 69)]
+    assert "Of the 70 kernels of conv 1 the 64 of the largest norm" in figure.caption
+
+
+def test_a_linear_layer_on_images_has_weight_images_and_a_linear_model_classes() -> None:
+    dataset = images((1, 5, 6), 3)
+    layer = nn.Linear(30, 3)
+    layer.weight.data.zero_()
+    layer.weight.data[:, :2] = 1.0
+    figure = drawn(first_layer_weights, nn.Sequential(nn.Flatten(), layer), dataset)
+    assert texts(figure) == ["class 0", "class 1", "class 2"]
+    expected = np.zeros((5, 6))
+    expected[0, :2] = 1
+    for tile in marks(figure, HeatMap):
+        assert (tile.values == expected).all()
+    assert "Half of the squared weights belong to 1 of 30 pixels" in figure.caption
+    hidden = drawn(first_layer_weights, MLP((1, 5, 6), 3, widths=(4,)), dataset)
+    assert texts(hidden) == [] and len(marks(hidden, HeatMap)) == 4
+
+
+def test_a_table_has_weights_by_feature_the_strongest_first() -> None:
+    model = MLP((3,), 2, widths=(4,))
+    weight = torch.tensor([[0.1, 3, 0], [0, -2, 0.2], [0.1, 4, 0.3], [0, 1, -1.5]])
+    model.layers[1].weight.data = weight  # type: ignore[index, union-attr]
+    figure = drawn(first_layer_weights, model, table(3, 2))
+    (cells,) = marks(figure, HeatMap)
+    ticks = figure.panels[0].y.ticks
+    assert ticks == ((0, "feature 2"), (1, "feature 3"), (2, "feature 1"))
+    # Those that rest on feature 2, the largest weight first; then the one on feature 3.
+    order = [2, 0, 1, 3]
+    assert [text.split(",")[0] for text in cells.hover[0]] == [f"unit {i}" for i in order]
+    np.testing.assert_allclose(cells.values, weight[order][:, [1, 2, 0]].T)
+    assert (cells.scale.low, cells.scale.high) == (-4, 4)
+    assert "the weights of feature 2 (2.739) are largest" in figure.caption
