@@ -231,6 +231,7 @@ def _legend(
             handlelength=1.7,
             handletextpad=0.6,
             columnspacing=1.6,
+            scatteryoffsets=[0.5],
         )
         if legend.get_window_extent().width <= room:
             break

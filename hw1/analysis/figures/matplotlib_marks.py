@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Rectangle
 
 from hw1.analysis.figures.marks import (
     Band,
@@ -44,10 +44,9 @@ def draw(axes: Axes, mark: Mark, order: float) -> Artist | None:
         case Line():
             return _line(axes, mark, _MIDDLE + order)
         case Band():
-            fill = to_rgba(mark.color, mark.opacity)
-            area = {"facecolor": fill, "edgecolor": "none"}
-            axes.fill_between(mark.x, mark.low, mark.high, zorder=_MIDDLE + order, **area)  # type: ignore[arg-type]
-            return Patch(**area)  # type: ignore[arg-type]
+            fill = {"facecolor": to_rgba(mark.color, mark.opacity), "edgecolor": "none"}
+            ends = np.asarray(mark.low), np.asarray(mark.high)
+            return axes.fill_between(mark.x, *ends, zorder=_MIDDLE + order, **fill)  # type: ignore[arg-type]
         case Points():
             return _points(axes, mark, _MIDDLE + order)
         case Bars():
@@ -59,8 +58,7 @@ def draw(axes: Axes, mark: Mark, order: float) -> Artist | None:
                 "linewidth": mark.width,
             }
             edges, heights = np.asarray(mark.edges), np.asarray(mark.heights)
-            axes.stairs(heights, edges, fill=True, zorder=_MIDDLE + order, **style)
-            return Patch(**style)
+            return axes.stairs(heights, edges, fill=True, zorder=_MIDDLE + order, **style)
         case HeatMap():
             _heat_map(axes, mark, _BELOW + order)
         case Image():
@@ -116,7 +114,7 @@ def _dash(dash: str, width: float) -> Any:
     return (0, [part * max(width, 3) for part in _DASHES[dash]]) if dash in _DASHES else "solid"
 
 
-def _points(axes: Axes, mark: Points, order: float) -> Artist:
+def _points(axes: Axes, mark: Points, order: float) -> Artist | None:
     x, y = np.asarray(mark.x, dtype=float), np.asarray(mark.y, dtype=float)
     if isinstance(mark.color, str):
         colors = np.tile(to_rgba(mark.color, mark.opacity), (len(x), 1))
@@ -124,12 +122,12 @@ def _points(axes: Axes, mark: Points, order: float) -> Artist:
         assert mark.scale is not None, "numbers need a scale to be colors"
         colors = colors_of(mark.scale, mark.color)
     symbols = np.array([mark.symbol] * len(x) if isinstance(mark.symbol, str) else mark.symbol)
-    handle = Line2D([], [], linestyle="none")
+    drawn = []
     for symbol in dict.fromkeys(symbols.tolist()):
         here = symbols == symbol
         hollow, thin = symbol.endswith("-open"), symbol.endswith("-thin")
         width = mark.outline_width or float(hollow or thin)
-        axes.scatter(
+        points = axes.scatter(
             x[here],
             y[here],
             s=mark.size**2,
@@ -142,17 +140,11 @@ def _points(axes: Axes, mark: Points, order: float) -> Artist:
             rasterized=bool(here.sum() > RASTERIZED_FROM),
             clip_on=mark.clip,
         )
-        color = colors[here][0]
-        if not handle.get_marker() or handle.get_marker() == "None":
-            handle.set_marker(_SYMBOLS[symbol])
-            handle.set_markersize(mark.size)
-            handle.set_markerfacecolor("none" if hollow else color)
-            handle.set_markeredgecolor(color if hollow or thin else mark.outline)
-            handle.set_markeredgewidth(width)
-    return handle
+        drawn.append(points)
+    return drawn[0] if drawn else None
 
 
-def _bars(axes: Axes, mark: Bars, order: float) -> Artist:
+def _bars(axes: Axes, mark: Bars, order: float) -> Artist | None:
     lengths = np.asarray(mark.length, dtype=float)
     base = np.zeros(len(lengths)) if mark.base is None else np.asarray(mark.base, dtype=float)
     style: dict[str, Any] = {"color": mark.color, "linewidth": 0, "zorder": order}
@@ -171,7 +163,7 @@ def _bars(axes: Axes, mark: Bars, order: float) -> Artist:
             color=INK,
             zorder=_ABOVE,
         )
-    return Patch(facecolor=mark.color, edgecolor="none")
+    return bars[0] if len(bars) else None
 
 
 def _color_map(scale: ColorScale) -> Colormap:
