@@ -22,8 +22,9 @@ from hw1.analysis.figures.training import (
 from hw1.analysis.results import StudyResults, require_writable
 from hw1.analysis.training import cross_validate_again, fold_networks, retrain
 from hw1.places import home
+from hw1.training.configuration import words_of
 from hw1.watching import UNWATCHED, Watcher
-from hw1.words import number
+from hw1.words import number, value_text
 
 COMPARED_TRIALS = 10
 """Whose scores by fold are shown together."""
@@ -91,8 +92,7 @@ def introduction(results: StudyResults, trials: Sequence[FrozenTrial]) -> list[s
     ]
     for trial in trials:
         params = ", ".join(
-            f"{name} {number(value) if isinstance(value, float) else value}"
-            for name, value in sorted(trial.params.items())
+            f"{words_of(name)} {value_text(value)}" for name, value in sorted(trial.params.items())
         )
         lines.append(f"Trial {trial.number}, {number(trial.values[0])}: {params}.")
     return lines

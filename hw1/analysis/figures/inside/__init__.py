@@ -10,8 +10,7 @@ from hw1.analysis.figures.inside.maps import effective_receptive_fields, feature
 from hw1.analysis.figures.inside.maximization import maximized_outputs, maximized_units
 from hw1.analysis.figures.inside.saliency import saliency
 from hw1.analysis.figures.inside.subject import Subject
-from hw1.analysis.figures.inside.units import unit_profiles, units_along_input
-from hw1.analysis.figures.inside.unused import unused_units
+from hw1.analysis.figures.inside.units import unit_profiles, units_along_input, unused_units
 from hw1.analysis.figures.inside.weights import first_layer_weights, weight_histograms
 from hw1.analysis.figures.marks import Figure
 from hw1.analysis.network import Network

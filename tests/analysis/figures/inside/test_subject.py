@@ -6,12 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hw1.analysis.figures.inside.subject import (
-    arranged,
-    evenly,
-    most_varying,
-    take_sample,
-)
+from hw1.analysis.figures.inside.subject import evenly, take_sample
 from hw1.analysis.figures.layout import as_bytes
 from hw1.datasets import Dataset
 from hw1.models import CNN
@@ -54,12 +49,6 @@ def test_items_are_spread_from_the_first_to_the_last(n_items: int, n: int) -> No
         assert steps.min() > 0 and steps.max() - steps.min() <= 1
 
 
-@given(st.integers(1, 40))
-def test_panels_fill_rows_of_four_at_most(n: int) -> None:
-    rows, columns = arranged(n)
-    assert columns <= 4 and (rows - 1) * columns < n <= rows * columns
-
-
 def test_classes_without_examples_are_not_shown_and_ten_are_enough() -> None:
     nothing = nn.Identity()
     assert looked_at(nothing, of_classes([2, 0, 2])).classes == [0, 2]
@@ -83,11 +72,6 @@ def test_hidden_layers_have_titles_and_shapes() -> None:
     maps = model.features[:3](dataset.inputs.float())  # type: ignore[index]
     np.testing.assert_allclose(found[first.name], maps.mean((2, 3)).detach(), atol=1e-4)
     assert found[second.name].shape == (30, 5)
-
-
-def test_the_most_varying_units_are_chosen_in_order() -> None:
-    rows = np.random.default_rng(0).normal(size=(500, 5)) * [3, 1, 0, 5, 2]
-    assert most_varying(rows, 3).tolist() == [0, 3, 4]
 
 
 def test_predictions_are_those_of_evaluation_mode() -> None:
