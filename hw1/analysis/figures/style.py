@@ -62,6 +62,7 @@ _AXIS = {
     "gridcolor": GRID,
     "separatethousands": True,
     "tickfont": _TICKS,
+    "ticks": "",
     "title": {"standoff": 8, **_TITLE},
     "zeroline": False,
 }
