@@ -44,9 +44,9 @@ def mathml(compiler: typst.Compiler, equation: str, options: Mapping[str, bool])
     # A space within the dollar signs makes an equation stand by itself.
     space = " " if options["display_mode"] else ""
     source = f"${space}{equation.replace(chr(10), ' ')}{space}$"
-    page = compiler.compile(source.encode(), format="html")
-    assert isinstance(page, bytes)
-    return f"<math{page.decode().partition('<math')[2].partition('</math>')[0]}</math>"
+    compiled = compiler.compile(source.encode(), format="html")
+    assert isinstance(compiled, bytes)
+    return f"<math{compiled.decode().partition('<math')[2].partition('</math>')[0]}</math>"
 
 
 def _reference(
