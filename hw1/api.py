@@ -2,12 +2,9 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import optuna
 from rich.console import Console
 
 from hw1.analysis.results import StudyResults
@@ -15,10 +12,9 @@ from hw1.console import Terminal
 from hw1.datasets.given import given
 from hw1.definition import StudyDefinition, is_count
 from hw1.errors import InputError
-from hw1.execution import execute
 from hw1.job import Options, make_job, prepare
-from hw1.progress import ProgressLine
-from hw1.watching import Watcher
+from hw1.optuna_store import quiet_optuna
+from hw1.progress import execute_shown
 
 
 def run(
@@ -120,33 +116,14 @@ def run(
         test_csv=None if test_csv is None else str(Path(test_csv).resolve()),
         target=target,
     )
-    with _quiet_optuna():
+    with quiet_optuna():
         study, dataset = prepare(job, options)
         try:
-            with ProgressLine(study, console or Terminal()) as line:
-                execute(
-                    job,
-                    study,
-                    dataset,
-                    jobs=jobs,
-                    deadline=deadline,
-                    watcher=Watcher(on_step=line.update),
-                    on_interrupt=line.interrupted,
-                )
+            shown = console or Terminal()
+            execute_shown(job, study, dataset, shown, jobs=jobs, deadline=deadline)
         except KeyboardInterrupt:
             # A notebook shows the lines that led here, and those within help nobody.
             raise KeyboardInterrupt(
                 "finished trials are kept, and the same call goes on with the study"
             ) from None
     return StudyResults(study, lambda: job)
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Optuna says nothing of each trial: the table does."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)

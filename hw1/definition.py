@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    distribution_to_json,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 from optuna.exceptions import OptunaError
-from optuna.samplers import BaseSampler
+from optuna.samplers import RandomSampler
 from optuna.trial import BaseTrial, FrozenTrial
 
 from hw1.datasets import Dataset, Loader, Part
 from hw1.errors import ArchitectureError, InputError, choose, place, users_code
+from hw1.optuna_store import quiet_optuna
 from hw1.tasks import TASKS, TaskName
 from hw1.training import Configuration
 from hw1.training.networks import ModelClass
@@ -295,25 +292,12 @@ class StudyDefinition:
 
     @cached_property
     def _probed(self) -> tuple[optuna.Study, list[tuple[Trial, Configuration]]]:
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce the study
-        study = optuna.create_study(sampler=_SamplerByName(), storage=None)
-        optuna.logging.set_verbosity(verbosity)
-        return study, []
+        with quiet_optuna():
+            return optuna.create_study(sampler=_SamplerByName()), []
 
 
-class _SamplerByName(BaseSampler):
+class _SamplerByName(RandomSampler):
     """Random values that depend on the number of the trial and the name of the parameter alone."""
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
 
     def sample_independent(
         self,
@@ -323,8 +307,8 @@ class _SamplerByName(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         seed = zlib.crc32(f"{trial.number} {param_name}".encode())
-        sampler = optuna.samplers.RandomSampler(seed=seed)
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
+        random = RandomSampler(seed)
+        return random.sample_independent(study, trial, param_name, param_distribution)
 
 
 def is_count(value: object, least: int) -> bool:

@@ -75,12 +75,7 @@ def execute(
 
 
 def _work_in_processes(
-    job: Job,
-    study: Study,
-    dataset: Dataset,
-    jobs: int,
-    deadline: float,
-    watcher: Watcher,
+    job: Job, study: Study, dataset: Dataset, jobs: int, deadline: float, watcher: Watcher
 ) -> None:
     if not isinstance(job.source, Path):
         raise InputError("several jobs need a study file, which each process loads: use jobs=1")

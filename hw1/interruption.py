@@ -4,9 +4,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
+from typing import Any
 
 PATIENCE_SECONDS = 1.0
 """A signal that comes sooner after the first one is the same one, passed on by another process."""
@@ -32,24 +33,14 @@ class Interruption:
         self._signals = signals or SIGNALS
 
     def __enter__(self) -> "Interruption":
-        self._before = {}
         self._terminals = [descriptor for descriptor in (1, 2) if _is_terminal(descriptor)]
-        if threading.current_thread() is threading.main_thread():
-            self._before = {
-                number: signal.signal(number, self._hear)
-                for number in self._signals
-                if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN
-            }
+        heard = [n for n in self._signals if n == signal.SIGINT or not _is_ignored(n)]
+        self._handling = _handling(heard, self._hear)
+        self._handling.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def __exit__(self, *exception: Any) -> None:
+        self._handling.__exit__(*exception)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -82,16 +73,22 @@ def exit_status(interrupt: KeyboardInterrupt) -> int:
     return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
-@contextmanager
-def deaf() -> Iterator[None]:
+def deaf() -> AbstractContextManager[None]:
     """Ignore all `SIGNALS` but SIGTERM, here and in processes that are started meanwhile."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    ignored = [number for number in SIGNALS if number != signal.SIGTERM]
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+    return _handling([n for n in SIGNALS if n != signal.SIGTERM], signal.SIG_IGN)
+
+
+def _is_ignored(number: int) -> bool:
+    return signal.getsignal(number) == signal.SIG_IGN
+
+
+@contextmanager
+def _handling(signals: Sequence[int], handler: Any) -> Iterator[None]:
+    """Give signals another handler; outside the main thread, which alone hears any, to none."""
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, handler) for number in signals if main}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

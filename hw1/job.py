@@ -98,10 +98,7 @@ class Job:
         if settings.train_csv is None:
             return self.definition.load
         return tabular.loader(
-            settings.train_csv,
-            settings.test_csv,
-            target=settings.target,
-            task=self.definition.task,
+            settings.train_csv, settings.test_csv, target=settings.target, task=self.definition.task
         )
 
     def load_data(self, settings: Options | Settings, seed: int) -> Dataset:
@@ -137,7 +134,6 @@ class Job:
 
     def objective(self, study: Study, dataset: Dataset) -> Objective:
         """The objective of the study over its folds of ``dataset``."""
-
         return Objective(
             self.definition,
             dataset,
@@ -214,11 +210,17 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
     """
     check_name(job.name)
     storage = Storage(job.storage_url)
+    settings = None
     if job.name not in storage.study_names():
-        return _create(job, storage, options)
+        settings, dataset = _create(job, storage, options)
     study = Study(storage, job.name)
-    dataset = _check(job, study, options)
-    _keep(storage, job.name, dataset)
+    if study.settings != settings:  # it was there, or another process was faster
+        dataset = _check(job, study, options)
+        stored = study.kept()  # less, if an earlier version made it
+        for key, value in _kept(dataset).items():
+            if key not in stored:
+                study_id = storage.get_study_id_from_name(job.name)
+                storage.set_study_system_attr(study_id, key, value)
     _set_target(study, options.n_trials)
     return study, dataset
 
@@ -271,16 +273,21 @@ def _changes(stored: dict[str, str], now: dict[str, str]) -> list[str]:
     return sorted(added + removed) + changed
 
 
-def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Dataset]:
+def _create(job: Job, storage: Storage, options: Options) -> tuple[Settings, Dataset]:
+    """Make the study, unless there is one by now; its settings and its data, if it was made."""
     for flag, value in (("--test-csv", options.test_csv), ("--target", options.target)):
         if value is not None and options.train_csv is None and job.data is None:
             raise InputError(f"{flag} needs --train-csv")
     definition = job.definition
-    seed = options.seed if options.seed is not None else 0
+    seed = options.seed or 0
     sampler = choose("sampler", options.sampler or definition.sampler, SAMPLERS)
     pruner = choose("pruner", options.pruner or definition.pruner, PRUNERS)
     search_space = definition.fingerprint()
-    grid = _grid(definition, seed) if sampler == "grid" else None
+    grid = None
+    if sampler == "grid":  # in a random order, so that a part of the cells is a sample of the whole
+        cells = definition.cells()
+        order = torch.randperm(len(cells), generator=torch.Generator().manual_seed(seed))
+        grid = [cells[i] for i in order.tolist()]
     dataset = job.load_data(options, seed)
     if dataset.task != definition.task:
         raise InputError(
@@ -288,18 +295,18 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
         )
     splits = Splits.draw(dataset, options.n_splits or definition.n_splits, seed)
     metric = METRICS[definition.metric]
+    asked = vars(options).copy()
+    n_trials = asked.pop("n_trials") or (definition.n_trials if grid is None else len(grid))
+    decided = {
+        "sampler": sampler,
+        "pruner": pruner,
+        "n_splits": splits.n_splits,
+        "epochs": options.epochs or definition.epochs,
+        "seed": seed,
+    }
     settings = Settings(
+        **asked | decided,
         definition=job.definition_name,
-        sampler=sampler,
-        pruner=pruner,
-        n_splits=splits.n_splits,
-        epochs=options.epochs or definition.epochs,
-        seed=seed,
-        train_size=options.train_size,
-        train_csv=options.train_csv,
-        test_csv=options.test_csv,
-        target=options.target,
-        outer_fold=options.outer_fold,
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         n_rows=len(dataset),
@@ -309,7 +316,6 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
         grid=grid,
         version=hw1.__version__,
     )
-    n_trials = options.n_trials or _default_target(definition, grid)
     with storage.lock:
         if job.name not in storage.study_names():
             storage.insert_study(
@@ -319,12 +325,7 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Study, Datase
                 user_attrs={"n_trials": n_trials, "settings": dataclasses.asdict(settings)},
                 system_attrs={SPLITS_KEY: splits.encode()} | _kept(dataset),
             )
-    study = Study(storage, job.name)
-    if study.settings != settings:  # another process was faster
-        dataset = _check(job, study, options)
-        _keep(storage, job.name, dataset)
-    _set_target(study, options.n_trials)
-    return study, dataset
+    return settings, dataset
 
 
 def _kept(dataset: Dataset) -> dict[str, Any]:
@@ -332,29 +333,9 @@ def _kept(dataset: Dataset) -> dict[str, Any]:
     return {FACTS_KEY: dataset.facts, SHOWN_KEY: shown_data(dataset)}
 
 
-def _keep(storage: Storage, name: str, dataset: Dataset) -> None:
-    """Add what a study lacks that an earlier version made."""
-    study_id = storage.get_study_id_from_name(name)
-    stored = storage.get_study_system_attrs(study_id)
-    for key, value in _kept(dataset).items():
-        if key not in stored:
-            storage.set_study_system_attr(study_id, key, value)
-
-
-def _grid(definition: StudyDefinition, seed: int) -> list[dict[str, Any]]:
-    """The grid's cells in a random order, so that a part of them is a sample of the whole."""
-    cells = definition.cells()
-    order = torch.randperm(len(cells), generator=torch.Generator().manual_seed(seed))
-    return [cells[i] for i in order.tolist()]
-
-
 def _in_order(cells: list[dict[str, Any]]) -> list[str]:
     """Cells as text, sorted: a grid is the same whatever the order in which it is visited."""
     return sorted(json.dumps(cell, sort_keys=True) for cell in cells)
-
-
-def _default_target(definition: StudyDefinition, grid: list[dict[str, Any]] | None) -> int:
-    return definition.n_trials if grid is None else len(grid)
 
 
 def _set_target(study: Study, n_trials: int | None) -> None:

@@ -43,21 +43,6 @@ class Candidate:
     footprint: Footprint
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended.
-
-    Attributes:
-        trial: Optuna's.
-        state: complete or pruned.
-        value: the best point of the mean validation curve, of a complete trial.
-    """
-
-    trial: Trial
-    state: TrialState
-    value: float | None
-
-
 class Objective:
     """Cross-validates the configurations of trials; call it, or hand it to ``study.optimize``.
 
@@ -128,13 +113,13 @@ class Objective:
                 had a finite score.
         """
         try:
-            (outcome,) = self.train([self.suggest(trial)])
+            ((_, value),) = self.train([self.suggest(trial)])
         except ArchitectureError as error:
             trial.set_user_attr("refused", str(error))
             raise optuna.TrialPruned(str(error)) from error
-        if outcome.value is None:
+        if value is None:
             raise optuna.TrialPruned
-        return outcome.value
+        return value
 
     def suggest(self, trial: Trial) -> Candidate:
         """Ask for the trial's parameters and see what network becomes of them.
@@ -158,11 +143,12 @@ class Objective:
 
     def train(
         self, candidates: Sequence[Candidate], watcher: Watcher = UNWATCHED
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[tuple[Trial, float | None]]:
         """Train these trials, whose footprints have one key, together.
 
         Yields:
-            The outcome of each, as soon as it has ended; of those that somebody else ended, none.
+            Each, as soon as it has ended, with the best point of its mean validation curve, or None
+            if it is pruned; but none that somebody else ended.
 
         Raises:
             ArchitectureError: their networks are invalid.
@@ -213,17 +199,17 @@ class Objective:
             }
             if result.best_epoch:
                 attributes |= {"fold_scores": result.fold_scores.tolist(), "std": result.std}
-            if result.stopped != "pruned" and self._is_among_best(trials[number], result.mean):
-                attributes |= self._details(result)
+            value = None
+            if result.stopped != "pruned" and result.best_epoch:
+                value = result.mean
+                if self._is_among_best(trials[number], value):
+                    attributes |= self._details(result)
             try:
-                for name, value in attributes.items():
-                    trials[number].set_user_attr(name, value)
+                for name, attribute in attributes.items():
+                    trials[number].set_user_attr(name, attribute)
             except UpdateFinishedTrialError:  # lost
                 continue
-            if result.stopped == "pruned" or not result.best_epoch:
-                yield Outcome(trials[number], TrialState.PRUNED, None)
-            else:
-                yield Outcome(trials[number], TrialState.COMPLETE, result.mean)
+            yield trials[number], value
 
 
 def shown_rows(n_rows: int) -> np.ndarray:

@@ -15,8 +15,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from hw1.console import SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_UPDATES
+from hw1.datasets import Dataset
+from hw1.execution import execute
+from hw1.job import Job
 from hw1.study import Progress, Study, state_name
 from hw1.training.kernels import being_compiled
+from hw1.watching import Watcher
 from hw1.words import duration, number
 
 BAR_WIDTH = 10
@@ -53,6 +57,22 @@ class Cell:
 
     def stop(self) -> None:
         """What was shown last stays."""
+
+
+def execute_shown(
+    job: Job, study: Study, dataset: Dataset, console: Console, *, jobs: int, deadline: float
+) -> None:
+    """`execute`, with a `ProgressLine` on the console."""
+    with ProgressLine(study, console) as line:
+        execute(
+            job,
+            study,
+            dataset,
+            jobs=jobs,
+            deadline=deadline,
+            watcher=Watcher(on_step=line.update),
+            on_interrupt=line.interrupted,
+        )
 
 
 class ProgressLine:
@@ -101,8 +121,7 @@ class ProgressLine:
     def interrupted(self) -> None:
         """Say that Ctrl-C was received, and what happens next."""
         self.console.print(
-            "Stopping: the running trials begin again when the study goes on.",
-            soft_wrap=True,
+            "Stopping: the running trials begin again when the study goes on.", soft_wrap=True
         )
 
     def _show(self, with_table: bool = True) -> None:

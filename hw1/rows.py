@@ -4,7 +4,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from hw1.study import Study, is_refused, state_name
+from hw1.study import Study, state_name
 
 KEPT_WITH_TRIAL = [
     "std",
@@ -23,9 +23,10 @@ TRIAL_FIELDS = ["trial", "state", "value", *KEPT_WITH_TRIAL]
 
 def trial_as_dict(trial: FrozenTrial) -> dict[str, Any]:
     """A trial as JSON can hold it: the `TRIAL_FIELDS`, and its parameters under ``params``."""
+    state = state_name(trial)
     return {
         "trial": trial.number,
-        "state": "refused" if is_refused(trial) else state_name(trial),
+        "state": "refused" if state == "invalid" else state,  # as in storage
         "value": trial.value if trial.state == TrialState.COMPLETE else None,
         **{name: trial.user_attrs.get(name) for name in KEPT_WITH_TRIAL},
         "params": trial.params,
@@ -35,6 +36,8 @@ def trial_as_dict(trial: FrozenTrial) -> dict[str, Any]:
 def study_as_dict(study: Study) -> dict[str, Any]:
     """A stored study as JSON can hold it: what it is and how far."""
     settings, progress = study.settings, study.progress()
+    counts = vars(progress).copy()
+    best = counts.pop("best")
     return {
         "name": study.name,
         "definition": settings.definition,
@@ -42,14 +45,7 @@ def study_as_dict(study: Study) -> dict[str, Any]:
         "sampler": settings.sampler,
         "metric": settings.metric,
         "state": progress.state,
-        "n_trials": progress.n_trials,
-        "done": progress.done,
-        "running": progress.running,
-        "completed": progress.completed,
-        "pruned": progress.pruned,
-        "failed": progress.failed,
-        "interrupted": progress.interrupted,
-        "refused": progress.refused,
-        "best_value": progress.best.value if progress.best else None,
-        "best_trial": progress.best.number if progress.best else None,
+        **counts,
+        "best_value": best.value if best else None,
+        "best_trial": best.number if best else None,
     }

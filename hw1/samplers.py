@@ -5,19 +5,8 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    NopPruner,
-    SuccessiveHalvingPruner,
-)
-from optuna.samplers import (
-    BaseSampler,
-    GPSampler,
-    QMCSampler,
-    RandomSampler,
-    TPESampler,
-)
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -42,35 +31,24 @@ def make_sampler(
     seed alone would suggest its first trials again. All samplers keep their state in storage;
     what the ``previous`` one has found out about the search space is carried over.
     """
-    sampler = _make_sampler(name, study_seed, number)
-    carry_search_space(previous, sampler)
-    return sampler
-
-
-def _make_sampler(name: str, study_seed: int, number: int) -> BaseSampler:
     from hw1.training.keys import seed as derive_seed  # with torch, which names do not need
 
     seed = derive_seed(study_seed, number) % 2**32
-    random = RandomSampler(seed=seed)
+    # A grid's cells are enqueued; what they leave open is drawn at random, too.
+    sampler: BaseSampler = RandomSampler(seed=seed)
+    rest: dict[str, Any] = {"independent_sampler": sampler, "warn_independent_sampling": False}
     match choose("sampler", name, SAMPLERS):
         case "tpe":
-            return TPESampler(seed=seed)
+            sampler = TPESampler(seed=seed)
         case "gp":
-            return GPSampler(seed=seed)
+            sampler = GPSampler(seed=seed)
         case "cmaes":
-            return ReplayedCmaEs(
-                seed=seed, independent_sampler=random, warn_independent_sampling=False
-            )
+            sampler = ReplayedCmaEs(seed=seed, **rest)
         case "qmc":
             # The points of one sequence: its seed must be the same for all trials.
-            return QMCSampler(
-                seed=derive_seed(study_seed) % 2**32,
-                scramble=True,
-                independent_sampler=random,
-                warn_independent_sampling=False,
-            )
-        case _:  # a grid's cells are enqueued; what they leave open is drawn at random
-            return random
+            sampler = QMCSampler(seed=derive_seed(study_seed) % 2**32, scramble=True, **rest)
+    carry_search_space(previous, sampler)
+    return sampler
 
 
 def make_pruner(name: str, epochs: int) -> BasePruner:
@@ -78,10 +56,9 @@ def make_pruner(name: str, epochs: int) -> BasePruner:
     # Hopeless and slow starters look alike for a while.
     warm_up = epochs // 4
     match choose("pruner", name, PRUNERS):
-        case "median":
-            return CurvePruner(50.0, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=warm_up)
-        case "percentile":
-            return CurvePruner(25.0, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=warm_up)
+        case "median" | "percentile":
+            percentile = 50.0 if name == "median" else 25.0
+            return CurvePruner(percentile, n_startup_trials=STARTUP_TRIALS, n_warmup_steps=warm_up)
         case "hyperband":
             return HyperbandPruner(min_resource=max(1, warm_up), max_resource=epochs)
         case "halving":

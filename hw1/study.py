@@ -1,6 +1,7 @@
 """Studies in storage: their settings, their progress, their next trial."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import UnionType
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # what only reads a study does without torch
     from hw1.cross_validation import Splits
 
 OUT_OF_MEMORY = "out of memory"
+COUNTED = ("running", "completed", "pruned", OUT_OF_MEMORY)
+"""The trials that count towards a study's target; see `state_name`."""
 SPLITS_KEY, SHOWN_KEY, FACTS_KEY = "hw1:splits", "hw1:shown", "hw1:facts"
 """The attributes of a study that hold its folds, its `hw1.objective.shown_data`, and the facts of
 its data, `hw1.datasets.Dataset.facts`."""
@@ -206,6 +209,10 @@ class Study:
         """The number of trials that the study is to have."""
         return int(self.optuna_study.user_attrs["n_trials"])
 
+    def kept(self) -> dict[str, Any]:
+        """What is stored of its folds and its data, under `SPLITS_KEY` and the like."""
+        return self.storage.get_study_system_attrs(self.storage.get_study_id_from_name(self.name))
+
     @property
     def facts(self) -> dict[str, Any] | None:
         """`hw1.datasets.Dataset.facts` of its data; None if an earlier version made the study.
@@ -213,9 +220,8 @@ class Study:
         Raises:
             InputError: they are damaged.
         """
-        study_id = self.storage.get_study_id_from_name(self.name)
         with self.storage.readable(f"the study {self.name!r}"):
-            facts = self.storage.get_study_system_attrs(study_id).get(FACTS_KEY)
+            facts = self.kept().get(FACTS_KEY)
             if facts is not None:
                 lists = [facts[key] for key in ("input_shape", "class_names", "feature_names")]
                 if not all(isinstance(value, list) for value in lists) or not (
@@ -232,9 +238,8 @@ class Study:
         """
         from hw1.cross_validation import Splits
 
-        study_id = self.storage.get_study_id_from_name(self.name)
         with self.storage.readable(f"the study {self.name!r}"):
-            splits = Splits.decode(self.storage.get_study_system_attrs(study_id)[SPLITS_KEY])
+            splits = Splits.decode(self.kept()[SPLITS_KEY])
             if splits.hash != self.settings.splits:
                 raise ValueError("its folds are others")
         return splits
@@ -301,24 +306,20 @@ class Study:
     def progress(self, trials: Sequence[FrozenTrial] | None = None) -> Progress:
         """How far the study is, from its trials in storage unless they have just been read."""
         trials = self.trials() if trials is None else trials
-        states = [trial.state for trial in trials]
-        refused = sum(map(is_refused, trials))
-        running = states.count(TrialState.RUNNING)
-        failed = sum("failure" in trial.user_attrs for trial in trials)
+        n = Counter(map(state_name, trials))
         n_trials = self.n_trials
         if self.settings.grid is not None:
-            n_trials = min(n_trials, len(self.settings.grid) - refused)
-        completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+            n_trials = min(n_trials, len(self.settings.grid) - n["invalid"])
         return Progress(
             n_trials=n_trials,
-            done=sum(map(counts, trials)) - running,
-            running=running,
-            completed=len(completed),
-            pruned=states.count(TrialState.PRUNED) - refused,
-            failed=failed,
-            interrupted=states.count(TrialState.FAIL) - failed,
-            refused=refused,
-            best=next(iter(self.ranked(completed)), None),
+            done=sum(n[state] for state in COUNTED) - n["running"],
+            running=n["running"],
+            completed=n["completed"],
+            pruned=n["pruned"],
+            failed=n["failed"] + n[OUT_OF_MEMORY],
+            interrupted=n["interrupted"],
+            refused=n["invalid"],
+            best=next(iter(self.ranked(trials)), None),
         )
 
     def fail_orphans(self, *, own: bool = False) -> None:
@@ -390,19 +391,12 @@ def counts(trial: FrozenTrial) -> bool:
 
     Not those that were interrupted: they are made up for; nor those that were never trained.
     """
-    if trial.state == TrialState.FAIL:
-        return trial.user_attrs.get("failure") == OUT_OF_MEMORY
-    return trial.state != TrialState.WAITING and not is_refused(trial)
-
-
-def is_refused(trial: FrozenTrial) -> bool:
-    """Whether the trial's network is invalid, so that it was never trained."""
-    return trial.state == TrialState.PRUNED and "refused" in trial.user_attrs
+    return state_name(trial) in COUNTED
 
 
 def state_name(trial: FrozenTrial) -> str:
-    """What became of a trial, in a word."""
-    if is_refused(trial):
+    """What became of a trial, in a word; invalid is one whose network is."""
+    if trial.state == TrialState.PRUNED and "refused" in trial.user_attrs:
         return "invalid"
     if trial.state == TrialState.FAIL:
         failure = trial.user_attrs.get("failure")

@@ -7,7 +7,7 @@ directions are read without torch: tensors bring their own operations.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hw1.errors import choose
 from hw1.words import in_words
@@ -120,6 +120,7 @@ def _macro_f1(outputs: "Tensor", targets: "Tensor", counted: "Tensor") -> "Tenso
     return scores.masked_fill((_diverged(outputs) & counted).any(1), math.nan)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A kind of problem.
 
@@ -127,11 +128,21 @@ class Task:
         name: as studies and storages call it.
         metrics: by which a study may be scored; the first one unless it names another.
         normalizes_targets: whether networks learn targets of mean zero and standard deviation one.
+        n_outputs: the number of outputs a network needs, from targets and class names.
+        strata: by what folds and random subsets are stratified, ``(n,)``; None for nothing.
+        gradients: the gradient of each model's mean loss over its batch by its outputs, of their
+            shape, from outputs ``(n_models, batch, n_outputs)``; targets of that shape, normalized,
+            or class numbers ``(n_models, batch)``; and the label smoothing ``(n_models,)``.
+        ensemble: the ensemble's prediction, ``(n, n_outputs)``, of ``(n_models, n, n_outputs)``.
     """
 
-    name: ClassVar[TaskName]
-    metrics: ClassVar[tuple[Metric, ...]]
-    normalizes_targets: ClassVar[bool]
+    name: TaskName
+    metrics: tuple[Metric, ...]
+    normalizes_targets: bool
+    n_outputs: "Callable[[Tensor, tuple[str, ...]], int]"
+    strata: "Callable[[Tensor], Any]"
+    gradients: "Callable[[Tensor, Tensor, Tensor], Tensor]"
+    ensemble: "Callable[[Tensor], Tensor]"
 
     def metric(self, name: str | None = None) -> Metric:
         """A metric by its name, or the first one.
@@ -142,87 +153,47 @@ class Task:
         by_name = {metric.name: metric for metric in self.metrics}
         return by_name[choose("metric", name, by_name)] if name else self.metrics[0]
 
-    def n_outputs(self, targets: "Tensor", class_names: tuple[str, ...]) -> int:
-        """The number of outputs a network needs."""
-        raise NotImplementedError
 
-    def strata(self, targets: "Tensor") -> Any:
-        """By what folds and random subsets are stratified, ``(n,)``; None for nothing."""
-        raise NotImplementedError
-
-    def gradients(
-        self, outputs: "Tensor", targets: "Tensor", label_smoothing: "Tensor"
-    ) -> "Tensor":
-        """The gradient of each model's mean loss over its batch by its outputs, of their shape.
-
-        Args:
-            outputs: ``(n_models, batch, n_outputs)``.
-            targets: ``(n_models, batch, n_outputs)``, normalized, or class numbers
-                ``(n_models, batch)``.
-            label_smoothing: ``(n_models,)``.
-        """
-        raise NotImplementedError
-
-    def ensemble(self, outputs: "Tensor") -> "Tensor":
-        """The ensemble's prediction, ``(n, n_outputs)``, of ``(n_models, n, n_outputs)``."""
-        raise NotImplementedError
+def _of_squared_error(outputs: "Tensor", targets: "Tensor", label_smoothing: "Tensor") -> "Tensor":
+    batch, n_outputs = outputs.shape[1:]
+    return (outputs - targets).mul_(2 / (batch * n_outputs))
 
 
-class Regression(Task):
-    """Numbers are predicted; the loss is the squared error of normalized targets."""
+def _of_cross_entropy(outputs: "Tensor", targets: "Tensor", label_smoothing: "Tensor") -> "Tensor":
+    batch, n_outputs = outputs.shape[1:]
+    # Softmax minus the target's distribution: what smoothing leaves on it, the rest on all.
+    smoothing = label_smoothing[:, None, None]
+    gradients = outputs.softmax(2).sub_(smoothing / n_outputs)
+    of_target = (smoothing - 1).expand(-1, batch, 1)
+    return gradients.scatter_add_(2, targets[:, :, None], of_target).div_(batch)
 
-    name = "regression"
-    metrics = (
+
+REGRESSION = Task(
+    name="regression",
+    metrics=(
         Metric("mean_squared_error", maximize=False, of_examples=_squared_error),
         Metric("mean_absolute_error", maximize=False, of_examples=_absolute_error),
-    )
-    normalizes_targets = True
-
-    def n_outputs(self, targets: "Tensor", class_names: tuple[str, ...]) -> int:
-        return targets.shape[1]
-
-    def strata(self, targets: "Tensor") -> Any:
-        return None
-
-    def gradients(
-        self, outputs: "Tensor", targets: "Tensor", label_smoothing: "Tensor"
-    ) -> "Tensor":
-        batch, n_outputs = outputs.shape[1:]
-        return (outputs - targets).mul_(2 / (batch * n_outputs))
-
-    def ensemble(self, outputs: "Tensor") -> "Tensor":
-        return outputs.mean(0)
-
-
-class Classification(Task):
-    """The outputs are logits; the loss is the cross-entropy, with label smoothing."""
-
-    name = "classification"
-    metrics = (
+    ),
+    normalizes_targets=True,
+    n_outputs=lambda targets, class_names: targets.shape[1],
+    strata=lambda targets: None,
+    gradients=_of_squared_error,
+    ensemble=lambda outputs: outputs.mean(0),
+)
+"""Numbers are predicted; the loss is the squared error of normalized targets."""
+CLASSIFICATION = Task(
+    name="classification",
+    metrics=(
         Metric("accuracy", maximize=True, of_examples=_is_right),
         Metric("f1_macro", maximize=True, of_all=_macro_f1),
-    )
-    normalizes_targets = False
+    ),
+    normalizes_targets=False,
+    n_outputs=lambda targets, class_names: len(class_names),
+    strata=lambda targets: targets.cpu().numpy(),
+    gradients=_of_cross_entropy,
+    ensemble=lambda outputs: outputs.softmax(2).mean(0),
+)
+"""The outputs are logits; the loss is the cross-entropy, with label smoothing."""
 
-    def n_outputs(self, targets: "Tensor", class_names: tuple[str, ...]) -> int:
-        return len(class_names)
-
-    def strata(self, targets: "Tensor") -> Any:
-        return targets.cpu().numpy()
-
-    def gradients(
-        self, outputs: "Tensor", targets: "Tensor", label_smoothing: "Tensor"
-    ) -> "Tensor":
-        batch, n_outputs = outputs.shape[1:]
-        # Softmax minus the target's distribution: what smoothing leaves on it, the rest on all.
-        smoothing = label_smoothing[:, None, None]
-        gradients = outputs.softmax(2).sub_(smoothing / n_outputs)
-        of_target = (smoothing - 1).expand(-1, batch, 1)
-        return gradients.scatter_add_(2, targets[:, :, None], of_target).div_(batch)
-
-    def ensemble(self, outputs: "Tensor") -> "Tensor":
-        return outputs.softmax(2).mean(0)
-
-
-TASKS: dict[str, Task] = {task.name: task for task in (Regression(), Classification())}
+TASKS: dict[str, Task] = {task.name: task for task in (REGRESSION, CLASSIFICATION)}
 METRICS: dict[str, Metric] = {m.name: m for task in TASKS.values() for m in task.metrics}

@@ -17,7 +17,7 @@ from hw1.optuna_store.storage import HEARTBEAT_SECONDS
 from hw1.optuna_store.working_copy import Conflict, WorkingCopy
 from hw1.processes import this_process
 from hw1.samplers import ADAPTIVE_SAMPLERS, make_pruner, make_sampler
-from hw1.study import OUT_OF_MEMORY, Study, counts, is_refused
+from hw1.study import OUT_OF_MEMORY, Study, counts, state_name
 from hw1.watching import UNWATCHED, Watcher
 
 REFUSED_IN_A_ROW = 100
@@ -63,6 +63,7 @@ class Worker:
         self.objective = objective
         self.trials_per_batch = trials_per_batch
         self._copy = self._new_copy()
+        self._device = objective.dataset.inputs.device.type
         self._asked: list[Candidate] = []
         self._running: set[int] = set()
         self._refused_unbuilt = self._refused_untrained = 0
@@ -143,7 +144,7 @@ class Worker:
         if self.trials_per_batch is not None:
             return self.trials_per_batch
         settings = self.study.settings
-        most = MOST_TRIALS[self.objective.dataset.inputs.device.type]
+        most = MOST_TRIALS[self._device]
         if settings.sampler in ADAPTIVE_SAMPLERS or settings.pruner != "none":
             # What is asked for early neither learns from results nor is measured against them.
             elsewhere = sum(
@@ -155,8 +156,7 @@ class Worker:
 
     def _is_enough(self, asked: Sequence[Candidate], most: int) -> bool:
         """Whether no more trials are to be asked for now."""
-        on_cpu = self.objective.dataset.inputs.device.type == "cpu"
-        if len(asked) >= most or self.trials_per_batch is not None or not on_cpu:
+        if len(asked) >= most or self.trials_per_batch is not None or self._device != "cpu":
             return len(asked) >= most
         # Nothing of a trial is kept before it has ended, so the few that a crash may cost are
         # trained to their end before the next ones are begun. A thread trains one network at a
@@ -200,7 +200,7 @@ class Worker:
         self._refused_unbuilt = 0
         return candidate
 
-    def _refuse(self, trial: Trial, error: ArchitectureError, in_a_row: int) -> None:
+    def _refuse(self, trial: Trial, error: Exception, in_a_row: int) -> None:
         self._tell(trial, TrialState.PRUNED, refused=str(error))
         if in_a_row >= REFUSED_IN_A_ROW:
             raise InputError(
@@ -235,8 +235,7 @@ class Worker:
         """The trial that waits longest, and others that are trained with it at a profit."""
         first = self._asked[0]
         stacked = first.footprint.backend == "stacked"
-        device = self.objective.dataset.inputs.device.type
-        most = MOST_ELEMENTS[device] if stacked else MOST_PARAMETERS
+        most = MOST_ELEMENTS[self._device] if stacked else MOST_PARAMETERS
         most //= self.objective.splits.n_splits
         others = [c for c in self._asked[1:] if c.footprint.key == first.footprint.key]
         if stacked:
@@ -253,25 +252,25 @@ class Worker:
     def _train(self, batch: Sequence[Candidate]) -> None:
         remaining = {candidate.trial.number: candidate for candidate in batch}
         try:
-            for outcome in self.objective.train(batch, self._watcher):
-                del remaining[outcome.trial.number]
+            for trial, value in self.objective.train(batch, self._watcher):
+                del remaining[trial.number]
                 self._refused_untrained = 0
-                self._tell(outcome.trial, outcome.state, outcome.value)
+                state = TrialState.PRUNED if value is None else TrialState.COMPLETE
+                self._tell(trial, state, value)
             self._running -= remaining.keys()  # what another process took for lost
+            return
         except Exception as error:
-            if len(remaining) == 1 and isinstance(error, ArchitectureError):
+            is_refused = isinstance(error, ArchitectureError)
+            if is_refused and len(remaining) == 1:
                 (candidate,) = remaining.values()
                 self._refused_untrained += 1
                 self._refuse(candidate.trial, error, self._refused_untrained)
                 return
-            others = isinstance(error, ArchitectureError) or _out_of_memory(error)
-            if len(remaining) == 1 or not others:
+            if len(remaining) == 1 or not (is_refused or _out_of_memory(error)):
                 goes_on = [self._fail(c.trial, error) for c in remaining.values()]
                 if not all(goes_on):
                     raise
                 return
-        else:
-            return
         # One by one, now that the exception no longer holds what the batch has filled: what was
         # too much for all of them, or is wrong with one, is not for each.
         with warnings.catch_warnings():
@@ -302,6 +301,8 @@ def _out_of_memory(error: BaseException) -> bool:
 def next_cell(grid: Sequence[dict[str, Any]], trials: Sequence[FrozenTrial]) -> int | None:
     """The first cell of the grid that no trial has visited, but for interrupted ones."""
     visited = {
-        trial.user_attrs.get("grid_cell") for trial in trials if counts(trial) or is_refused(trial)
+        trial.user_attrs.get("grid_cell")
+        for trial in trials
+        if counts(trial) or state_name(trial) == "invalid"
     }
     return next((i for i in range(len(grid)) if i not in visited), None)

@@ -18,6 +18,7 @@ import torch
 from typer.testing import CliRunner
 
 from hw1.cli.main import app
+from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.study import Study
 
@@ -122,6 +123,24 @@ def call(url: str, *arguments: str, **kwargs: Any) -> Any:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
+
+
+def run(job: Job, **options: Any) -> Study:
+    """A study that is made, or goes on, and is run to its end."""
+    study, dataset = prepare(job, Options(**options))
+    execute(job, study, dataset)
+    return study
+
+
+def states(study: Study) -> list[str]:
+    """What Optuna says of each trial, such as ``"COMPLETE"``."""
+    return [trial.state.name for trial in study.trials()]
+
+
+def replacing(source: str, old: str, new: str) -> str:
+    """A source with something else in it, which must be there."""
+    assert old in source
+    return source.replace(old, new)
 
 
 def command(*arguments: str) -> list[str]:

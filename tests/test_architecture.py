@@ -17,7 +17,8 @@ FLOORS = [
     ["models"],
     ["training"],
     ["cross_validation"],
-    ["definition", "optuna_store"],
+    ["optuna_store"],
+    ["definition"],
     ["objective"],
     ["samplers"],
     ["study", "study_files"],
@@ -29,7 +30,7 @@ FLOORS = [
     ["api", "dashboard"],
     ["cli"],
 ]
-OPTUNA_STARTS_AT = FLOORS.index(["definition", "optuna_store"])
+OPTUNA_STARTS_AT = FLOORS.index(["optuna_store"])
 
 
 def imported(path: Path) -> set[str]:

@@ -14,19 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hw1.console import TaskLine
-from hw1.execution import execute
 from hw1.job import Job, Options, prepare
-from hw1.progress import ProgressLine, sparkline
+from hw1.progress import ProgressLine, execute_shown, sparkline
 from hw1.rows import TRIAL_FIELDS, trial_as_dict
 from hw1.study import OUT_OF_MEMORY, Study, state_name
 from hw1.training.kernels import compiled, hearing
-from hw1.watching import Watcher
 
 
 def run(job: Job, console: Console) -> Study:
     study, dataset = prepare(job, Options(n_trials=3))
-    with ProgressLine(study, console) as line:
-        execute(job, study, dataset, watcher=Watcher(on_step=line.update))
+    execute_shown(job, study, dataset, console, jobs=1, deadline=math.inf)
     return study
 
 
@@ -147,34 +144,33 @@ def test_a_sparkline_of_errors_is_logarithmic() -> None:
 
 def test_what_became_of_a_trial_in_a_word(make_study: Callable[..., Study]) -> None:
     study = make_study(n_trials=99)
-    for attributes, state in (
-        ({}, TrialState.COMPLETE),
-        ({}, TrialState.PRUNED),
-        ({"refused": "no pixel is left"}, TrialState.PRUNED),
-        ({}, TrialState.FAIL),
-        ({"failure": OUT_OF_MEMORY}, TrialState.FAIL),
-        ({"failure": "KeyError: 'x'"}, TrialState.FAIL),
-    ):
+    became: list[tuple[str, TrialState, dict[str, str]]] = [
+        ("completed", TrialState.COMPLETE, {}),
+        ("completed", TrialState.COMPLETE, {}),
+        ("pruned", TrialState.PRUNED, {}),
+        ("invalid", TrialState.PRUNED, {"refused": "no pixel is left"}),
+        ("interrupted", TrialState.FAIL, {}),
+        (OUT_OF_MEMORY, TrialState.FAIL, {"failure": OUT_OF_MEMORY}),
+        ("failed", TrialState.FAIL, {"failure": "KeyError: 'x'"}),
+    ]
+    for _, state, attributes in became:
         trial = study.optuna_study.ask()
-        for name, value in attributes.items():
-            trial.set_user_attr(name, value)
-        value = 1.0 if state == TrialState.COMPLETE else None
+        for name, text in attributes.items():
+            trial.set_user_attr(name, text)
+        value = 1.0 / (1 + trial.number) if state == TrialState.COMPLETE else None
         study.optuna_study.tell(trial, value, state)
     study.optuna_study.ask()
     names = [state_name(trial) for trial in study.trials()]
-    assert names == [
-        "completed",
-        "pruned",
-        "invalid",
-        "interrupted",
-        OUT_OF_MEMORY,
-        "failed",
-        "running",
-    ]
+    assert names == [*(name for name, _, _ in became), "running"]
+    p = study.progress()
+    assert (p.completed, p.pruned, p.refused, p.interrupted, p.failed) == (2, 1, 1, 1, 2)
+    assert (p.running, p.done, p.n_trials) == (1, 4, 99)
+    assert p.best is not None
+    assert p.best.number == study.optuna_study.best_trial.number == 1
     rows = [trial_as_dict(trial) for trial in study.trials()]
     assert all(set(row) == {*TRIAL_FIELDS, "params"} for row in rows)
-    assert rows[2]["state"] == "refused"  # the word in storage
-    assert rows[2]["refused"] == "no pixel is left"
+    assert rows[3]["state"] == "refused"  # the word in storage
+    assert rows[3]["refused"] == "no pixel is left"
     json.dumps(rows)
 
 

@@ -7,16 +7,14 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
-from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
-from optuna.trial import TrialState
+from conftest import TINY_CLASSIFICATION, TINY_REGRESSION, states
 
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.execution import execute
-from hw1.job import Job, Options, _create, prepare
+from hw1.job import Job, Options, prepare
 from hw1.optuna_store.storage import Storage
 from hw1.study import Study
-from hw1.watching import Watcher
 
 CSV = "x,label\n" + "".join(f"{i},{i * i % 7}\n" for i in range(30))
 
@@ -151,11 +149,12 @@ def test_a_part_of_the_rows_is_stratified_and_stays_the_same(make_job: Callable[
 
 
 def test_who_is_late_to_make_a_study_takes_the_other_ones_rows(
-    make_job: Callable[..., Job], url: str
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_job()
+    job, seen = make_job(), iter([[]])
     prepare(job, Options(train_size=50))
-    study, dataset = _create(job, Storage(url), Options())
+    monkeypatch.setattr(Storage, "study_names", lambda storage: next(seen, [job.name]))
+    study, dataset = prepare(job, Options())
     assert (study.settings.train_size, len(dataset)) == (50, 50)
 
 
@@ -184,37 +183,23 @@ def test_processes_that_make_the_same_study_at_once_make_one(make_job: Callable[
     assert optuna.get_all_study_names(job.storage_url) == ["tiny"]
 
 
-@pytest.mark.parametrize("sampler", ["random", "grid"])
-def test_several_processes_make_exactly_the_missing_trials(
-    sampler: str, make_job: Callable[..., Job]
+@pytest.mark.parametrize(
+    ("statement", "error", "words", "failure"),
+    [
+        ("raise ZeroDivisionError", RuntimeError, "a worker process stopped early", "ZeroDivision"),
+        ('raise InputError("no such thing")', InputError, "see the error above", "InputError: no"),
+    ],
+)
+def test_a_worker_that_dies_ends_the_run_loudly(
+    statement: str, error: type[Exception], words: str, failure: str, make_job: Callable[..., Job]
 ) -> None:
-    job = make_job()
-    study, dataset = prepare(job, Options(sampler=sampler, n_trials=5))
-    ticks: list[int] = []
-    execute(job, study, dataset, jobs=3, watcher=Watcher(on_step=lambda: ticks.append(1)))
-    assert len(study.trials()) == 5
-    assert all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in study.trials())
-    assert len({tuple(sorted(t.params.items())) for t in study.trials()}) == 5
-    assert ticks
-
-
-def test_a_worker_that_dies_ends_the_run_loudly(make_job: Callable[..., Job]) -> None:
-    job = make_job(in_children("raise ZeroDivisionError"))
+    job = make_job(in_children(statement))
     study, dataset = prepare(job, Options(n_trials=100_000, sampler="random"))
-    with pytest.raises(RuntimeError, match="a worker process stopped early"):
+    with pytest.raises(error, match=words):
         execute(job, study, dataset, jobs=2)
-    ended = {t.state for t in study.trials()}
-    assert TrialState.RUNNING not in ended
-    assert {t.user_attrs["failure"] for t in study.trials() if "failure" in t.user_attrs} == {
-        "ZeroDivisionError: "
-    }
-
-
-def test_bad_input_in_a_worker_is_bad_input(make_job: Callable[..., Job]) -> None:
-    job = make_job(in_children('raise InputError("no such thing")'))
-    study, dataset = prepare(job, Options(n_trials=100_000, sampler="random"))
-    with pytest.raises(InputError, match="see the error above"):
-        execute(job, study, dataset, jobs=2)
+    assert "RUNNING" not in states(study)
+    failures = {t.user_attrs["failure"] for t in study.trials() if "failure" in t.user_attrs}
+    assert [text.startswith(failure) for text in failures] == [True]
 
 
 def in_children(statement: str) -> str:

@@ -11,16 +11,16 @@ import optuna
 import pytest
 import torch
 from conftest import ROOT, TINY_CLASSIFICATION, TINY_REGRESSION, TINY_STUDY
+from conftest import run as run_study
 from jupytext.cli import jupytext
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 import hw1
-from hw1.execution import execute
-from hw1.job import Job, Options, prepare
+from hw1.job import Job
 
 FOLDER = ROOT / "notebooks"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+NAMES = ["best_parameters", "fashion_mnist", "regression"]
 PLOTLY = "application/vnd.plotly.v1+json"
 TINY_CNN = TINY_STUDY.format(
     doc="convolutions",
@@ -89,12 +89,9 @@ def figures(outputs: list[NotebookNode]) -> int:
     return sum(PLOTLY in o.get("data", {}) for o in outputs)
 
 
-def test_there_are_three() -> None:
-    assert NAMES == ["best_parameters", "fashion_mnist", "regression"]
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_regenerating_a_notebook_from_its_script_changes_no_byte(name: str, tmp_path: Path) -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
     for suffix in (".py", ".ipynb"):
         shutil.copy(FOLDER / f"{name}{suffix}", tmp_path)
     jupytext(["--to", "ipynb", "--update", "--quiet", str(tmp_path / f"{name}.py")])
@@ -130,7 +127,7 @@ def test_best_parameters(
     for name, source in sources.items():
         path = Path(write_study(name, source))
         job = Job(str(path), path, url, name, path.parent, torch.device("cpu"))
-        execute(job, *prepare(job, Options(sampler="random", train_size=60)))
+        run_study(job, sampler="random", train_size=60)
     outputs = run("best_parameters", STORAGE=url, STUDY="first", TOP=2)
     tables = shown(outputs, "text/html")
     for name in sources:

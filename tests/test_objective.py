@@ -14,7 +14,7 @@ from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP
 from hw1.objective import Objective
 from hw1.provenance import provenance
-from hw1.study import is_refused
+from hw1.study import state_name
 from hw1.training import Configuration
 from hw1.training.networks import ModelClass
 
@@ -96,7 +96,7 @@ def test_the_pruner_sees_the_fold_means() -> None:
     assert list(stored.intermediate_values) == [1, 2]
     assert stored.user_attrs["stopped"] == "pruned"
     assert len(stored.user_attrs["fold_scores"]) == 3
-    assert not is_refused(stored)
+    assert state_name(stored) == "pruned"
 
 
 def test_a_trial_that_reached_its_last_epoch_keeps_its_value() -> None:
@@ -113,7 +113,7 @@ def test_a_network_that_cannot_exist_is_refused_untrained() -> None:
     study = optuna.create_study()
     study.optimize(make_objective(define(CNN, search_space=blocks)), n_trials=1)
     (trial,) = study.trials
-    assert is_refused(trial)
+    assert state_name(trial) == "invalid"
     assert "needs images" in trial.user_attrs["refused"]
     assert not trial.intermediate_values
 
@@ -126,7 +126,7 @@ def test_a_training_that_diverges_at_once_has_no_value() -> None:
     study.optimize(make_objective(define(search_space=explosive)), n_trials=1)
     (trial,) = study.trials
     assert (trial.state, trial.user_attrs["stopped"]) == (TrialState.PRUNED, "diverged")
-    assert not is_refused(trial)
+    assert state_name(trial) == "pruned"
 
 
 def test_a_training_that_diverges_late_has_the_value_of_its_best_epoch() -> None:

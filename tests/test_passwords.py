@@ -29,7 +29,11 @@ def written(password: str, key: str) -> list[str]:
     """URLs that hold a password."""
     quoted = [password, quote(password, safe=""), quote_plus(password), quote(password, safe=" +")]
     logins = ["postgresql://me:{}@host/db", "mysql+pymysql://me@work:{}@host:33/db?charset=utf8"]
-    queries = [f"{place}{key}=" for place in ("nosuch://h/d?", "postgresql://me@h/d?a=b&")]
+    logins += ["postgresql//me:{}@host/db", "postgresql://me:{}@host:port/db"]
+    queries = [
+        f"{place}{key}="
+        for place in ("nosuch://h/d?", "sqlite:///s.db?", "postgresql://me@h/d?a=b&")
+    ]
     urls = [login.format(form) for login in logins for form in quoted]
     values = [form for form in quoted[1:] if "&" not in form]
     urls += [f"{query}{form}&x=y" for query in queries for form in values]
@@ -48,7 +52,8 @@ def test_no_secret_is_in_what_is_shown_nor_in_an_error(password: str, key: str) 
         with pytest.raises(InputError) as error:
             Storage(url)
         assert MARK not in str(error.value)
-        assert error.value.__suppress_context__  # a notebook would show the other one too
+        # A notebook would show the other one too.
+        assert error.value.__suppress_context__ or error.value.__context__ is None
 
 
 ARGUMENTS = [
@@ -62,7 +67,7 @@ ARGUMENTS = [
     ["run", "regression_mlp", "--train-csv", "URL"],
     ["delete", "tiny", "--yes", "--storage", "URL"],
     ["dashboard", "--storage", "URL"],
-    ["report", "tiny", "--storage", "URL"],
+    ["report", "tiny", "--storage", "URL", "--output", "report.pdf"],
     ["predict", "URL", "URL"],
     ["URL"],
 ]

@@ -67,10 +67,7 @@ def test_a_mean_and_its_deviation_end_at_the_same_place(
     assert plus_minus(mean, spread) == text
 
 
-@given(
-    st.floats(-1e5, 1e5).filter(lambda x: abs(x) > 1e-3),
-    st.floats(1e-4, 1e4),
-)
+@given(st.floats(-1e5, 1e5).filter(lambda x: abs(x) > 1e-3), st.floats(1e-4, 1e4))
 def test_what_is_rounded_is_near(mean: float, spread: float) -> None:
     left, right = plus_minus(mean, spread).replace("−", "-").replace(",", "").split(" ± ")
     assert float(left) == pytest.approx(mean, abs=spread / 18)

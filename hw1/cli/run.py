@@ -121,11 +121,9 @@ def run(
         check_name(name)
 
     from hw1.console import Terminal
-    from hw1.execution import execute
     from hw1.interruption import exit_status
     from hw1.job import Options, make_job, prepare
-    from hw1.progress import ProgressLine
-    from hw1.watching import Watcher
+    from hw1.progress import execute_shown
     from hw1.words import counted, number
 
     quiet_optuna()
@@ -172,16 +170,7 @@ def run(
         echo(f"  storage  {stored.storage.shown}")
         echo(f"  device   {job.device}" + (f", {jobs} processes" if jobs > 1 else ""))
         try:
-            with ProgressLine(stored, Terminal()) as line:
-                execute(
-                    job,
-                    stored,
-                    dataset,
-                    jobs=jobs,
-                    deadline=deadline,
-                    watcher=Watcher(on_step=line.update),
-                    on_interrupt=line.interrupted,
-                )
+            execute_shown(job, stored, dataset, Terminal(), jobs=jobs, deadline=deadline)
         except KeyboardInterrupt as interrupt:
             echo(f"Interrupted; nothing finished is lost. To continue: {again}", err=True)
             raise typer.Exit(exit_status(interrupt)) from None

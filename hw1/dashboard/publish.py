@@ -146,8 +146,7 @@ def _stem(trial: FrozenTrial) -> str:
 
 def _fit(trial: FrozenTrial, study: Study) -> Figure | None:
     """What the folds' networks of a trial say of held-out data, as far as that is stored."""
-    study_id = study.storage.get_study_id_from_name(study.name)
-    shown = study.storage.get_study_system_attrs(study_id).get(SHOWN_KEY)
+    shown = study.kept().get(SHOWN_KEY)
     if shown is None:  # a study that was made before this was kept
         return None
     if "confusion" in trial.user_attrs:

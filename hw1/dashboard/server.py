@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +25,7 @@ from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.guard import Guard, allowed_name
 from hw1.dashboard.publish import Publisher
 from hw1.dashboard.view import View
-from hw1.errors import InputError
+from hw1.errors import InputError, printable
 from hw1.interruption import Interruption
 from hw1.optuna_store.storage import Storage
 
@@ -89,17 +90,18 @@ def listen(
     if artifacts.exists() and not artifacts.is_dir():
         raise InputError(f"{artifacts} is a file: give the folder of the artifacts")
     family, address = _resolve(host, port)
-    loopback = _is_loopback(address)
+    ip = ipaddress.ip_address(address[0])
     if password == "":
         raise InputError("the password is empty: set HW1_PASSWORD to a long one, or unset it")
-    if password is None and not loopback:
+    if password is None and not ip.is_loopback:
         raise InputError(
             f"whoever reaches {host} could see all studies: set the environment variable "
             "HW1_PASSWORD, or stay on 127.0.0.1 and reach it through an ssh tunnel"
         )
-    everywhere = ipaddress.ip_address(address[0]).is_unspecified
-    name = socket.gethostname() if everywhere else host.strip("[]")
-    names = {*allowed_hosts, name, address[0]} | (LOCAL_NAMES if loopback or everywhere else set())
+    name = socket.gethostname() if ip.is_unspecified else host.strip("[]")
+    names = {*allowed_hosts, name, address[0]}
+    if ip.is_loopback or ip.is_unspecified:
+        names |= LOCAL_NAMES
     publisher = Publisher(storage)
     store = ArtifactStore(artifacts, publisher.picture)
     app = wsgi(View(storage, publisher), artifact_store=store)
@@ -115,7 +117,7 @@ def listen(
     guard = Guard(
         published,
         names=frozenset(map(allowed_name, names)),
-        any_address=everywhere,
+        any_address=ip.is_unspecified,
         write=write,
         password=password,
     )
@@ -133,7 +135,20 @@ def is_loopback(host: str) -> bool:
     Raises:
         InputError: the host is unknown.
     """
-    return _is_loopback(_resolve(host, 0)[1])
+    _, address = _resolve(host, 0)
+    return ipaddress.ip_address(address[0]).is_loopback
+
+
+class OneLine(logging.Handler):
+    """Says on stderr what went wrong, without the stack that the dashboard logs with it.
+
+    Requests may come from anybody, and ask for what is not there.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the first line of a message."""
+        said, *_ = record.getMessage().splitlines() or [""]
+        sys.stderr.write(f"the dashboard: {printable(said, keep='')}\n")
 
 
 class DashboardServer:
@@ -164,6 +179,8 @@ class DashboardServer:
         self._connections: dict[int, Any] = {}
         # Waitress warns when requests wait, and of threads that do not end at once.
         logging.getLogger("waitress").setLevel(logging.ERROR)
+        dashboard = logging.getLogger("optuna_dashboard")
+        dashboard.handlers, dashboard.propagate = [OneLine()], False
         self._server = create_server(
             app,
             map=self._connections,
@@ -210,10 +227,6 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...
             f"unknown host {host!r}: give a name or an address of this machine, such as 127.0.0.1"
         ) from error
     return found[0][0], found[0][4]
-
-
-def _is_loopback(address: tuple[Any, ...]) -> bool:
-    return ipaddress.ip_address(address[0]).is_loopback
 
 
 def _why_not(

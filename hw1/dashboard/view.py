@@ -42,10 +42,7 @@ class View(Storage):
         return dict(self._publisher.over(self.get_study_name_from_id(study_id), stored))
 
     def get_all_trials(
-        self,
-        study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """Trials with brief attributes."""
         return [_brief_trial(t) for t in super().get_all_trials(study_id, deepcopy, states)]

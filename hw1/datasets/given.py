@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hw1.datasets.dataset import Dataset, Part
-from hw1.datasets.tabular import DEFAULT_TARGET
+from hw1.datasets.tabular import default_target
 from hw1.errors import InputError
 from hw1.tasks import TaskName
 
@@ -96,8 +96,7 @@ def _dataset(data: Any, task: TaskName, target: str | None, classes: Sequence[st
     names: dict[str, Any] = {}
     if hasattr(data, "columns"):
         columns = _columns(data)
-        if target is None:
-            target = DEFAULT_TARGET if DEFAULT_TARGET in columns else (columns or [""])[-1]
+        target = default_target(columns or [""]) if target is None else target
         if target not in columns or len(columns) < 2:
             raise InputError(
                 f"the DataFrame has no column {target!r} beside others: choose the target= from "

@@ -15,7 +15,6 @@ from hw1.datasets.dataset import Dataset, Loader, Part
 from hw1.errors import InputError, choose, require_file
 from hw1.tasks import TASKS, TaskName
 
-DEFAULT_TARGET = "label"
 LARGEST = float(np.finfo(np.float32).max)
 SHOWN = 10
 """How many columns a message names."""
@@ -200,9 +199,14 @@ def _check_header(path: Path, columns: list[str], features: Sequence[str]) -> No
         raise InputError(f"{path} has two columns named {repeated[0]!r}: rename one")
 
 
+def default_target(columns: Sequence[str]) -> str:
+    """The target unless one is named: ``label`` if there is such a column, else the last."""
+    return "label" if "label" in columns else columns[-1]
+
+
 def _target_column(table: Table, target: str | None) -> str:
     if target is None:
-        return DEFAULT_TARGET if DEFAULT_TARGET in table.columns else table.columns[-1]
+        return default_target(table.columns)
     if target not in table.columns:
         raise InputError(
             f"{table.path} has no column {target!r}: choose the --target from "

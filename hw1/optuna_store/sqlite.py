@@ -66,28 +66,26 @@ class SQLite:
     def __init__(self, path: Path, shown: str, create: bool) -> None:
         self._path, self._shown = path, shown
         self._inode = (0, 0)
-        self._writable = True
         self.version: str | None = None
-        self.engine_kwargs: dict[str, Any] = {"creator": self._connect_as_writer}
-        if not path.exists():
-            if not create:
-                raise NoStorageError(
-                    f"there is no storage {shown} yet: run a study, or check --storage"
-                )
-            path.parent.mkdir(parents=True, exist_ok=True)
-        elif not path.is_file():
+        if path.exists() and not path.is_file():
             raise OSError("it is no file")
-        elif not create and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-            self._writable = False
+        if not create and not path.exists():
+            raise NoStorageError(
+                f"there is no storage {shown} yet: run a study, or check --storage"
+            )
+        self._writable = create or all(os.access(x, os.W_OK) for x in (path, path.parent))
+        self.engine_kwargs: dict[str, Any]
+        if self._writable:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.lock = Lock(Path(f"{path}.lock"), shown)
+            self.engine_kwargs = {"creator": self._connect_as_writer}
+        else:
             self.lock = nullcontext()
             # A new connection each time, for others may write meanwhile.
             pool = sqlalchemy.pool.NullPool
             self.engine_kwargs = {"creator": self._connect_as_reader, "poolclass": pool}
-            self._look_into(self._connect_as_reader)
-            return
-        self.lock = Lock(Path(f"{path}.lock"), shown)
         if path.exists():
-            self._look_into(lambda: self._connect("?mode=rw"))
+            self._look_into()
 
     def attend(self, engine: sqlalchemy.Engine) -> None:
         """Make every transaction of an engine wait for its turn, and its errors readable.
@@ -176,9 +174,10 @@ class SQLite:
         alive = Path(f"{self._path}-wal").exists()
         return self._connect("?mode=ro" + ("" if alive else "&immutable=1"))
 
-    def _look_into(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def _look_into(self) -> None:
         """Find the version; raise an OSError if the file is the database of another program."""
-        with closing(connect()) as connection:
+        found = self._connect("?mode=rw") if self._writable else self._connect_as_reader()
+        with closing(found) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
             if tables and "studies" not in tables:
                 raise OSError("the database of another program")

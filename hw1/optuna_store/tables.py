@@ -39,77 +39,73 @@ CHUNK = 300
 TABLES = MetaData()
 
 
-def _table(name: str, *columns: tuple[str, Any]) -> Table:
-    """A table whose first column is its key."""
-    (key, _), *_ = columns
-    made = [Column(column, kind, primary_key=column == key) for column, kind in columns]
+def _table(name: str, **columns: Any) -> Table:
+    """A table of columns of these types, the first of which is its key."""
+    key = next(iter(columns))
+    made = [Column(column, kind, primary_key=column == key) for column, kind in columns.items()]
     return Table(name, TABLES, *made)
-
-
-def _attributes(owner: str, kind: str) -> Table:
-    key = (f"{owner}_{kind}_attribute_id", Integer)
-    return _table(
-        f"{owner}_{kind}_attributes",
-        key,
-        (f"{owner}_id", Integer),
-        ("key", String),
-        ("value_json", Text),
-    )
 
 
 KINDS = ("FINITE", "INF_POS", "INF_NEG", "NAN")
 """Of numbers: databases do not take those that are not finite."""
 NUMBERS = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
-STUDIES = _table("studies", ("study_id", Integer), ("study_name", String))
+STUDIES = _table("studies", study_id=Integer, study_name=String)
 DIRECTIONS = _table(
     "study_directions",
-    ("study_direction_id", Integer),
-    ("study_id", Integer),
-    ("objective", Integer),
-    ("direction", Enum(StudyDirection)),
+    study_direction_id=Integer,
+    study_id=Integer,
+    objective=Integer,
+    direction=Enum(StudyDirection),
 )
 TRIALS = _table(
     "trials",
-    ("trial_id", Integer),
-    ("number", Integer),
-    ("study_id", Integer),
-    ("state", Enum(TrialState)),
-    ("datetime_start", DateTime),
-    ("datetime_complete", DateTime),
+    trial_id=Integer,
+    number=Integer,
+    study_id=Integer,
+    state=Enum(TrialState),
+    datetime_start=DateTime,
+    datetime_complete=DateTime,
 )
 PARAMS = _table(
     "trial_params",
-    ("param_id", Integer),
-    ("trial_id", Integer),
-    ("param_name", String),
-    ("param_value", Float),
-    ("distribution_json", Text),
+    param_id=Integer,
+    trial_id=Integer,
+    param_name=String,
+    param_value=Float,
+    distribution_json=Text,
 )
 VALUES = _table(
     "trial_values",
-    ("trial_value_id", Integer),
-    ("trial_id", Integer),
-    ("objective", Integer),
-    ("value", Float),
-    ("value_type", Enum(*KINDS[:3], name="trialvaluetype")),
+    trial_value_id=Integer,
+    trial_id=Integer,
+    objective=Integer,
+    value=Float,
+    value_type=Enum(*KINDS[:3], name="trialvaluetype"),
 )
 REPORTS = _table(
     "trial_intermediate_values",
-    ("trial_intermediate_value_id", Integer),
-    ("trial_id", Integer),
-    ("step", Integer),
-    ("intermediate_value", Float),
-    ("intermediate_value_type", Enum(*KINDS, name="trialintermediatevaluetype")),
+    trial_intermediate_value_id=Integer,
+    trial_id=Integer,
+    step=Integer,
+    intermediate_value=Float,
+    intermediate_value_type=Enum(*KINDS, name="trialintermediatevaluetype"),
 )
 HEARTBEATS = _table(
-    "trial_heartbeats",
-    ("trial_heartbeat_id", Integer),
-    ("trial_id", Integer),
-    ("heartbeat", DateTime),
+    "trial_heartbeats", trial_heartbeat_id=Integer, trial_id=Integer, heartbeat=DateTime
 )
-STUDY_ATTRIBUTES = {f"{kind}_attrs": _attributes("study", kind) for kind in ("user", "system")}
-TRIAL_ATTRIBUTES = {f"{kind}_attrs": _attributes("trial", kind) for kind in ("user", "system")}
+STUDY_ATTRIBUTES, TRIAL_ATTRIBUTES = (
+    {
+        kind: _table(
+            f"{owner}_{name}_attributes",
+            **{f"{owner}_{name}_attribute_id": Integer, f"{owner}_id": Integer},
+            key=String,
+            value_json=Text,
+        )
+        for kind, name in (("user_attrs", "user"), ("system_attrs", "system"))
+    }
+    for owner in ("study", "trial")
+)
 
 
 def trial_row(trial: FrozenTrial) -> dict[str, Any]:
@@ -241,22 +237,21 @@ def read_trials(
 def _read_contents(
     connection: Connection, trials: Mapping[int, FrozenTrial], ids: Select[Any]
 ) -> None:
-    def rows(table: Table, *names: str) -> Iterator[Any]:
-        query = select(table.c.trial_id, *(table.c[name] for name in names))
-        query = query.where(table.c.trial_id.in_(ids)).order_by(*table.primary_key)
-        for trial_id, *row in connection.execute(query):
+    def rows(table: Table) -> Iterator[Any]:
+        query = select(table).where(table.c.trial_id.in_(ids)).order_by(*table.primary_key)
+        for _, trial_id, *row in connection.execute(query):
             yield trials[trial_id], *row
 
     parse = functools.cache(json_to_distribution)  # most trials have the same ones
-    for trial, name, number, text in rows(PARAMS, *PARAMS.c.keys()[2:]):
+    for trial, name, number, text in rows(PARAMS):
         trial.distributions[name] = parse(text)
         trial.params[name] = parse(text).to_external_repr(number)
-    for trial, number, kind in rows(VALUES, "value", "value_type"):
+    for trial, _, number, kind in rows(VALUES):
         trial.values = [*(trial.values or ()), NUMBERS.get(kind, number)]
-    for trial, step, number, kind in rows(REPORTS, *REPORTS.c.keys()[2:]):
+    for trial, step, number, kind in rows(REPORTS):
         trial.intermediate_values[step] = NUMBERS.get(kind, number)
     for attributes, table in TRIAL_ATTRIBUTES.items():
-        for trial, key, text in rows(table, "key", "value_json"):
+        for trial, key, text in rows(table):
             getattr(trial, attributes)[key] = json.loads(text)
 
 

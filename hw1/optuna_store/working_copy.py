@@ -8,6 +8,7 @@ import optuna
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from hw1.optuna_store import quiet_optuna
 from hw1.optuna_store.storage import Change, Storage
 
 CONTENTS = ("params", "distributions", "user_attrs", "system_attrs", "intermediate_values")
@@ -41,16 +42,14 @@ class WorkingCopy:
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study.study_name)
         self._memory = InMemoryStorage()
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would announce a new study
-        self.study = optuna.create_study(
-            storage=self._memory,
-            study_name=study.study_name,
-            directions=study.directions,
-            sampler=study.sampler,
-            pruner=study.pruner,
-        )
-        optuna.logging.set_verbosity(verbosity)
+        with quiet_optuna():
+            self.study = optuna.create_study(
+                storage=self._memory,
+                study_name=study.study_name,
+                directions=study.directions,
+                sampler=study.sampler,
+                pruner=study.pruner,
+            )
         self._attributes: dict[str, Any] = {}
         self._ids: list[int] = []  # of the stored trials, by number
         self._unfinished: dict[int, FrozenTrial] = {}  # as they are in storage, by number

@@ -46,8 +46,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, program: Program) -> Path:
         ("evaluate", "small", "--repeats", "1", "--seeds", "1", "--nested", "2x2"),
         ("export", "small", "--output", "small.safetensors"),
     ):
-        outcome = program.call(*arguments, folder=folder, patience=600)
-        assert outcome.status == 0, outcome
+        program.call(*arguments, folder=folder, patience=600).check(0)
     return folder
 
 

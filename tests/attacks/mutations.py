@@ -10,48 +10,10 @@ from attacks.figures import record
 from attacks.program import Outcome
 
 ODD = (
-    "",
-    " ",
-    ".",
-    "..",
-    "-",
-    "--",
-    "-1",
-    "%s",
-    "{}",
-    "[red]",
-    "[/]",
-    "'",
-    '"',
-    "$(x)",
-    "\n",
-    "\t",
-    "\r",
-    "\x1b[31m",
-    "\x1b]0;x\x07",
-    "\x7f",
-    "\x85",
-    "\u202e",
-    "\u2028",
-    "é",
-    "e\u0301",
-    "ß" * 300,
-    "😀",
-    "\udcff",
-    "٣",
-    "nan",
-    "inf",
-    "-inf",
-    "1e400",
-    "0",
-    "1_0",
-    "0x10",
-    "9" * 30,
-    "9" * 5000,
-    "a" * 5000,
-    "None",
-    "/dev/null",
-    "/proc/self/mem",
+    *("", " ", ".", "..", "-", "--", "-1", "%s", "{}", "[red]", "[/]", "'", '"', "$(x)"),
+    *("\n", "\t", "\r", "\x1b[31m", "\x1b]0;x\x07", "\x7f", "\x85", "\u202e", "\u2028"),
+    *("é", "e\u0301", "ß" * 300, "😀", "\udcff", "٣", "nan", "inf", "-inf", "1e400", "0", "1_0"),
+    *("0x10", "9" * 30, "9" * 5000, "a" * 5000, "None", "/dev/null", "/proc/self/mem"),
 )
 """Text that is seldom meant."""
 JSON_VALUES: tuple[Any, ...] = (
@@ -61,21 +23,18 @@ JSON_VALUES: tuple[Any, ...] = (
 """What a field of JSON seldom holds."""
 
 
-def attack(
-    kind: str, count: int, cases: Callable[[Random], tuple[str, Callable[[], Outcome]]]
-) -> None:
+def attack(kind: str, count: int, case: Callable[[Random], tuple[str, Outcome]]) -> None:
     """Try ``count`` cases, each of a generator of its own, and fail with all that went wrong.
 
     Args:
         kind: names the attack; together with a case's number it is the seed of its generator.
         count: how many to try.
-        cases: draws a case: what it is, in words that reproduce it, and what runs it.
+        case: draws one and runs it: what it is, in words that reproduce it, and how it ended.
     """
     problems = []
     statuses: dict[int, int] = {}
     for i in range(count):
-        text, run = cases(Random(f"{kind} {i}"))
-        outcome = run()
+        text, outcome = case(Random(f"{kind} {i}"))
         statuses[outcome.status] = statuses.get(outcome.status, 0) + 1
         problem = outcome.problem()
         if problem:

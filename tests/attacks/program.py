@@ -72,6 +72,13 @@ class Outcome:
                 return f"not one sentence: {self.stderr[-2000:]!r}"
         return None
 
+    def check(self, status: int) -> "Outcome":
+        """The same, of which nothing is wrong and which has that exit status."""
+        problem = self.problem()
+        assert problem is None, problem
+        assert self.status == status, self
+        return self
+
 
 class Program:
     """A process that takes calls of the command line.

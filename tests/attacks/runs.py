@@ -251,11 +251,7 @@ def _words(pid: int) -> str:
 
 
 def attack_runs(
-    folder: Path,
-    sampler: str,
-    processes: int,
-    jobs: int,
-    signals: list[signal.Signals],
+    folder: Path, sampler: str, processes: int, jobs: int, signals: list[signal.Signals]
 ) -> int:
     """Strike runs of a study with one signal after another, at random moments.
 

@@ -120,15 +120,12 @@ def test_a_damaged_database_is_read_or_an_input_error(
 ) -> None:
     folder = tmp_path / "here"
 
-    def case(random: Random) -> tuple[str, Callable[[], Outcome]]:
+    def case(random: Random) -> tuple[str, Outcome]:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(small, folder)
         how = how_to(random, folder / "studies.db")
         arguments = some(random, commands)
-
-        def run() -> Outcome:
-            return program.call(*arguments, folder=folder, patience=IMPATIENCE)
-
-        return f"{arguments}, {how}", run
+        outcome = program.call(*arguments, folder=folder, patience=IMPATIENCE)
+        return f"{arguments}, {how}", outcome
 
     attack(kind, count, case)

@@ -8,7 +8,6 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -20,27 +19,12 @@ from attacks.mutations import ODD, attack, damaged, damaged_json, some, write
 from attacks.program import IMPATIENCE, Outcome, Program
 from PIL import Image
 
-Case = tuple[str, Callable[[], Outcome]]
 LITTLE = ("--trials", "1", "--epochs", "1", "--folds", "2", "--sampler", "random")
 N_IMAGES = 120
 CELLS = (
     *("", " ", "nan", "inf", "-inf", "1e400", "-0", "1_000", "٣", "0x10", "1,5", "1e-400", "--"),
-    *(
-        '"',
-        '""',
-        '"1',
-        '"1\n2"',
-        "\x00",
-        "\x1b[31m",
-        "\u2028",
-        "é",
-        "😀",
-        "'1",
-        "=1+1",
-        "1 2",
-        "True",
-    ),
-    *("9" * 400, "9" * 200_000, "a" * 200_000, "3.5e38", "1e39"),
+    *('"', '""', '"1', '"1\n2"', "\x00", "\x1b[31m", "\u2028", "é", "😀", "'1", "=1+1"),
+    *("1 2", "True", "9" * 400, "9" * 200_000, "a" * 200_000, "3.5e38", "1e39"),
 )
 
 
@@ -91,7 +75,7 @@ def csv_file(random: Random) -> bytes:
 def test_a_damaged_table_is_a_table_or_an_input_error(program: Program, copied: Path) -> None:
     path = copied / "damaged.csv"
 
-    def case(random: Random) -> Case:
+    def case(random: Random) -> tuple[str, Outcome]:
         content = csv_file(random)
         run_on = ("run", "regression_mlp", *LITTLE, "--train-csv")
         arguments = some(
@@ -106,12 +90,10 @@ def test_a_damaged_table_is_a_table_or_an_input_error(program: Program, copied: 
         if arguments[0] == "run" and random.random() < 0.3:
             arguments += ("--target", some(random, ("price", "b", "c1", "label", "")))
 
-        def run() -> Outcome:
-            write(path, content)
-            (copied / "studies.db").unlink(missing_ok=True)
-            return program.call(*arguments, folder=copied, patience=IMPATIENCE)
-
-        return f"{arguments}, {path.name}: {content!r}", run
+        write(path, content)
+        (copied / "studies.db").unlink(missing_ok=True)
+        outcome = program.call(*arguments, folder=copied, patience=IMPATIENCE)
+        return f"{arguments}, {path.name}: {content!r}", outcome
 
     attack("CSV files", size(10, 1000), case)
 
@@ -121,12 +103,8 @@ def test_a_table_of_20_000_columns_is_read_or_refused(program: Program, copied: 
     rows = "\n".join(",".join(str(i * j % 7) for i in range(20_000)) for j in range(8))
     (copied / "wide.csv").write_text(",".join(names) + "\n" + rows + "\n")
     arguments = ("run", "regression_mlp", "--name", "wide", "--train-csv", "wide.csv", *LITTLE)
-    outcome = program.call(*arguments, folder=copied)
-    assert outcome.problem() is None, outcome.problem()
-    assert outcome.status == 0
-    missing = program.call("predict", "small.safetensors", "wide.csv", folder=copied)
-    assert missing.status == 2
-    assert missing.problem() is None, missing.problem()
+    program.call(*arguments, folder=copied).check(0)
+    missing = program.call("predict", "small.safetensors", "wide.csv", folder=copied).check(2)
     assert len(missing.stderr) < 2000
 
 
@@ -152,8 +130,7 @@ def test_what_has_no_end_is_not_read(kind: str, what: str, program: Program, cop
     arguments = [word.format(name) for word in ENDLESS[what]]
     outcome = program.call(*arguments, folder=copied)
     assert not outcome.interrupted
-    assert outcome.problem() is None, outcome.problem()
-    assert outcome.status == 2
+    outcome.check(2)
 
 
 @pytest.fixture(scope="session")
@@ -162,8 +139,7 @@ def models(small: Path, program: Program) -> dict[str, bytes]:
     contents = {}
     for suffix in (".safetensors", ".pt2", ".onnx"):
         output = f"whole{suffix}"
-        outcome = program.call("export", "small", "--output", output, folder=small, patience=600)
-        assert outcome.status == 0, outcome
+        program.call("export", "small", "--output", output, folder=small, patience=600).check(0)
         contents[suffix] = (small / output).read_bytes()
         (small / output).unlink()
     return contents
@@ -220,16 +196,14 @@ def _changed_archive(random: Random, content: bytes) -> bytes:
 def test_a_damaged_model_file_is_a_model_or_an_input_error(
     program: Program, copied: Path, models: dict[str, bytes]
 ) -> None:
-    def case(random: Random) -> Case:
+    def case(random: Random) -> tuple[str, Outcome]:
         suffix = some(random, list(models))
         content = model_file(random, suffix, models[suffix])
         arguments = ("predict", f"damaged{suffix}", "test.csv")
 
-        def run() -> Outcome:
-            write(copied / f"damaged{suffix}", content)
-            return program.call(*arguments, folder=copied, patience=IMPATIENCE)
-
-        return f"{arguments}, {len(content)} bytes", run
+        write(copied / f"damaged{suffix}", content)
+        outcome = program.call(*arguments, folder=copied, patience=IMPATIENCE)
+        return f"{arguments}, {len(content)} bytes", outcome
 
     attack("model files", size(30, 500), case)
 
@@ -251,9 +225,7 @@ def test_a_small_model_file_that_unpacks_to_gigabytes_is_refused(
         model = onnx.load_from_string(models[suffix])
         model.graph.initializer[0].dims[:] = [2**30, 2**10]
         bomb.write_bytes(model.SerializeToString())
-    outcome = program.call("predict", bomb.name, "test.csv", folder=copied)
-    assert outcome.problem() is None, outcome.problem()
-    assert outcome.status == 2
+    program.call("predict", bomb.name, "test.csv", folder=copied).check(2)
 
 
 def _bomb(parts: dict[str, bytes], unpacked: int) -> bytes:
@@ -275,21 +247,13 @@ def idx(array_type: int, shape: tuple[int, ...], data: bytes) -> bytes:
     return struct.pack(f">HBB{len(shape)}I", 0, array_type, len(shape), *shape) + data
 
 
-def images(height: int = 28, width: int = 28) -> bytes:
-    """Images of noise."""
-    return idx(8, (N_IMAGES, height, width), Random(0).randbytes(N_IMAGES * height * width))
-
-
-def labels(largest: int = 9) -> bytes:
-    """Labels from 0 on, over and over."""
-    return idx(8, (N_IMAGES,), bytes(i % (largest + 1) for i in range(N_IMAGES)))
-
-
+IMAGES = idx(8, (N_IMAGES, 28, 28), Random(0).randbytes(N_IMAGES * 28 * 28))
+LABELS = idx(8, (N_IMAGES,), bytes(i % 10 for i in range(N_IMAGES)))
 IDX_FILES = {
-    "train-images-idx3-ubyte": images(),
-    "train-labels-idx1-ubyte": labels(),
-    "t10k-images-idx3-ubyte": images(),
-    "t10k-labels-idx1-ubyte": labels(),
+    "train-images-idx3-ubyte": IMAGES,
+    "train-labels-idx1-ubyte": LABELS,
+    "t10k-images-idx3-ubyte": IMAGES,
+    "t10k-labels-idx1-ubyte": LABELS,
 }
 RAW = Path("data/FashionMNIST/raw")
 RUN_IMAGES = ("run", "fashion_mlp", "--name", "images", "--data-dir", "data", *LITTLE)
@@ -304,7 +268,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def test_a_damaged_image_data_set_is_one_or_an_input_error(program: Program, raw: Path) -> None:
-    def case(random: Random) -> Case:
+    def case(random: Random) -> tuple[str, Outcome]:
         name = some(random, list(IDX_FILES))
         content, file = IDX_FILES[name], name
         kind = random.randrange(5)
@@ -322,39 +286,16 @@ def test_a_damaged_image_data_set_is_one_or_an_input_error(program: Program, raw
             file += ".gz"
             content = damaged(random, gzip.compress(content, 1))
 
-        def run() -> Outcome:
-            write(raw / RAW / file, content)
-            if file != name:
-                (raw / RAW / name).unlink()
-            try:
-                (raw / "studies.db").unlink(missing_ok=True)
-                return program.call(*RUN_IMAGES, folder=raw, patience=IMPATIENCE)
-            finally:
-                (raw / RAW / file).unlink(missing_ok=True)
-                write(raw / RAW / name, IDX_FILES[name])
-
-        return f"{file}: {content[:40]!r}..., {len(content)} bytes", run
+        write(raw / RAW / file, content)
+        if file != name:
+            (raw / RAW / name).unlink()
+        (raw / "studies.db").unlink(missing_ok=True)
+        outcome = program.call(*RUN_IMAGES, folder=raw, patience=IMPATIENCE)
+        (raw / RAW / file).unlink(missing_ok=True)
+        write(raw / RAW / name, IDX_FILES[name])
+        return f"{file}: {content[:40]!r}..., {len(content)} bytes", outcome
 
     attack("IDX files", size(5, 100), case)
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("train-labels-idx1-ubyte", labels(largest=10)),
-        ("train-images-idx3-ubyte", images(14, 56)),
-        ("train-images-idx3-ubyte", idx(13, (N_IMAGES, 28, 28), bytes(N_IMAGES * 28 * 28 * 4))),
-        ("train-labels-idx1-ubyte", idx(13, (N_IMAGES,), bytes(N_IMAGES * 4))),
-    ],
-    ids=["labels above 9", "14 x 56 pixels", "pixels as floats", "labels as floats"],
-)
-def test_image_files_of_another_kind_are_refused(
-    name: str, content: bytes, program: Program, raw: Path
-) -> None:
-    write(raw / RAW / name, content)
-    outcome = program.call(*RUN_IMAGES, folder=raw)
-    assert outcome.problem() is None, outcome.problem()
-    assert outcome.status == 2
 
 
 @pytest.fixture(scope="session")
@@ -365,8 +306,7 @@ def picture_model(tmp_path_factory: pytest.TempPathFactory, program: Program) ->
         write(folder / RAW / name, content)
     export = ("export", "images", "--data-dir", "data", "--output", "m.safetensors")
     for arguments in (RUN_IMAGES, export):
-        outcome = program.call(*arguments, folder=folder, patience=600)
-        assert outcome.status == 0, outcome
+        program.call(*arguments, folder=folder, patience=600).check(0)
     return (folder / "m.safetensors").read_bytes()
 
 
@@ -404,20 +344,17 @@ def test_a_damaged_image_is_an_image_or_an_input_error(
     write(tmp_path / "m.safetensors", picture_model)
     folder = tmp_path / "pictures"
 
-    def case(random: Random) -> Case:
+    def case(random: Random) -> tuple[str, Outcome]:
         kind = some(random, ("PNG", "JPEG", "GIF", "BMP"))
         content = picture(random, kind)
         names = ["a.png", f"b\x1b[31m.{kind.lower()}", "c.txt", "😀.bmp"]
         name = some(random, names)
         input = some(random, (folder.name, f"{folder.name}/{name}"))
 
-        def run() -> Outcome:
-            shutil.rmtree(folder, ignore_errors=True)
-            write(folder / name, content)
-            return program.call(
-                "predict", "m.safetensors", input, folder=tmp_path, patience=IMPATIENCE
-            )
-
-        return f"{input!r} ({kind}): {content!r}", run
+        shutil.rmtree(folder, ignore_errors=True)
+        write(folder / name, content)
+        arguments = ("predict", "m.safetensors", input)
+        outcome = program.call(*arguments, folder=tmp_path, patience=IMPATIENCE)
+        return f"{input!r} ({kind}): {content!r}", outcome
 
     attack("images", size(20, 100), case)

@@ -1,23 +1,16 @@
 """The dashboard as a browser sees it: Debian's Chromium, headless, driven by selenium."""
 
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import optuna
 import pytest
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
-from PIL import Image
+from conftest import run
+from dashboard.conftest import Shown, serving
 
-from hw1.dashboard.server import DashboardServer, listen
-from hw1.execution import execute
-from hw1.job import Job, Options, prepare
-from hw1.optuna_store.storage import Storage, artifact_folder
+from hw1.job import Job
+from hw1.optuna_store.storage import artifact_folder
 
 pytest.importorskip("selenium", reason="a browser test needs selenium: pip install selenium")
 from selenium import webdriver
@@ -53,50 +46,6 @@ def browser() -> Iterator[webdriver.Chrome]:
     driver.quit()
 
 
-@dataclass
-class Shown:
-    """A study of one trial with a PNG and an HTML artifact."""
-
-    storage: Storage
-    folder: Path
-    study_id: int
-    artifacts: str
-    png: str
-    html: str
-
-
-@pytest.fixture
-def shown(tmp_path: Path, url: str) -> Shown:
-    folder = tmp_path / "artifacts"
-    folder.mkdir()
-    Image.new("RGB", (37, 23), "red").save(tmp_path / "red.png")
-    (tmp_path / "page.html").write_text("<p>harmless</p><script>document.title = 'ran'</script>")
-    storage, store = Storage(url), FileSystemArtifactStore(folder)
-    study = optuna.create_study(storage=storage, study_name="my study")
-    trial = study.ask()
-    trial.suggest_float("learning_rate", 0.25, 0.25)
-    png, html = (
-        upload_artifact(artifact_store=store, file_path=str(tmp_path / name), study_or_trial=trial)
-        for name in ("red.png", "page.html")
-    )
-    study.tell(trial, 0.5)
-    place = f"artifacts/{study._study_id}/{trial._trial_id}"
-    return Shown(storage, folder, study._study_id, place, png, html)
-
-
-@contextmanager
-def serving(shown: Shown, **options: Any) -> Iterator[DashboardServer]:
-    """A dashboard that answers while the test goes on."""
-    with listen(shown.storage, shown.folder, port=0, **options) as server:
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-            thread.join()
-
-
 def wait(browser: webdriver.Chrome, condition: Callable[[webdriver.Chrome], Any]) -> Any:
     return WebDriverWait(browser, PATIENCE_SECONDS).until(condition)
 
@@ -117,7 +66,7 @@ def delete(browser: webdriver.Chrome, path: str) -> Any:
 def test_a_study_its_trial_and_the_image_of_it(browser: webdriver.Chrome, shown: Shown) -> None:
     with serving(shown) as server:
         browser.get(server.url)
-        wait(browser, lambda b: "my study" in text(b))
+        wait(browser, lambda b: "kept" in text(b))
         links = browser.find_elements(By.CSS_SELECTOR, f"a[href$='/studies/{shown.study_id}']")
         links[0].click()
         wait(browser, lambda b: "History" in text(b) and "learning_rate" in text(b))
@@ -133,11 +82,10 @@ def test_long_attributes_and_legends_leave_the_pages_in_shape(
     browser: webdriver.Chrome, make_job: Callable[..., Job]
 ) -> None:
     job = make_job()
-    study, dataset = prepare(job, Options(n_trials=3))
-    execute(job, study, dataset)
+    study = run(job, n_trials=3)
     best, study_id = study.best_trial(), study.storage.get_study_id_from_name("tiny")
     folder = artifact_folder(job.storage_url)
-    with serving(Shown(study.storage, folder, study_id, "", "", "")) as server:
+    with serving(Shown(study.storage, folder)) as server:
         browser.get(f"{server.url}dashboard/studies/{study_id}/trials?numbers={best.number}")
         wait(browser, lambda b: "configuration" in text(b) and "predicted" in text(b))
         wide = "return document.documentElement.scrollWidth - window.innerWidth"
@@ -165,18 +113,18 @@ def test_the_page_deletes_with_write_alone(browser: webdriver.Chrome, shown: Sho
     path = f"/api/studies/{shown.study_id}"
     with serving(shown) as server:
         browser.get(server.url)
-        wait(browser, lambda b: "my study" in text(b))
+        wait(browser, lambda b: "kept" in text(b))
         status, content = delete(browser, path)
         assert status == 403
         assert "--write" in content
-    assert optuna.get_all_study_names(shown.storage) == ["my study"]
+    assert shown.study_names() == ["kept"]
     with serving(shown, write=True) as server:
         browser.get(server.url)
-        wait(browser, lambda b: "my study" in text(b))
+        wait(browser, lambda b: "kept" in text(b))
         assert delete(browser, path)[0] == 204
         browser.refresh()
-        wait(browser, lambda b: "RELOAD" in text(b).upper() and "my study" not in text(b))
-    assert optuna.get_all_study_names(shown.storage) == []
+        wait(browser, lambda b: "RELOAD" in text(b).upper() and "kept" not in text(b))
+    assert shown.study_names() == []
 
 
 def test_a_form_of_another_site_is_refused(browser: webdriver.Chrome, shown: Shown) -> None:
@@ -191,10 +139,10 @@ def test_a_name_that_was_pointed_here_is_refused(browser: webdriver.Chrome, show
     with serving(shown) as server:
         browser.get(f"http://evil.example:{server.port}/api/studies")
         wait(browser, lambda b: "host name" in text(b))
-        assert "my study" not in text(browser)
+        assert "kept" not in text(browser)
     with serving(shown, allowed_hosts=["evil.example"]) as server:
         browser.get(f"http://evil.example:{server.port}/api/studies")
-        wait(browser, lambda b: "my study" in text(b))
+        wait(browser, lambda b: "kept" in text(b))
 
 
 def test_without_the_password_nothing_is_shown(browser: webdriver.Chrome, shown: Shown) -> None:
@@ -203,14 +151,14 @@ def test_without_the_password_nothing_is_shown(browser: webdriver.Chrome, shown:
         # A browser without a head shows nothing where others ask for the password.
         status = "return performance.getEntriesByType('navigation')[0].responseStatus"
         wait(browser, lambda b: b.execute_script(status) == 401)
-        assert "my study" not in text(browser)
+        assert "kept" not in text(browser)
         browser.get(server.url.replace("//", "//anyone:geheim@"))
-        wait(browser, lambda b: "my study" in text(b))
+        wait(browser, lambda b: "kept" in text(b))
 
 
 def test_the_script_of_an_artifact_does_not_run(browser: webdriver.Chrome, shown: Shown) -> None:
     with serving(shown) as server:
         # This spelling of the path is shown; with the usual one the browser saves the page.
-        browser.get(f"{server.url}%ff{shown.artifacts}/{shown.html}")
+        browser.get(f"{server.url}%ff{shown.place}/{shown.html}")
         wait(browser, lambda b: "harmless" in text(b))
         assert browser.title != "ran"

@@ -2,16 +2,15 @@
 
 import io
 import json
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
-from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
+from conftest import TINY_CLASSIFICATION, TINY_REGRESSION, run, sql
+from dashboard.conftest import dump
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._custom_plot_data import get_plotly_graph_objects
@@ -22,8 +21,7 @@ from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.publish import COMPARED, Publisher
 from hw1.dashboard.view import View
 from hw1.datasets import Dataset
-from hw1.execution import execute
-from hw1.job import Job, Options, prepare
+from hw1.job import Job
 from hw1.optuna_store.dashboard import NOTE, OWN_NOTE, PLOT
 from hw1.optuna_store.storage import Storage, artifact_folder
 from hw1.study import Study
@@ -33,13 +31,12 @@ Run = Callable[..., tuple[Study, Dataset, Job]]
 
 @pytest.fixture
 def finished(make_job: Callable[..., Job]) -> Run:
-    def run(source: str = TINY_REGRESSION, **options: Any) -> tuple[Study, Dataset, Job]:
+    def finish(source: str = TINY_REGRESSION, **options: Any) -> tuple[Study, Dataset, Job]:
         job = replace(make_job(source), trials_per_batch=1)
-        study, dataset = prepare(job, Options(sampler="random", **options))
-        execute(job, study, dataset)
-        return study, dataset, job
+        study = run(job, sampler="random", **options)
+        return study, job.load_unchanged(study), job
 
-    return run
+    return finish
 
 
 class Looked:
@@ -91,12 +88,6 @@ def numbers(values: Any) -> np.ndarray:
     return found.reshape(shape).astype(float)
 
 
-def dump(job: Job) -> list[str]:
-    """All that a SQLite database holds."""
-    with closing(sqlite3.connect(job.storage_url.removeprefix("sqlite:///"))) as connection:
-        return list(connection.iterdump())
-
-
 def test_the_note_says_what_the_study_is_and_has_found(finished: Run) -> None:
     study, _, _ = finished(seed=7)
     note, s, best = Looked(study.storage).note, study.settings, study.best_trial()
@@ -128,7 +119,7 @@ def test_a_note_is_up_to_date_but_not_when_a_person_has_written_it(
 
 def test_the_best_trials_have_pictures_and_nothing_is_written(finished: Run) -> None:
     study, _, job = finished(n_trials=6, pruner="none")
-    before = dump(job)
+    before = dump(job.storage_url)
     looked = Looked(study.storage)
     store = ArtifactStore(artifact_folder(job.storage_url), looked.publisher.picture)
     drawn = [t for t in study.ranked()[:COMPARED] if "curves" in t.user_attrs]
@@ -146,7 +137,7 @@ def test_the_best_trials_have_pictures_and_nothing_is_written(finished: Run) -> 
             rtol=1e-4,
         )
     assert looked.plots
-    assert dump(job) == before
+    assert dump(job.storage_url) == before
     assert not artifact_folder(job.storage_url).exists()
 
 
@@ -183,8 +174,7 @@ def test_what_is_shown_follows_the_study(finished: Run) -> None:
     first = looked.publisher._made["tiny"]
     looked.publisher.look(looked.study_id)
     assert looked.publisher._made["tiny"] is first  # nothing has changed
-    study, dataset = prepare(job, Options(n_trials=8))
-    execute(job, study, dataset)
+    run(job, n_trials=8)
     assert "8 trials" not in looked.note
     looked.publisher.look(looked.study_id)
     assert "8 trials" in looked.note
@@ -202,10 +192,8 @@ def test_what_an_earlier_version_has_stored_is_shown_once(finished: Run) -> None
         storage.set_study_system_attr(study_id, f"{PLOT}fold-scores:{i}", "[" * i)
     # In the table itself: Optuna refuses files for trials that have ended.
     meta = {"artifact_id": "old", "filename": f"trial{number}_learning_curves.png"}
-    with closing(sqlite3.connect(storage.url.removeprefix("sqlite:///"))) as connection, connection:
-        row = (best._trial_id, "artifacts:old", json.dumps(json.dumps(meta)))
-        sql = "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (?, ?, ?)"
-        connection.execute(sql, row)
+    insert = "INSERT INTO trial_system_attributes (trial_id, key, value_json) VALUES (?, ?, ?)"
+    sql(storage.url, insert, best._trial_id, "artifacts:old", json.dumps(json.dumps(meta)))
     looked = Looked(Storage(storage.url))
     assert looked.note == fresh.note
     assert looked.plots == fresh.plots
@@ -227,9 +215,7 @@ def test_a_study_that_cannot_be_understood_is_shown_as_it_is(
     finished: Run, damage: str, words: str
 ) -> None:
     study, _, _ = finished()
-    with closing(sqlite3.connect(study.storage.url.removeprefix("sqlite:///"))) as connection:
-        connection.execute(damage)
-        connection.commit()
+    sql(study.storage.url, damage)
     looked = Looked(Storage(study.storage.url))
     assert words in looked.note
     assert bool(looked.note) == bool(words)
@@ -239,11 +225,10 @@ def test_a_study_that_cannot_be_understood_is_shown_as_it_is(
 
 def test_curves_that_cannot_be_understood_have_no_picture(finished: Run) -> None:
     study, _, job = finished()
-    with closing(sqlite3.connect(study.storage.url.removeprefix("sqlite:///"))) as connection:
-        connection.execute(
-            "UPDATE trial_user_attributes SET value_json = '[[]]' WHERE key = 'curves'"
-        )
-        connection.commit()
+    sql(
+        study.storage.url,
+        "UPDATE trial_user_attributes SET value_json = '[[]]' WHERE key = 'curves'",
+    )
     looked = Looked(Storage(study.storage.url))
     store = ArtifactStore(artifact_folder(job.storage_url), looked.publisher.picture)
     assert looked.files

@@ -7,13 +7,12 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -24,10 +23,9 @@ from wsgiref.util import setup_testing_defaults
 import optuna
 import pytest
 from conftest import ROOT, command
+from dashboard.conftest import Shown, dump, serving
 from hypothesis import given
 from hypothesis import strategies as st
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
-from PIL import Image
 
 from hw1.dashboard.guard import Guard, Guesses
 from hw1.dashboard.server import PORT, DashboardServer, is_loopback, listen
@@ -44,54 +42,6 @@ def inner(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]
 
 
 GUARD = Guard(inner, names=frozenset({"localhost", "127.0.0.1", "::1"}))
-
-
-@dataclass
-class Shown:
-    """What a test's dashboard shows: a study of one trial with two artifacts."""
-
-    storage: Storage
-    url: str
-    folder: Path
-    study_id: int
-    trial_id: int
-    png: str
-    html: str
-
-    def study_names(self) -> list[str]:
-        """Read by plain Optuna."""
-        return optuna.get_all_study_names(self.url)
-
-
-@pytest.fixture
-def shown(tmp_path: Path, url: str) -> Shown:
-    folder = tmp_path / "artifacts"
-    folder.mkdir()
-    Image.new("RGB", (3, 2), "red").save(tmp_path / "red.png")
-    (tmp_path / "page.html").write_text("<script>alert(1)</script>")
-    storage, store = Storage(url), FileSystemArtifactStore(folder)
-    study = optuna.create_study(storage=storage, study_name="kept")
-    trial = study.ask()
-    trial.suggest_float("x", 0, 1)
-    png, html = (
-        upload_artifact(artifact_store=store, file_path=str(tmp_path / name), study_or_trial=trial)
-        for name in ("red.png", "page.html")
-    )
-    study.tell(trial, 0.5)
-    return Shown(storage, url, folder, study._study_id, trial._trial_id, png, html)
-
-
-@contextmanager
-def serving(shown: Shown, **options: Any) -> Iterator[DashboardServer]:
-    """A dashboard that answers while the test goes on."""
-    with listen(shown.storage, shown.folder, port=0, **options) as server:
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-            thread.join()
 
 
 def ask(
@@ -300,14 +250,8 @@ def test_a_server_refuses_guesses_and_answers_others(shown: Shown) -> None:
         assert ask(server, "GET", "/api/studies")[0] == 401
 
 
-def dump(url: str) -> list[str]:
-    """All that a SQLite database holds."""
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
-        return list(connection.iterdump())
-
-
 def test_all_pages_can_be_read_and_reading_changes_nothing(shown: Shown) -> None:
-    study, before = shown.study_id, dump(shown.url)
+    study, before = shown.study_id, dump(shown.storage.url)
     plots = ("contour", "slice", "parallel_coordinate", "rank", "edf", "timeline")
     paths = [
         "/dashboard",
@@ -339,7 +283,7 @@ def test_all_pages_can_be_read_and_reading_changes_nothing(shown: Shown) -> None
             plain.sendall(b"GET /static/bundle.js HTTP/1.0\r\nHost: localhost\r\n\r\n")
             with plain.makefile("rb") as answer:
                 assert answer.readline().split()[1] == b"200"
-    assert dump(shown.url) == before
+    assert dump(shown.storage.url) == before
 
 
 def test_read_only_refuses_what_write_allows(shown: Shown) -> None:
@@ -379,7 +323,7 @@ def test_what_is_too_long_is_not_even_read(shown: Shown) -> None:
 
 
 def test_artifacts_are_served_and_can_do_no_harm(shown: Shown, tmp_path: Path) -> None:
-    place = f"artifacts/{shown.study_id}/{shown.trial_id}"
+    place = shown.place
     with serving(shown) as server:
         status, headers, body = ask(server, "GET", f"/{place}/{shown.png}")
         assert (status, headers["Content-Type"]) == (200, "image/png")
@@ -396,7 +340,7 @@ def test_artifacts_are_served_and_can_do_no_harm(shown: Shown, tmp_path: Path) -
 
 
 def test_artifacts_that_are_gone_are_not_found(shown: Shown, capfd: Any) -> None:
-    place = f"/artifacts/{shown.study_id}/{shown.trial_id}"
+    place = f"/{shown.place}"
     for file in shown.folder.iterdir():
         file.unlink()
     shown.folder.rmdir()
@@ -408,6 +352,18 @@ def test_artifacts_that_are_gone_are_not_found(shown: Shown, capfd: Any) -> None
     assert shown.study_names() == []
     assert not shown.folder.exists()
     assert capfd.readouterr().err == ""
+
+
+def test_of_a_request_that_fails_one_line_is_printed(shown: Shown, capfd: Any) -> None:
+    optuna.load_study(study_name="kept", storage=shown.storage).ask()
+    with serving(shown, write=True) as server:
+        for path in ("/api/studies/99?after=0", "/api/studies/99/plot/contour"):
+            assert ask(server, "GET", path)[0] >= 400
+        values = {"state": "COMPLETE", "values": ["\x1b[31m"]}
+        assert ask(server, "POST", "/api/trials/2/tell", values)[0] >= 400
+    lines = capfd.readouterr().err.splitlines()
+    assert 1 <= len(lines) <= 3
+    assert all(line.startswith("the dashboard: ") and line.isprintable() for line in lines)
 
 
 def test_nothing_is_printed_of_a_browser_that_goes_away(shown: Shown, capfd: Any) -> None:
@@ -424,8 +380,7 @@ def test_the_folder_is_made_for_the_first_artifact(url: str, tmp_path: Path) -> 
     trial = optuna.create_study(storage=storage).ask()
     path = f"/api/artifacts/{trial.study._study_id}/{trial._trial_id}"
     upload = {"file": "data:text/plain;base64,aGVsbG8=", "filename": "hello.txt"}
-    empty = Shown(storage, url, folder, 0, 0, "", "")
-    with serving(empty, write=True) as server:
+    with serving(Shown(storage, folder), write=True) as server:
         status, _, content = ask(server, "POST", path, upload)
     assert status == 201
     assert (folder / json.loads(content)["artifact_id"]).read_text() == "hello"
@@ -435,7 +390,7 @@ def test_what_is_made_meanwhile_is_shown_to_many_at_once(shown: Shown) -> None:
     with serving(shown) as server:
         before = json.loads(ask(server, "GET", "/api/studies")[2])
         assert [study["study_name"] for study in before["study_summaries"]] == ["kept"]
-        study = optuna.create_study(storage=Storage(shown.url), study_name="running")
+        study = optuna.create_study(storage=Storage(shown.storage.url), study_name="running")
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
         path = f"/api/studies/{study._study_id}"
         with ThreadPoolExecutor(16) as pool:
@@ -537,7 +492,7 @@ def test_nothing_is_left_of_it_even_with_a_connection_open(shown: Shown) -> None
 def test_the_command_serves_what_it_is_told_to_until_a_signal_ends_it(
     shown: Shown, number: int
 ) -> None:
-    told = {"OPTUNA_STORAGE": shown.url, "HW1_PASSWORD": "right", "PYTHONUNBUFFERED": "1"}
+    told = {"OPTUNA_STORAGE": shown.storage.url, "HW1_PASSWORD": "right", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command("dashboard", "--port", "0", "--allow-host", "my.example"),
         cwd=ROOT,

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import optuna
-from conftest import TINY_REGRESSION
+from conftest import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from hw1.dashboard.publish import Publisher
 from hw1.dashboard.view import LONGEST, View, _brief
-from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.optuna_store.storage import Storage
 from hw1.study import Study, outer_name
@@ -73,9 +72,8 @@ def test_searches_within_a_study_are_not_listed(
 
 
 def test_trials_are_the_same_but_for_long_attributes(make_job: Callable[..., Job]) -> None:
-    job = make_job(TINY_REGRESSION)
-    study, dataset = prepare(job, Options(n_trials=3))
-    execute(job, study, dataset)
+    job = make_job()
+    study = run(job, n_trials=3)
     study_id = study.storage.get_study_id_from_name("tiny")
     view = View(study.storage, Publisher(study.storage))
     shown = view.get_all_trials(study_id)

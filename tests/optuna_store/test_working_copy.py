@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.distributions import FloatDistribution
 from optuna.pruners import SuccessiveHalvingPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
+from test_samplers import suggest
 
 from hw1.optuna_store.storage import Storage
 from hw1.optuna_store.working_copy import Conflict, WorkingCopy
@@ -53,13 +53,6 @@ def assert_saved(copy: WorkingCopy, url: str) -> list[FrozenTrial]:
     for trial in stored.trials:
         assert copy.stored_id(trial.number) == trial._trial_id
     return stored.trials
-
-
-def suggest(trial: Trial) -> float:
-    x = trial.suggest_float("x", -2, 2)
-    y = trial.suggest_float("y", 1e-3, 1, log=True)
-    n = trial.suggest_int("n", 1, 20)
-    return x**2 + y + n + {"a": 0, "b": 1}[trial.suggest_categorical("kind", ["a", "b"])]
 
 
 def play(study: optuna.Study, sampler: str, numbers: Sequence[int]) -> Iterator[None]:
@@ -136,19 +129,6 @@ def test_all_that_a_trial_can_hold_is_saved(url: str) -> None:
     stored = assert_saved(copy, url)
     assert [t.state.name for t in stored] == ["COMPLETE", "FAIL", "RUNNING", "WAITING"]
     assert stored[0].values == [math.inf, -math.inf]
-
-
-def test_reports_that_are_no_finite_numbers_are_saved(url: str) -> None:
-    optuna.create_study(study_name="s", storage=url)
-    copy = make_copy(url)
-    trial = copy.study.ask()
-    for step, value in enumerate([1.0, math.nan, math.inf, -math.inf, 1e308, 5e-324, -0.0]):
-        trial.report(value, step)
-        if step % 2:
-            copy.save()
-    copy.study.tell(trial, state=TrialState.PRUNED)
-    copy.save()
-    assert len(assert_saved(copy, url)[0].intermediate_values) == 7
 
 
 OPERATIONS = st.one_of(
@@ -386,16 +366,6 @@ def test_a_batch_takes_a_handful_of_transactions(url: str) -> None:
         copy.save()
     assert len(begun) == 0
     assert_saved(copy, url)
-
-
-def test_a_wrong_distribution_is_refused_as_by_optuna(url: str) -> None:
-    study = optuna.create_study(study_name="s", storage=url)
-    study.ask({"x": FloatDistribution(0, 1)})
-    copy = make_copy(url)
-    copy.study.ask({"x": FloatDistribution(0.1, 1, log=True)})
-    with pytest.raises(ValueError, match="log configuration"):
-        copy.save()
-    assert len(study.trials) == 1
 
 
 # A process of its own, without all that this file imports.
