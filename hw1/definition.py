@@ -47,8 +47,8 @@ class Trial:
     """Optuna's trial, whose suggestions also take a default and the values of a grid.
 
     ``default`` is the value in the first trial of a study; a grid study varies the parameters that
-    have a ``grid``, and holds the others at their defaults. All other attributes are those of
-    Optuna's trial.
+    have a ``grid``, and holds the others at their defaults. One that is outside the range, or none
+    of the choices, is an `InputError`. All other attributes are those of Optuna's trial.
 
     Args:
         trial: Optuna's.
@@ -75,11 +75,7 @@ class Trial:
         default: float = MISSING,
         grid: Iterable[float] = (),
     ) -> float:
-        """A number from ``low`` to ``high``, as ``optuna.Trial.suggest_float``.
-
-        Raises:
-            InputError: the default or a value of the grid is outside the range.
-        """
+        """A number from ``low`` to ``high``, as ``optuna.Trial.suggest_float``."""
         value = self._trial.suggest_float(name, low, high, step=step, log=log)
         self._declare(name, default, grid)
         return value
@@ -95,11 +91,7 @@ class Trial:
         default: int = MISSING,
         grid: Iterable[int] = (),
     ) -> int:
-        """A whole number from ``low`` to ``high``, as ``optuna.Trial.suggest_int``.
-
-        Raises:
-            InputError: the default or a value of the grid is outside the range.
-        """
+        """A whole number from ``low`` to ``high``, as ``optuna.Trial.suggest_int``."""
         value = self._trial.suggest_int(name, low, high, step=step, log=log)
         self._declare(name, default, grid)
         return value
@@ -107,11 +99,7 @@ class Trial:
     def suggest_categorical(
         self, name: str, choices: Sequence[Any], *, default: Any = MISSING, grid: Iterable[Any] = ()
     ) -> Any:
-        """One of several choices, as ``optuna.Trial.suggest_categorical``.
-
-        Raises:
-            InputError: the default or a value of the grid is none of them.
-        """
+        """One of several choices, as ``optuna.Trial.suggest_categorical``."""
         value = self._trial.suggest_categorical(name, choices)
         self._declare(name, default, grid)
         return value
