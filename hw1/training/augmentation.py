@@ -1,7 +1,7 @@
-"""Random changes of images, drawn for each image from its model's key."""
+"""Random changes of images. A new one is a field, a function and a line of `AUGMENTATIONS`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,6 @@ if TYPE_CHECKING:  # the fields of a configuration are read without torch
 
 ERASED_AREA = (0.02, 0.33)
 ERASED_RATIO = (0.3, 3.3)
-DOWN, RIGHT, FLIP, TOP, BOTTOM, LEFT, END = range(7)
-"""What is done to an image: a pixel comes from so many rows further down and columns further to
-the right; whether it is mirrored after that; the rows and columns that are black then, the last
-ones excluded."""
 
 
 @dataclass(frozen=True)
@@ -35,81 +31,75 @@ class Augmentation:
     @property
     def augments(self) -> bool:
         """Whether images are changed at all."""
-        return self.flip or self.shift > 0 or self.erase > 0
+        return any(getattr(self, name) for name in AUGMENTATIONS)
 
 
-def draw(
-    configurations: Sequence[Augmentation], key: "Tensor", batch: int, size: Sequence[int]
-) -> "Tensor":
-    """Draw what is done to images.
-
-    Random erasing is that of Zhong et al. (2020, https://arxiv.org/abs/1708.04896) with the areas
-    and aspect ratios of torchvision: a rectangle of 2 to 33 % of the image becomes black.
+def augment(images: "Tensor", configurations: Sequence[Augmentation], key: "Tensor") -> "Tensor":
+    """Change images as `AUGMENTATIONS` say.
 
     Args:
-        configurations: one a model; their ``flip``, ``shift`` and ``erase``.
-        key: ``(n_models, 2)``.
-        batch: images of each model.
-        size: their height and width.
+        images: ``(n_models, batch, channels, height, width)``.
+        configurations: one a model.
+        key: ``(n_models, 2)``; what is done to a model's images depends on its own key.
 
     Returns:
-        ``(n_models, batch, 7)`` int32, the columns as above.
+        Images of the same shape and type; the given ones are left as they are.
     """
-    import torch
-
     from hw1.training.keys import uniform
 
-    height, width = size
-    u = uniform(key, (8, batch)).transpose(0, 1)  # eight numbers (n_models, batch)
-
-    def column(values: Sequence[float]) -> "Tensor":
-        return u.new_tensor(values)[:, None]
-
-    shift = column([c.shift for c in configurations])
-    down, right = ((v * (2 * shift + 1)).floor() - shift for v in (u[1], u[2]))
-    # Mirrored after its move, an image moves the other way; that is as likely.
-    flip = u[0] < column([c.flip / 2 for c in configurations])
-
-    smallest, largest = ERASED_AREA
-    area = (smallest + (largest - smallest) * u[3]) * height * width
-    flattest, tallest = (math.log(ratio) for ratio in ERASED_RATIO)
-    ratio = (flattest + (tallest - flattest) * u[4]).exp()
-    erased_height = (area * ratio).sqrt().round().clamp(1, height)
-    erased_width = (area / ratio).sqrt().round().clamp(1, width)
-    top = (u[5] * (height - erased_height + 1)).floor()
-    left = (u[6] * (width - erased_width + 1)).floor()
-    erased = u[7] < column([c.erase for c in configurations])
-    hole = (erased * v for v in (top, top + erased_height, left, left + erased_width))
-    return torch.stack([down, right, flip, *hole], -1).to(torch.int32)
+    n_numbers = max(numbers.stop for numbers, _ in AUGMENTATIONS.values())
+    u = uniform(key, (n_numbers, images.shape[1])).transpose(0, 1)
+    for name, (numbers, change) in AUGMENTATIONS.items():
+        strengths = [getattr(c, name) for c in configurations]
+        if any(strengths):
+            images = change(images, strengths, *u[numbers])
+    return images
 
 
-def augment(images: "Tensor", moves: "Tensor") -> "Tensor":
-    """Mirror, move and erase images.
+def _shift(images: "Tensor", most: Sequence[int], u: "Tensor", v: "Tensor") -> "Tensor":
+    import torch
 
-    Args:
-        images: ``(*n, channels, height, width)``.
-        moves: ``(*n, 7)``, as `draw` gives them.
+    (n_models, batch), (height, width) = images.shape[:2], images.shape[-2:]
+    margin, shift = max(most), u.new_tensor(most)[:, None]
+    padded = torch.nn.functional.pad(images, [margin] * 4)
+    windows = padded.unfold(-2, height, 1).unfold(-2, width, 1)
+    model, image = (torch.arange(n, device=u.device) for n in (n_models, batch))
+    down, right = (((x * (2 * shift + 1)).floor() - shift + margin).long() for x in (u, v))
+    return windows[model[:, None], image, :, down, right]
 
-    Returns:
-        New images of the same shape and type.
-    """
+
+def _flip(images: "Tensor", flips: Sequence[bool], u: "Tensor") -> "Tensor":
+    flipped = u < u.new_tensor(flips)[:, None] / 2
+    return images.flip(-1).where(flipped[..., None, None, None], images)
+
+
+def _erase(images: "Tensor", p: Sequence[float], *u: "Tensor") -> "Tensor":
+    """Zhong et al. (2020, https://arxiv.org/abs/1708.04896); areas and ratios are torchvision's."""
     import torch
 
     height, width = images.shape[-2:]
-    rows = torch.arange(height, device=images.device)
-    columns = torch.arange(width, device=images.device)
-    flip, down, right = (moves[..., i, None] for i in (FLIP, DOWN, RIGHT))
-    from_rows = rows + down
-    from_columns = torch.where(flip > 0, width - 1 - columns, columns) + right
-    there = ((from_rows >= 0) & (from_rows < height))[..., None] & (
-        (from_columns >= 0) & (from_columns < width)
-    )[..., None, :]
-    top, bottom, left, end = (moves[..., i, None] for i in (TOP, BOTTOM, LEFT, END))
-    hole = ((rows >= top) & (rows < bottom))[..., None] & ((columns >= left) & (columns < end))[
-        ..., None, :
-    ]
-    places = from_rows.clamp(0, height - 1)[..., None] * width
-    places = (places + from_columns.clamp(0, width - 1)[..., None, :]).flatten(-2).long()
-    places = places[..., None, :].expand(*images.shape[:-2], -1)
-    moved = images.flatten(-2).gather(-1, places).view_as(images)
-    return moved * (there & ~hole)[..., None, :, :].to(images.dtype)
+    smallest, largest = ERASED_AREA
+    area = (smallest + (largest - smallest) * u[0]) * height * width
+    flattest, tallest = (math.log(ratio) for ratio in ERASED_RATIO)
+    ratio = (flattest + (tallest - flattest) * u[1]).exp()
+
+    def side(size: int, length: "Tensor", place: "Tensor") -> "Tensor":
+        """Which rows or columns lie in the rectangle, ``(n_models, batch, size)``."""
+        length = length.sqrt().round().clamp(1, size)
+        first = (place * (size - length + 1)).floor()
+        places = torch.arange(size, device=length.device)
+        return (places >= first[..., None]) & (places < (first + length)[..., None])
+
+    rows, columns = side(height, area * ratio, u[2]), side(width, area / ratio, u[3])
+    rows &= (u[4] < u[4].new_tensor(p)[:, None])[..., None]
+    return images.masked_fill((rows[..., None] & columns[..., None, :])[:, :, None], 0)
+
+
+AUGMENTATIONS: dict[str, tuple[slice, Callable[..., "Tensor"]]] = {
+    "shift": (slice(1, 3), _shift),
+    "flip": (slice(0, 1), _flip),
+    "erase": (slice(3, 8), _erase),
+}
+"""What changes images, by the name of its field and in this order: which of an image's random
+numbers it takes, and a function ``(images, values, *numbers)`` of images as in `augment`, the
+field's value for each model, and numbers ``(n_models, batch)``, uniform in [0, 1)."""

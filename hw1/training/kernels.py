@@ -21,13 +21,12 @@ import numba.extending
 import numpy as np
 from numba.core.event import Listener
 
-from hw1.training.keys import GOLDEN as SIGNED_GOLDEN
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 Index = Any
 """An ``np.uint64``: negative indices would count from an array's end, which keeps a loop from
 being vectorized."""
-GOLDEN = np.uint32(SIGNED_GOLDEN % 2**32)
+GOLDEN = np.uint32(0x9E3779B1)
+"""2**32 over the golden ratio: multiples of it keep the rows' counters as far apart as can be."""
 
 # Sums may be reordered, but what is not finite has to stay so: it tells that a network diverged.
 OPTIONS: dict[str, Any] = {
@@ -172,6 +171,47 @@ def mix(bits: Any) -> Any:
     bits = np.uint32(bits ^ (bits >> np.uint32(15)))
     bits = np.uint32(bits * np.uint32(0x846CA68B))
     return np.uint32(bits ^ (bits >> np.uint32(16)))
+
+
+@compiled
+def _mix_each(bits: np.ndarray) -> None:
+    for i in range(len(bits)):
+        bits[i] = mix(bits[i])
+
+
+def mix_all(bits: np.ndarray) -> np.ndarray:
+    """Scramble uint32 ``bits`` in place."""
+    _mix_each(bits.reshape(-1))
+    return bits
+
+
+@inlined
+def fold_in_key(key: Any, number: int) -> Any:
+    """As `hw1.training.keys.fold_in`; ``key`` holds two uint32."""
+    first = mix(np.uint32(key[0] + mix(np.uint32(number + 1))))
+    return first, mix(np.uint32(key[1] ^ first))
+
+
+@inlined
+def dropout(p: float, real: Any) -> Any:
+    """What `hw1.training.keys.dropout_factors` multiplies with, and the bound of `is_kept`."""
+    scale = real(1 / (1 - p)) if p < 1 else real(0)
+    threshold = min(int(np.round(real(p) * 2**16)) - 2**15, 2**15 - 1)
+    return scale, np.int32(threshold * 2**16)
+
+
+@inlined
+def dropout_word(key: Any, row: Any, pair: Any) -> Any:
+    """The random bits of two neighbors in a row, the first of which has the lower ones."""
+    counter = np.uint32(np.uint32(pair) + np.uint32(np.uint32(row) * GOLDEN))
+    return mix(np.uint32(np.uint32(counter * np.uint32(key[1] | np.uint32(1))) + key[0]))
+
+
+@inlined
+def is_kept(word: Any, second: Any, bound: Any) -> Any:
+    """Whether dropout keeps one of the two; sixteen bits as a signed number are compared."""
+    bits = word if second else np.uint32(word << np.uint32(16))
+    return np.uint32(bits).view(np.int32) >= bound
 
 
 @inlined

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hw1.training.kernels import GOLDEN, mix_all
+
 aten = torch.ops.aten
 
 
@@ -33,33 +35,17 @@ def keys(seeds: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.array(halves, dtype=np.uint32).view(np.int32))
 
 
-MIX = ((16, 0x7FEB352D), (15, 0x846CA68B))
-"""The shifts and factors of lowbias32, which ends with another shift of 16."""
-GOLDEN = 0x9E3779B1 - (1 << 32)
-"""2**32 over the golden ratio: multiples of it keep the rows' counters as far apart as can be."""
-
-
 def _mix(bits: Tensor) -> Tensor:
-    """Scramble ``bits`` in place."""
-    for shift, factor in MIX:
+    """Scramble ``bits`` in place, as `mix_all` does where there is no compiled code."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         # torch's >> on int32 copies the sign bit; the mask makes it a logical shift.
         bits.bitwise_xor_((bits >> shift).bitwise_and_((1 << (32 - shift)) - 1))
         bits.mul_(factor - (factor >> 31 << 32))  # as a signed number
     return bits.bitwise_xor_((bits >> 16).bitwise_and_(0xFFFF))
 
 
-def _mix_array(bits: np.ndarray) -> np.ndarray:
-    """Scramble uint32 ``bits`` in place."""
-    shifted = np.empty_like(bits)
-    for shift, factor in MIX:
-        np.bitwise_xor(bits, np.right_shift(bits, shift, out=shifted), out=bits)
-        np.multiply(bits, np.uint32(factor), out=bits)
-    np.bitwise_xor(bits, np.right_shift(bits, 16, out=shifted), out=bits)
-    return bits
-
-
 def _array(key: Tensor) -> np.ndarray | None:
-    """A key as uint32 in memory, where NumPy is several times faster than torch is.
+    """A key as uint32 in memory, where NumPy and compiled code are many times faster than torch.
 
     None for keys on another device or under ``vmap``.
     """
@@ -79,8 +65,8 @@ def fold_in(key: Tensor, number: int | Tensor) -> Tensor:
     if array is not None:
         # Not as a scalar, of which NumPy reports what overflows.
         added = number.numpy() if isinstance(number, Tensor) else np.full(1, number, np.int32)
-        first = _mix_array(array[..., 0] + _mix_array(added.view(np.uint32) + np.uint32(1)))
-        both = np.stack([first, _mix_array(array[..., 1] ^ first)], -1).view(np.int32)
+        first = mix_all(array[..., 0] + mix_all(added.view(np.uint32) + np.uint32(1)))
+        both = np.stack([first, mix_all(array[..., 1] ^ first)], -1).view(np.int32)
         return torch.from_numpy(both if isinstance(number, Tensor) else both.reshape(key.shape))
     if isinstance(number, int):
         number = key.new_tensor(number)
@@ -91,7 +77,7 @@ def fold_in(key: Tensor, number: int | Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 def _counter(n_rows: int, n_columns: int, device: torch.device) -> Tensor:
     """Where the counter stands at each element: a row's place does not depend on its length."""
-    rows = torch.arange(n_rows, dtype=torch.int32, device=device) * GOLDEN
+    rows = torch.arange(n_rows, dtype=torch.int32, device=device) * int(GOLDEN.view(np.int32))
     return rows[:, None] + torch.arange(n_columns, dtype=torch.int32, device=device)
 
 
@@ -107,7 +93,7 @@ def random_bits(key: Tensor, shape: Sequence[int]) -> Tensor:
     if array is not None:
         bits = counter.numpy().view(np.uint32) * (array[..., 1, None, None] | np.uint32(1))
         bits += array[..., 0, None, None]
-        filled = torch.from_numpy(_mix_array(bits).view(np.int32))
+        filled = torch.from_numpy(mix_all(bits).view(np.int32))
     else:
         offset, stride = key[..., 0, None, None], key[..., 1, None, None]
         filled = _mix(counter * (stride | 1) + offset)

@@ -105,10 +105,8 @@ class _Network:
     layers: tuple[str, ...]
     program: Hashable
     shapes: tuple[torch.Size, ...]
-    is_compilable: bool
-    has_convolutions: bool
-    has_attention: bool
-    is_recurrent: bool
+    on_cpu: Backend
+    elsewhere: Backend
     draws: bool
     of_example: float
     n_calls: int
@@ -122,15 +120,19 @@ def _inspect(
         model = with_keyed_dropout(model_class(input_shape, n_outputs, **json.loads(arguments)))
         layers = dense_layers(model, input_shape)
         counted = count(model, layers, input_shape)
-    modules = list(model.modules())
+    # Recurrent layers and what draws by itself cannot be stacked. On a CPU stacked convolutions,
+    # which become grouped ones, lose to one model after another, as does attention, which falls
+    # back to a loop over the models; all else gains from sharing its launches.
+    alone = counted.draws or any(isinstance(m, nn.RNNBase) for m in model.modules())
+    loses = any(isinstance(m, _ConvNd | nn.MultiheadAttention) for m in model.modules())
+    elsewhere: Backend = "fused" if alone else "stacked"
+    on_cpu: Backend = "compiled" if is_compilable(layers) else "fused" if loses else elsewhere
     return _Network(
         layers=tuple(name for name, _ in layers),
         program=program(layers),
         shapes=tuple(p.shape for p in model.parameters()),
-        is_compilable=is_compilable(layers),
-        has_convolutions=any(isinstance(m, _ConvNd) for m in modules),
-        has_attention=any(isinstance(m, nn.MultiheadAttention) for m in modules),
-        is_recurrent=any(isinstance(m, nn.RNNBase) for m in modules),
+        on_cpu=on_cpu,
+        elsewhere=elsewhere,
         draws=counted.draws,
         of_example=of_example(counted.n_weights, counted.units),
         n_calls=counted.n_calls,
@@ -138,13 +140,4 @@ def _inspect(
 
 
 def _best_backend(network: _Network, device: torch.device) -> Backend:
-    on_cpu = device.type == "cpu"
-    if on_cpu and network.is_compilable:
-        return "compiled"
-    # Stacked convolutions become grouped ones, which lose to one model after another on a CPU,
-    # as does attention, which falls back to a loop over the models; recurrent layers and what draws
-    # by itself cannot be stacked; all else gains from sharing its launches.
-    alone_on_cpu = network.has_convolutions or network.has_attention
-    if network.is_recurrent or network.draws or (on_cpu and alone_on_cpu):
-        return "fused"
-    return "stacked"
+    return network.on_cpu if device.type == "cpu" else network.elsewhere

@@ -11,7 +11,7 @@ from hw1.datasets import Dataset
 from hw1.datasets.dataset import feature_axis, per_feature
 from hw1.errors import ArchitectureError
 from hw1.tasks import TASKS
-from hw1.training.augmentation import augment, draw
+from hw1.training.augmentation import augment
 from hw1.training.configuration import Configuration
 from hw1.training.keys import fold_in, keys, permutations
 from hw1.training.schedules import lr_schedule
@@ -162,26 +162,16 @@ class Plan:
             self._first_ordered, self._ordered = epoch, ordered
         return self._ordered[epoch - self._first_ordered]
 
-    def moves(self, models: slice, steps: np.ndarray, batch_size: int) -> Tensor:
-        """What is done to the images of some steps: see `hw1.training.augmentation.draw`.
-
-        Args:
-            models: whose images.
-            steps: their numbers, from 0, over all epochs.
-            batch_size: the examples of each model in a batch.
-
-        Returns:
-            ``(n_steps, n, batch_size, 7)``.
-        """
-        numbers = torch.from_numpy(steps.astype(np.int32)).to(self._rows.device)
+    def inputs(self, models: slice, rows: Tensor, steps: np.ndarray | None) -> Tensor:
+        """The inputs of some rows as they are stored, but augmented: see `load`."""
+        inputs = self.dataset.inputs[rows]
+        if steps is None or not self.augments:
+            return inputs
+        numbers = torch.from_numpy(steps.astype(np.int32)).to(rows.device)
         step_keys = fold_in(self._augmentation_keys[models], numbers[:, None])
-        drawn = draw(
-            self.configurations[models] * len(steps),
-            step_keys.flatten(0, 1),
-            batch_size,
-            self.dataset.input_shape[1:],
-        )
-        return drawn.view(len(steps), -1, *drawn.shape[1:])
+        own = self.configurations[models] * len(steps)
+        changed = augment(inputs.flatten(0, 1), own, step_keys.flatten(0, 1))
+        return changed.view_as(inputs)
 
     def load(
         self, models: slice, rows: Tensor, steps: np.ndarray | None = None
@@ -196,14 +186,12 @@ class Plan:
         Returns:
             ``(n_steps, n, batch, *input_shape)``, and targets likewise.
         """
-        inputs = self.dataset.inputs[rows]
-        if steps is not None and self.augments:
-            inputs = augment(inputs, self.moves(models, steps, rows.shape[2]))
         mean, std = (
             per_feature(values[models, None], self.dataset.input_shape)
             for values in (self.input_mean, self.input_std)
         )
-        inputs = (inputs.to(self.lr.dtype) - mean) / std
+        # Multiplied, as in compiled code: so networks have the same inputs to the last bit.
+        inputs = (self.inputs(models, rows, steps).to(self.lr.dtype) - mean).mul_(1 / std)
         targets = self.dataset.targets[rows]
         if self.task.normalizes_targets:
             targets = (targets - self.target_mean[models, None]) / self.target_std[models, None]

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.optim import lr_scheduler
 
 from hw1.datasets import Dataset
-from hw1.training.augmentation import augment, draw
+from hw1.training.augmentation import augment
 from hw1.training.configuration import Configuration
 from hw1.training.keys import KeyedDropout, fold_in, keys, with_keyed_dropout
 from hw1.training.networks import ModelClass, build
@@ -55,7 +55,7 @@ def train_alone(
         inputs, targets = dataset.inputs[batch], dataset.targets[batch]
         if c.augments and inputs.dim() == 4:
             of_step = fold_in(fold_in(key, AUGMENTATION), step)
-            inputs = augment(inputs[None], draw([c], of_step, batch_size, inputs.shape[2:]))[0]
+            inputs = augment(inputs[None], [c], of_step)[0]
         for i, layer in enumerate(dropouts):
             layer.key, layer.calls = fold_in(fold_in(fold_in(key[0], DROPOUT), step), i), 0
         outputs = model((inputs - mean) / std)

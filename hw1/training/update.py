@@ -1,7 +1,6 @@
 """A step of an optimizer for one model, in compiled code: `hw1.training.rules` over all numbers."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numba
@@ -10,14 +9,13 @@ import numpy as np
 
 from hw1.training import rules
 from hw1.training.configuration import Configuration
-from hw1.training.kernels import OPTIONS, compiled
-from hw1.training.rules import OPTIMIZERS, PENALTIES, rule_of
+from hw1.training.kernels import OPTIONS, compiled, inlined
+from hw1.training.rules import OPTIMIZERS, PENALTIES, Rule
 
 # The columns of a model's settings, numbers of the parameters' type; behind them those of the
 # penalties.
 MOMENTUM, NESTEROV, MAX_GRAD_NORM, STRENGTHS = range(4)
-RULES = [r for rule in OPTIMIZERS.values() for r in (rule, rule.without_momentum) if r]
-DECOUPLES = np.array([rule.decouples for rule in RULES])
+RULES = list(OPTIMIZERS.values())
 
 
 def settings(configurations: Sequence[Configuration], dtype: Any) -> np.ndarray:
@@ -33,11 +31,29 @@ def settings(configurations: Sequence[Configuration], dtype: Any) -> np.ndarray:
 
 def kind(configuration: Configuration) -> int:
     """The number of the rule by which `update` changes a model."""
-    return RULES.index(rule_of([configuration]))
+    return list(OPTIMIZERS).index(configuration.optimizer)
 
 
 numba.extending.overload(rules.sqrt)(lambda x: lambda x: np.sqrt(x))
 numba.extending.overload(rules.sign)(lambda x: lambda x: np.sign(x))
+
+
+@numba.extending.overload(rules.average, inline="always")
+def _average(i, values, keep, share, new):  # type: ignore[no-untyped-def]
+    def average(i, values, keep, share, new):  # type: ignore[no-untyped-def]
+        value = keep * values[i] + share * new
+        values[i] = value
+        return value
+
+    return average
+
+
+@numba.extending.overload(rules.add_quotient, inline="always")
+def _add_quotient(i, values, numerator, denominator):  # type: ignore[no-untyped-def]
+    def add_quotient(i, values, numerator, denominator):  # type: ignore[no-untyped-def]
+        values[i] += numerator / denominator
+
+    return add_quotient
 
 
 def _part(function: Any) -> Any:
@@ -48,41 +64,36 @@ def _part(function: Any) -> Any:
     return numba.njit(inline="always", **OPTIONS)(function)
 
 
-def _penalties(names: Sequence[str], decouples: bool) -> Any:
+def _penalties(names: Sequence[str], rule: Rule) -> Any:
     """What applies these penalties, one after another."""
     if not names:
         return _part(lambda settings, parameters, grads, n_weights, lr: None)
-    penalty, others = PENALTIES[names[0]], _penalties(names[1:], decouples)
+    change, others = _part(PENALTIES[names[0]].of(rule)), _penalties(names[1:], rule)
     column = STRENGTHS + list(PENALTIES).index(names[0])
-    add, shrink = _part(penalty.add), _part(penalty.shrink or penalty.add)
 
-    def to_gradients(settings, parameters, grads, n_weights, lr):  # type: ignore[no-untyped-def]
+    def penalize(settings, parameters, grads, n_weights, lr):  # type: ignore[no-untyped-def]
         strength = settings[column]
         if strength > 0:
             for i in range(n_weights):
-                add(i, parameters, grads, strength)
+                change(i, parameters, grads, strength, lr, parameters.dtype.type)
         others(settings, parameters, grads, n_weights, lr)
 
-    def to_weights(settings, parameters, grads, n_weights, lr):  # type: ignore[no-untyped-def]
-        strength = settings[column]
-        if strength > 0:
-            for i in range(n_weights):
-                shrink(i, parameters, strength, lr, parameters.dtype.type)
-        others(settings, parameters, grads, n_weights, lr)
-
-    return _part(to_weights if decouples and penalty.shrink else to_gradients)
+    return _part(penalize)
 
 
-@lru_cache
-def _pass(constants: Any, step: Any) -> Any:
-    """What takes a step with all parameters."""
-    of_step, of_element = _part(constants), _part(step)
+def _step(rule: Rule) -> Any:
+    """What takes a step with all parameters, the penalties that are no part of the loss first."""
+    constants, step = _part(rule.constants), _part(rule.step)
+    penalize = _penalties([name for name in PENALTIES if name not in IN_LOSS], rule)
 
-    def go(settings, parameters, grads, first, second, lr, t):  # type: ignore[no-untyped-def]
+    def go(  # type: ignore[no-untyped-def]
+        settings, parameters, grads, first, second, n_weights, lr, t
+    ):
         real, momentum, nesterov = parameters.dtype.type, settings[MOMENTUM], settings[NESTEROV]
-        values = of_step(real, lr, t, momentum, nesterov)
+        penalize(settings, parameters, grads, n_weights, lr)
+        values = constants(real, lr, t, momentum, nesterov)
         for i in range(len(parameters)):
-            of_element(i, parameters, grads, first, second, values)
+            step(i, parameters, grads, first, second, values)
 
     return numba.njit(**OPTIONS)(go)
 
@@ -90,27 +101,20 @@ def _pass(constants: Any, step: Any) -> Any:
 def _choice(number: int) -> Any:
     """What takes a step by the rule with this number or a later one."""
     if number == len(RULES):
-        return _part(lambda kind, settings, parameters, grads, first, second, lr, t: None)
-    rule, others = RULES[number], _choice(number + 1)
-    go = _pass(rule.constants, rule.step)
+        return inlined(lambda kind, *state: None)
+    go, others = _step(RULES[number]), _choice(number + 1)
 
-    def choose(  # type: ignore[no-untyped-def]
-        kind, settings, parameters, grads, first, second, lr, t
-    ):
+    def choose(kind, *state):  # type: ignore[no-untyped-def]
         if kind == number:
-            go(settings, parameters, grads, first, second, lr, t)
+            go(*state)
         else:
-            others(kind, settings, parameters, grads, first, second, lr, t)
+            others(kind, *state)
 
-    return _part(choose)
+    return inlined(choose)
 
 
-_penalize_loss = _penalties([n for n, p in PENALTIES.items() if p.in_loss], decouples=False)
-_penalize, _penalize_decoupled = (
-    _penalties([n for n, p in PENALTIES.items() if not p.in_loss], decouples)
-    for decouples in (False, True)
-)
-_go = _choice(0)
+IN_LOSS = [name for name, penalty in PENALTIES.items() if penalty.decoupled is None]
+_penalize_loss, _go = _penalties(IN_LOSS, RULES[0]), _choice(0)
 
 
 @compiled
@@ -147,8 +151,24 @@ def update(
         if not scale >= 1:  # a norm that is no number makes none of the gradient
             for i in range(len(parameters)):
                 grads[i] *= parameters.dtype.type(scale)
-    if DECOUPLES[kind]:
-        _penalize_decoupled(settings, parameters, grads, n_weights, lr)
-    else:
-        _penalize(settings, parameters, grads, n_weights, lr)
-    _go(kind, settings, parameters, grads, first, second, lr, t)
+    _go(kind, settings, parameters, grads, first, second, n_weights, lr, t)
+
+
+@compiled
+def update_all(
+    lr: np.ndarray,
+    t: int,
+    kinds: np.ndarray,
+    settings: np.ndarray,
+    parameters: np.ndarray,
+    grads: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    n_weights: int,
+) -> None:
+    """`update` of each model, which is a row of the arrays; ``lr`` is a column."""
+    for m in range(len(kinds)):
+        update(
+            kinds[m], settings[m], parameters[m], grads[m], first[m], second[m], n_weights,
+            lr[m, 0], t,
+        )  # fmt: skip

@@ -3,22 +3,15 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from models.counting import count, n_parameters
 from torch import nn
 
-from hw1.errors import ArchitectureError, InputError
+from hw1.errors import ArchitectureError
 from hw1.models import CNN
 from hw1.models.cnn import Head, Pooling, image_shape
 
 SIDES = st.integers(1, 20)
 CHANNELS = st.lists(st.integers(1, 5), max_size=5)
-
-
-def count(model: nn.Module, kind: type[nn.Module]) -> int:
-    return sum(isinstance(module, kind) for module in model.modules())
-
-
-def n_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def pooled(side: int, times: int) -> int:
@@ -188,41 +181,5 @@ def test_batch_norm_comes_before_the_activation() -> None:
     )
 
 
-@pytest.mark.parametrize("kernel_size", [2, 4])
-def test_an_even_kernel_is_refused(kernel_size: int) -> None:
-    with pytest.raises(ArchitectureError, match=f"must be odd, not {kernel_size}"):
-        CNN((1, 8, 8), 2, kernel_size=kernel_size)
-
-
-@pytest.mark.parametrize("shape", [(), (5,), (8, 8), (2, 3, 8, 8)])
-def test_rows_that_are_no_images_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ArchitectureError, match="needs images"):
-        CNN(shape, 2)
-    with pytest.raises(ArchitectureError, match="needs images"):
-        image_shape(shape)
-
-
 def test_an_image_shape_is_channels_height_and_width() -> None:
     assert image_shape([3, 20, 10]) == (3, 20, 10)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"pooling": "maximum"}, "unknown pooling 'maximum'"),
-        ({"head": "averge"}, "unknown head 'averge': did you mean 'average'"),
-        ({"activation": "rellu"}, "unknown activation 'rellu': did you mean 'relu'"),
-    ],
-)
-def test_an_unknown_choice_is_refused(options: dict[str, str], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        CNN((1, 8, 8), 2, **options)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"channels": [0]}, {"convolutions": 0}, {"kernel_size": -1}, {"hidden": -1}],
-)
-def test_sizes_below_one_are_refused_by_name(wrong: dict[str, object]) -> None:
-    with pytest.raises(ArchitectureError, match="must be at least"):
-        CNN((1, 28, 28), 10, **wrong)  # type: ignore[arg-type]

@@ -2,25 +2,16 @@ import math
 from itertools import pairwise
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models.counting import count, n_parameters
 from torch import nn
 
-from hw1.errors import ArchitectureError, InputError
 from hw1.models import MLP
 
 SHAPES = st.lists(st.integers(1, 6), min_size=1, max_size=3)
 WIDTHS = st.lists(st.integers(1, 12), max_size=4)
-
-
-def count(model: nn.Module, kind: type[nn.Module]) -> int:
-    return sum(isinstance(module, kind) for module in model.modules())
-
-
-def n_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @settings(deadline=None)
@@ -49,10 +40,6 @@ def test_each_hidden_layer_has_its_own_norm_activation_and_dropout_if_asked_for(
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             assert module.p == dropout
-
-
-def test_no_dropout_makes_no_dropout_layer() -> None:
-    assert count(MLP((4,), 2), nn.Dropout) == 0
 
 
 @settings(deadline=None, max_examples=40)
@@ -97,14 +84,3 @@ def test_dropout_acts_in_training_and_not_in_evaluation() -> None:
     assert not torch.equal(model(inputs), model(inputs))
     model.eval()
     assert torch.equal(model(inputs), model(inputs))
-
-
-@pytest.mark.parametrize("widths", [(0,), (4, -1), (4, 0, 4)])
-def test_a_hidden_layer_without_units_is_refused(widths: tuple[int, ...]) -> None:
-    with pytest.raises(ArchitectureError, match=f"must be at least 1, not {min(widths)}"):
-        MLP((4,), 2, widths=widths)
-
-
-def test_an_unknown_activation_is_refused() -> None:
-    with pytest.raises(InputError, match="did you mean 'relu'"):
-        MLP((4,), 2, activation="rellu")

@@ -6,17 +6,14 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from models.counting import n_parameters
 from torch import nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock
 
-from hw1.errors import ArchitectureError, InputError
+from hw1.errors import ArchitectureError
 from hw1.models import ResNet
 from hw1.models.resnet import ResidualBlock
-
-
-def n_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def sides(side: int, stages: int) -> list[int]:
@@ -169,29 +166,6 @@ def test_the_head_is_the_mean_of_each_channel_and_a_linear_layer() -> None:
     (linear,) = (module for module in model.modules() if isinstance(module, nn.Linear))
     means = model.features(inputs).mean((2, 3))
     torch.testing.assert_close(model(inputs), means @ linear.weight.T + linear.bias)
-
-
-@pytest.mark.parametrize("stages", [0, -1])
-def test_less_than_one_stage_is_refused(stages: int) -> None:
-    with pytest.raises(ArchitectureError, match=f"not {stages}"):
-        ResNet((1, 8, 8), 2, stages=stages)
-
-
-@pytest.mark.parametrize("shape", [(5,), (8, 8)])
-def test_rows_that_are_no_images_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ArchitectureError, match="needs images"):
-        ResNet(shape, 2)
-
-
-def test_an_unknown_activation_is_refused() -> None:
-    with pytest.raises(InputError, match="did you mean 'tanh'"):
-        ResNet((1, 8, 8), 2, activation="tahn")
-
-
-@pytest.mark.parametrize("name", ["width", "stages", "blocks"])
-def test_sizes_below_one_are_refused_by_name(name: str) -> None:
-    with pytest.raises(ArchitectureError, match=f"{name} must be at least 1, not 0"):
-        ResNet((1, 28, 28), 10, **{name: 0})
 
 
 def test_the_shortcut_is_a_strided_convolution() -> None:

@@ -6,17 +6,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hw1.training import Configuration
-from hw1.training.augmentation import augment as apply
-from hw1.training.augmentation import draw
+from hw1.training.augmentation import augment
 from hw1.training.keys import keys
 
 HEIGHT, WIDTH = 9, 7
 # Every pixel of every image is a different number and none is black.
 IMAGES = torch.arange(1, 1 + 2 * 3 * 2 * HEIGHT * WIDTH).reshape(2, 3, 2, HEIGHT, WIDTH)
-
-
-def augment(images: Tensor, configurations: list[Configuration], key: Tensor) -> Tensor:
-    return apply(images, draw(configurations, key, images.shape[1], images.shape[-2:]))
 
 
 def moved(image: Tensor, down: int, right: int) -> Tensor:

@@ -1,13 +1,13 @@
 """Models that differ: each becomes what it becomes alone, whoever stands beside it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from training.alone import DIGITS, REGRESSION, assert_same_networks, folds
+from training.alone import DIGITS, REGRESSION, assert_same_networks, folds, optimizers_of
 
 from hw1.datasets import Dataset, digits
 from hw1.models import CNN, MLP
@@ -19,12 +19,7 @@ from hw1.training.networks import Backend, ModelClass, footprint
 from hw1.training.precision import choose_precision
 from hw1.training.reference import train_alone
 
-
-@pytest.fixture(autouse=True)
-def double_precision() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+PRECISION = torch.float64
 
 
 DENSE = Configuration(
@@ -55,7 +50,8 @@ def check(
     """Train them together; hold each, after its own last epoch, to what it becomes alone."""
     rows = [folds(dataset)[0][i % 3] for i in range(len(configurations))]
     seeds = range(10, 10 + len(configurations))
-    models = Lockstep(family, configurations, dataset, rows, seeds, backend=backend)
+    with optimizers_of(backend):
+        models = Lockstep(family, configurations, dataset, rows, seeds, backend=backend)
     assert models.backend == backend
     for epoch in range(max(c.epochs for c in configurations)):
         models.train_epoch()
@@ -238,16 +234,8 @@ def test_everything_differs_in_a_batch_in_turn() -> None:
 
 def test_in_turn_without_compiled_code_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hw1.training.fused.backend._on_cpu", lambda plan: False)
+    monkeypatch.setattr("hw1.training.optimizers.COMPILED_ON", "")
     check(CNN, DIGITS, [changed(FUSED, **without(d, "widths")) for d in ALL], "fused")
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 100, 2**20])
-def test_the_blocks_of_an_update_change_nothing(
-    chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Also where a block holds weights and biases, and where the models are more than its elements.
-    monkeypatch.setattr("hw1.training.optimizers.CHUNK", chunk)
-    check(MLP, REGRESSION, [changed(DENSE, **different) for different in ALL], "stacked")
 
 
 @pytest.mark.parametrize(

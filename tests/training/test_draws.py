@@ -3,7 +3,7 @@
 import math
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -21,11 +21,7 @@ P = 0.25
 SEEDS = [11, 22, 33]
 
 
-@pytest.fixture(autouse=True)
-def double_precision() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+PRECISION = torch.float64
 
 
 class Functional(nn.Module):

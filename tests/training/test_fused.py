@@ -1,7 +1,6 @@
 """Fused networks: the plain network's outputs, gradients and statistics."""
 
 import copy
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,12 +15,7 @@ from hw1.training.keys import KeyedDropout, keys, with_keyed_dropout
 BOUNDS = {torch.float64: 1e-8, torch.float32: 2e-4}
 
 
-@pytest.fixture(autouse=True)
-def double_precision() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+PRECISION = torch.float64
 
 
 def prepared(model: nn.Module) -> nn.Module:

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw1.training import kernels
-from hw1.training.kernels import compiled, erf, exp, from_bfloat16, mix, to_bfloat16
-from hw1.training.keys import _mix_array
+from hw1.training.kernels import compiled, erf, exp, from_bfloat16, to_bfloat16
 from hw1.training.threads import run
 
 SPECIAL = [0.0, -0.0, np.nan, np.inf, -np.inf, 88.3, 88.5, 88.8, -87.2, -200.0, 1e-30]
@@ -30,12 +29,6 @@ def exponentials(x: np.ndarray, y: np.ndarray) -> None:
 def errors(x: np.ndarray, y: np.ndarray) -> None:
     for i in range(len(x)):
         y[i] = erf(x[i])
-
-
-@compiled
-def scrambled(x: np.ndarray, y: np.ndarray) -> None:
-    for i in range(len(x)):
-        y[i] = mix(x[i])
 
 
 @compiled
@@ -85,13 +78,6 @@ def test_the_error_function_is_torchs(dtype: type, tolerance: float) -> None:
     errors(x, y)
     expected = torch.erf(torch.from_numpy(x).double()).numpy()
     np.testing.assert_allclose(y, expected, rtol=0, atol=tolerance)
-
-
-def test_bits_are_scrambled_as_those_of_the_keys_are() -> None:
-    bits = np.random.default_rng(0).integers(0, 2**32, 1000, dtype=np.uint32)
-    result = np.empty_like(bits)
-    scrambled(bits, result)
-    assert np.array_equal(result, _mix_array(bits.copy()))
 
 
 @settings(deadline=None)

@@ -5,13 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw1.training.compiled import products
-from hw1.training.compiled.products import (
-    SCRATCH,
-    multiply_for_inputs,
-    multiply_for_weight,
-    multiply_forward,
-    round_all,
-)
+from hw1.training.compiled.products import SCRATCH, multiply, round_all
 
 
 def rounded(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,10 +36,12 @@ def test_products_are_those_of_the_rounded_matrices(
     (x16, x), (w16, w), (g16, g) = (
         rounded(random.normal(size=shape).astype(np.float32)) for shape in shapes
     )
-    outputs, of_weight, of_x = (np.empty(s, np.float32) for s in (shapes[2], shapes[1], shapes[0]))
-    scratch = SCRATCH.copy()
-    multiply_forward(x16, w16, outputs, scratch)
-    multiply_for_weight(x16, g16, of_weight, scratch)
-    multiply_for_inputs(g16, w16, of_x, scratch)
-    for found, expected in ((outputs, x @ w), (of_weight, x.T @ g), (of_x, g @ w.T)):
+    for (a16, a, transposes_a), (b16, b, transposes_b) in (
+        ((x16, x, False), (w16, w, False)),
+        ((x16, x, True), (g16, g, False)),
+        ((g16, g, False), (w16, w, True)),
+    ):
+        expected = (a.T if transposes_a else a) @ (b.T if transposes_b else b)
+        found = np.empty(expected.shape, np.float32)
+        multiply(a16, transposes_a, b16, transposes_b, found, SCRATCH.copy())
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

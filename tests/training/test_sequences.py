@@ -1,6 +1,5 @@
 """Sequences: normalized by feature over all steps, and an LSTM on them in lockstep."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,7 @@ CLASSES = Dataset(
 SEEDS = [11, 22, 33]
 
 
-@pytest.fixture(autouse=True)
-def double_precision() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+PRECISION = torch.float64
 
 
 BACKENDS: list[tuple[ModelClass, Backend | None]] = [

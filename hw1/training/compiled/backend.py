@@ -10,23 +10,9 @@ from torch import Tensor, nn
 from hw1.training.activation_kernels import KINDS as ACTIVATIONS
 from hw1.training.activation_kernels import constant_of, is_known
 from hw1.training.compiled.dense_kernels import (
-    BATCH,
-    BIAS,
-    BUFFER,
-    KIND,
+    LAYER,
     N_BATCHES,
-    N_IN,
-    N_LAYERS,
-    N_OUT,
-    N_PARAMETERS,
-    N_WEIGHTS,
-    OPTIMIZER,
-    ROUNDS,
-    START,
-    STEPS,
-    UNITS,
-    WEIGHT,
-    WIDEST,
+    SIZES,
     Networks,
     Rows,
     Training,
@@ -80,12 +66,12 @@ class Compiled:
         n_models, longest = len(networks), max(map(len, networks))
         dtype = plan.lr.dtype
         self._may_round = precision == "bfloat16" and can_round and dtype == torch.float32
-        self._table = np.zeros((n_models, longest, 8), np.int64)
+        self._table = np.zeros((n_models, longest), LAYER)
         self._constants = np.zeros((n_models, longest, 2), plan.lr.numpy().dtype)
-        self._sizes = np.zeros((n_models, 8), np.int64)
+        self._sizes = np.zeros(n_models, SIZES)
         n_inputs = plan.dataset.inputs[0].numel()
         n_buffers = [self._lay_out(i, n_inputs) for i in range(n_models)]
-        most = int(self._sizes[:, N_PARAMETERS].max())
+        most = int(self._sizes["n_parameters"].max())
         self.parameters = torch.zeros(n_models, most, dtype=dtype)
         self._buffers = torch.zeros(n_models, max(n_buffers), dtype=dtype)
         self._moments = [torch.zeros_like(self.parameters) for _ in range(2)]
@@ -100,8 +86,8 @@ class Compiled:
     def _bind(self) -> None:
         """Gather what the compiled code needs, all of it in the memory where it is."""
         plan, dataset = self.plan, self.plan.dataset
-        self._sizes[:, BATCH], self._sizes[:, STEPS] = plan.batch_sizes, plan.steps
-        self._sizes[:, OPTIMIZER] = list(map(kind, plan.configurations))
+        self._sizes["batch"], self._sizes["steps"] = plan.batch_sizes, plan.steps
+        self._sizes["optimizer"] = list(map(kind, plan.configurations))
         self._networks = Networks(
             self._sizes,
             self._table,
@@ -121,7 +107,7 @@ class Compiled:
         no_numbers = torch.empty(0, 1, dtype=plan.lr.dtype)
         self._rows = Rows(
             dataset.inputs.flatten(1).numpy(),
-            (shape[1], shape[2]) if len(shape) == 3 else (1, 1),
+            shape[1] * shape[2] if len(shape) == 3 else 1,
             plan.input_mean.numpy(),
             plan.input_std.numpy(),
             (dataset.targets.to(plan.lr.dtype) if numeric else no_numbers).numpy(),
@@ -136,33 +122,33 @@ class Compiled:
         start, n_buffers, widest = 0, 1, width
         for k, (_, layer) in enumerate(self._layers[i]):
             row = self._table[i, k]
-            row[KIND] = KINDS[type(layer)]
-            row[N_IN], row[START] = width, start
-            row[[WEIGHT, BIAS, BUFFER]] = -1
+            row["kind"] = KINDS[type(layer)]
+            row["n_in"], row["start"] = width, start
             start += width
-            for column, name in ((WEIGHT, "weight"), (BIAS, "bias")):
+            for name in ("weight", "bias", "buffer"):
+                row[name] = -1
                 parameter = getattr(layer, name, None)
                 if parameter is not None:
                     is_weight = parameter.dim() > 1
-                    row[column] = place[is_weight]
+                    row[name] = place[is_weight]
                     place[is_weight] += parameter.numel()
             if isinstance(layer, nn.Linear):
                 work = self.plan.batch_sizes[i] * width * layer.out_features
-                row[ROUNDS] = self._may_round and work >= WORTH_ROUNDING
+                row["rounds"] = self._may_round and work >= WORTH_ROUNDING
                 width = layer.out_features
             elif isinstance(layer, nn.BatchNorm1d):
                 self._constants[i, k] = layer.eps, layer.momentum
-                row[BUFFER] = n_buffers
+                row["buffer"] = n_buffers
                 n_buffers += 2 * width
             elif isinstance(layer, KeyedDropout):
                 self._constants[i, k, 0] = float(layer.p)
             else:
                 self._constants[i, k, 0] = constant_of(layer)
-            row[N_OUT] = width
+            row["n_out"] = width
             widest = max(widest, width)
-        columns = [N_LAYERS, UNITS, WIDEST, N_PARAMETERS]
-        self._sizes[i, columns] = len(self._layers[i]), start + width, widest, place[False]
-        self._sizes[i, N_WEIGHTS] = place[True]
+        names = ["n_layers", "units", "widest", "n_parameters", "n_weights"]
+        found = len(self._layers[i]), start + width, widest, place[False], place[True]
+        self._sizes[names][i] = found
         return n_buffers
 
     def _n_weights(self, i: int) -> int:
@@ -174,8 +160,7 @@ class Compiled:
         found: dict[str, Tensor] = {}
         own, buffers = self.parameters[i], self._buffers[i]
         for row, (name, layer) in zip(self._table[i].tolist(), self._layers[i], strict=False):
-            n_in, n_out = row[N_IN], row[N_OUT]
-            weight, bias, buffer = row[WEIGHT], row[BIAS], row[BUFFER]
+            _, n_in, n_out, _, weight, bias, buffer, _ = row
             if isinstance(layer, nn.Linear):
                 found[f"{name}.weight"] = own[weight : weight + n_in * n_out].view(n_in, n_out).t()
             elif isinstance(layer, nn.BatchNorm1d):
@@ -189,11 +174,11 @@ class Compiled:
 
     def precision(self, i: int) -> Precision:
         """In which the large matrix products of model ``i`` are computed."""
-        return "bfloat16" if self._table[i, :, ROUNDS].any() else "float32"
+        return "bfloat16" if self._table["rounds"][i].any() else "float32"
 
     def n_parameters(self, i: int) -> int:
         """The number of parameters of model ``i``."""
-        return int(self._sizes[i, N_PARAMETERS])
+        return int(self._sizes["n_parameters"][i])
 
     def keep(self, models: Sequence[int]) -> None:
         """Go on with these models alone; the plan has forgotten the others already."""
@@ -212,16 +197,12 @@ class Compiled:
             operations: of each model.
         """
         least = max(WORTH_A_THREAD, operations.sum() / (8 * n_threads))
-        bounds, total = [0], 0.0
-        for i, own in enumerate(operations):
-            total += own
-            if total >= least:
-                bounds.append(i + 1)
-                total = 0.0
-        if total > 0:
-            bounds[1:] = [*bounds[1:-1], len(operations)] if bounds[1:] else [len(operations)]
-        sums = np.add.reduceat(operations, bounds[:-1])
-        groups = list(pairwise(bounds))
+        number = (operations.cumsum() - operations) // least
+        if self.plan.augments:
+            number = np.arange(len(operations))  # images are changed by model
+        starts = np.flatnonzero(np.diff(number, prepend=-1)).tolist()
+        groups = list(pairwise([*starts, len(operations)]))
+        sums = np.add.reduceat(operations, starts)
         # The longest first: threads then end at about the same time.
         return [groups[i] for i in np.argsort(-sums, kind="stable")]
 
@@ -229,11 +210,11 @@ class Compiled:
         """Train every model for one epoch."""
         plan, sizes = self.plan, self._sizes
         order = plan.order(epoch).numpy()
-        of_each = of_example(sizes[:, N_PARAMETERS], sizes[:, UNITS])
-        per_step = of_each * sizes[:, BATCH] + OF_STEP
+        of_each = of_example(sizes["n_parameters"], sizes["units"])
+        per_step = of_each * sizes["batch"] + OF_STEP
         tasks = [
             self._train(first, last, epoch, order, float(per_step[first]))
-            for first, last in self._groups(per_step * sizes[:, STEPS], n_threads)
+            for first, last in self._groups(per_step * sizes["steps"], n_threads)
         ]
         run(tasks, n_threads, on_step)
 
@@ -241,31 +222,23 @@ class Compiled:
         self, first: int, last: int, epoch: int, order: np.ndarray, per_step: float
     ) -> Iterator[None]:
         plan, sizes = self.plan, self._sizes
-        most = int(sizes[first:last, STEPS].max())
-        # Images are moved by model, and large models are interrupted within an epoch.
-        alone, batch = last == first + 1, plan.batch_sizes[first]
-        at_once = max(int(CALL / per_step), 1) if alone else most
-        all_moves = self._moves(first, last, epoch) if plan.augments else None
+        most = int(sizes["steps"][first:last].max())
+        # Large models are interrupted within an epoch.
+        at_once = max(int(CALL / per_step), 1) if last == first + 1 else most
         for step in range(0, most, at_once):
             end = min(step + at_once, most)
-            moves = np.empty((1, 0, 7), np.int32)
-            if all_moves is not None:
-                moves = all_moves[:, step * batch :] if alone else all_moves
+            augmented = self._rows.inputs[:0]
+            if plan.augments:
+                rows = order[first, step * plan.batch_sizes[first] : end * plan.batch_sizes[first]]
+                chosen = torch.from_numpy(rows).view(end - step, 1, -1)
+                numbers = epoch * most + np.arange(step, end)
+                images = plan.inputs(slice(first, last), chosen, numbers)
+                augmented = images.reshape(len(rows), -1).numpy()
             train(
                 (first, last), (step, end), epoch,
-                self._networks, self._training, self._rows, order, moves,
+                self._networks, self._training, self._rows, order, augmented,
             )  # fmt: skip
             yield
-
-    def _moves(self, first: int, last: int, epoch: int) -> np.ndarray:
-        """What is done to the images of an epoch, ``(n, most_rows, 7)``."""
-        by_model = []
-        for i in range(first, last):
-            steps, batch = self.plan.steps[i], self.plan.batch_sizes[i]
-            numbers = np.arange(epoch * steps, (epoch + 1) * steps)
-            by_model.append(self.plan.moves(slice(i, i + 1), numbers, batch).reshape(-1, 7))
-        moves: np.ndarray = nn.utils.rnn.pad_sequence(by_model, batch_first=True).numpy()
-        return moves
 
     def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
         """The models' outputs for rows of the data, ``(n_models, n_rows, n_outputs)``.
@@ -282,7 +255,7 @@ class Compiled:
             evaluate((first, last), EVALUATED, self._networks, self._rows, numbers, outputs.numpy())
             yield
 
-        operations = 2.0 * self._sizes[:, N_PARAMETERS] * rows.shape[1]
+        operations = 2.0 * self._sizes["n_parameters"] * rows.shape[1]
         tasks = [evaluate_some(first, last) for first, last in self._groups(operations, n_threads)]
         run(tasks, n_threads, on_step)
         return outputs

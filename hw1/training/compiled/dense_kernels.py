@@ -20,26 +20,22 @@ from hw1.training.compiled.layer_kernels import (
     LINEAR,
     draw_dropout,
     evaluate_norm,
-    fold_in_key,
     normalize,
     normalize_backward,
 )
 from hw1.training.compiled.loss_kernels import cross_entropy_gradient, squared_error_gradient
-from hw1.training.compiled.products import (
-    SCRATCH,
-    multiply_for_inputs,
-    multiply_for_weight,
-    multiply_forward,
-    round_all,
-)
-from hw1.training.kernels import compiled
-from hw1.training.loading import load
+from hw1.training.compiled.products import SCRATCH, multiply, round_all
+from hw1.training.kernels import compiled, fold_in_key
 from hw1.training.update import update
 
-# The columns of a layer's table.
-KIND, N_IN, N_OUT, START, WEIGHT, BIAS, BUFFER, ROUNDS = range(8)
-# The columns of a model's sizes.
-N_LAYERS, UNITS, WIDEST, N_PARAMETERS, N_WEIGHTS, OPTIMIZER, BATCH, STEPS = range(8)
+LAYER = np.dtype([(name, np.int64) for name in (
+    "kind", "n_in", "n_out", "start", "weight", "bias", "buffer", "rounds",
+)])  # fmt: skip
+"""A layer: ``start`` counts the units before its inputs, ``weight``, ``bias`` and ``buffer`` tell
+where in the parameters and buffers they begin, -1 for none."""
+SIZES = np.dtype([(name, np.int64) for name in (
+    "n_layers", "units", "widest", "n_parameters", "n_weights", "optimizer", "batch", "steps",
+)])  # fmt: skip
 N_BATCHES = 0
 """The column of a model's buffers that counts its batches."""
 
@@ -48,8 +44,8 @@ class Networks(NamedTuple):
     """The networks of all models; all floats are of the parameters' type.
 
     Attributes:
-        sizes: ``(n_models, 8)``.
-        layers: ``(n_models, most_layers, 8)``.
+        sizes: ``(n_models,)`` of `SIZES`.
+        layers: ``(n_models, most_layers)`` of `LAYER`.
         constants: ``(n_models, most_layers, 2)``.
         parameters: ``(n_models, most_parameters)``; weights of linear layers are ``(n_in, n_out)``.
         buffers: ``(n_models, most_buffers)``; changed by batch norm in training.
@@ -67,7 +63,7 @@ class Rows(NamedTuple):
 
     Attributes:
         inputs: ``(n_rows, channels * height * width)``, of any type.
-        image: height and width; one and one for inputs that are not images.
+        n_pixels: height times width; one for inputs that are not images.
         input_mean, input_std: ``(n_models, channels)``.
         targets: ``(n_rows, n_outputs)``; none for classes.
         classes: ``(n_rows,)`` int64; none for numbers.
@@ -75,7 +71,7 @@ class Rows(NamedTuple):
     """
 
     inputs: np.ndarray
-    image: tuple[int, int]
+    n_pixels: int
     input_mean: np.ndarray
     input_std: np.ndarray
     targets: np.ndarray
@@ -131,33 +127,53 @@ class _Work(NamedTuple):
 
 @compiled
 def _allocate(
-    sizes: np.ndarray, layers: np.ndarray, n_rows: int, training: bool, like: np.ndarray
+    sizes: Any, layers: np.ndarray, n_rows: int, training: bool, like: np.ndarray
 ) -> _Work:
     """The memory for batches of ``n_rows``; most of it only for training."""
     dtype = like.dtype
-    n_values, n_grad = n_rows * sizes[UNITS], n_rows * sizes[WIDEST] if training else 0
-    rounds = np.any(layers[:, ROUNDS])
+    n_values, n_grad = n_rows * sizes.units, n_rows * sizes.widest if training else 0
+    rounds = np.any(layers["rounds"])
     return _Work(
         np.empty(n_values, dtype),
         np.empty(n_values if training else 0, dtype),
-        np.empty(sizes[UNITS] if training else 0, dtype),
+        np.empty(sizes.units if training else 0, dtype),
         np.empty(n_grad, dtype),
         np.empty(n_grad, dtype),
-        np.empty(sizes[N_PARAMETERS] if training else 0, dtype),
+        np.empty(sizes.n_parameters if training else 0, dtype),
         np.empty(n_values if rounds else 0, np.uint16),
         np.empty(n_grad if rounds else 0, np.uint16),
-        np.empty(sizes[N_WEIGHTS] if rounds else 0, np.uint16),
+        np.empty(sizes.n_weights if rounds else 0, np.uint16),
         SCRATCH.copy(),
     )
+
+
+@compiled
+def _load(
+    inputs: np.ndarray,
+    rows: np.ndarray,
+    n_pixels: int,
+    mean: np.ndarray,
+    std: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write the normalized inputs of ``rows``, as `hw1.training.plan.Plan.load` does."""
+    for b in range(len(rows)):
+        row, to = inputs[rows[b]], out[b]
+        for first in range(0, len(row), len(mean) * n_pixels):  # one for each step of a sequence
+            for channel in range(len(mean)):
+                center, scale = mean[channel], out.dtype.type(1) / std[channel]
+                start = first + channel * n_pixels
+                for i in range(start, start + n_pixels):
+                    to[i] = (out.dtype.type(row[i]) - center) * scale
 
 
 @compiled
 def _round_weights(layers: np.ndarray, parameters: np.ndarray, weights16: np.ndarray) -> None:
     """Write the weights of layers that round in bfloat16."""
     for layer in range(len(layers)):
-        if layers[layer, ROUNDS]:
-            n_weights = layers[layer, N_IN] * layers[layer, N_OUT]
-            weights = slice(layers[layer, WEIGHT], layers[layer, WEIGHT] + n_weights)
+        if layers[layer].rounds:
+            n_weights = layers[layer].n_in * layers[layer].n_out
+            weights = slice(layers[layer].weight, layers[layer].weight + n_weights)
             round_all(parameters[weights], weights16[weights])
 
 
@@ -183,20 +199,20 @@ def _forward(
     """
     n_dropouts = 0
     for layer in range(len(layers)):
-        kind, n_in, n_out = layers[layer, KIND], layers[layer, N_IN], layers[layer, N_OUT]
-        start = n_rows * layers[layer, START]
+        kind, n_in, n_out = layers[layer].kind, layers[layer].n_in, layers[layer].n_out
+        start = n_rows * layers[layer].start
         middle = start + n_rows * n_in
         end = middle + n_rows * n_out
         flat_x, flat_y = work.values[start:middle], work.values[middle:end]
         x, y = flat_x.reshape(n_rows, n_in), flat_y.reshape(n_rows, n_out)
-        first, of_bias = layers[layer, WEIGHT], layers[layer, BIAS]
+        first, of_bias = layers[layer].weight, layers[layer].bias
         if kind == LINEAR:
             weights = slice(first, first + n_in * n_out)
-            if layers[layer, ROUNDS]:
+            if layers[layer].rounds:
                 x16 = work.values16[start:middle]
                 round_all(flat_x, x16)
                 w16 = work.weights16[weights].reshape(n_in, n_out)
-                multiply_forward(x16.reshape(n_rows, n_in), w16, y, work.scratch)
+                multiply(x16.reshape(n_rows, n_in), False, w16, False, y, work.scratch)
             else:
                 np.dot(x, parameters[weights].reshape(n_in, n_out), y)
             if of_bias >= 0:
@@ -206,12 +222,12 @@ def _forward(
                     for j in range(n_out):
                         out[j] += bias[j]
         elif kind == BATCH_NORM:
-            place = layers[layer, BUFFER]
+            place = layers[layer].buffer
             weight, bias = parameters[first : first + n_in], parameters[of_bias : of_bias + n_in]
             mean = buffers[place : place + n_in]
             var = buffers[place + n_in : place + 2 * n_in]
             if training:
-                units = layers[layer, START] + n_in
+                units = layers[layer].start + n_in
                 standard = work.kept[middle:end].reshape(n_rows, n_in)
                 rstd = work.rstd[units : units + n_in]
                 normalize(x, weight, bias, mean, var, constants[layer], standard, rstd, y)
@@ -246,21 +262,21 @@ def _backward(
     """
     grads, grad, other = work.grads, work.grad, work.other
     for layer in range(len(layers) - 1, -1, -1):
-        kind, n_in, n_out = layers[layer, KIND], layers[layer, N_IN], layers[layer, N_OUT]
-        start = n_rows * layers[layer, START]
+        kind, n_in, n_out = layers[layer].kind, layers[layer].n_in, layers[layer].n_out
+        start = n_rows * layers[layer].start
         middle = start + n_rows * n_in
         end = middle + n_rows * n_out
         flat_g = grad[: n_rows * n_out]
         g = flat_g.reshape(n_rows, n_out)
-        first, of_bias = layers[layer, WEIGHT], layers[layer, BIAS]
+        first, of_bias = layers[layer].weight, layers[layer].bias
         if kind == LINEAR:
             weights = slice(first, first + n_in * n_out)
             of_weight = grads[weights].reshape(n_in, n_out)
             g16 = work.grad16[: n_rows * n_out]
-            if layers[layer, ROUNDS]:
+            if layers[layer].rounds:
                 round_all(flat_g, g16)
                 x16 = work.values16[start:middle].reshape(n_rows, n_in)
-                multiply_for_weight(x16, g16.reshape(n_rows, n_out), of_weight, work.scratch)
+                multiply(x16, True, g16.reshape(n_rows, n_out), False, of_weight, work.scratch)
             else:
                 np.dot(work.values[start:middle].reshape(n_rows, n_in).T, g, of_weight)
             if of_bias >= 0:
@@ -272,14 +288,14 @@ def _backward(
                         sums[j] += row[j]
             if layer > 0:  # nothing is learned below the first layer
                 of_x = other[: n_rows * n_in].reshape(n_rows, n_in)
-                if layers[layer, ROUNDS]:
+                if layers[layer].rounds:
                     w16 = work.weights16[weights].reshape(n_in, n_out)
-                    multiply_for_inputs(g16.reshape(n_rows, n_out), w16, of_x, work.scratch)
+                    multiply(g16.reshape(n_rows, n_out), False, w16, True, of_x, work.scratch)
                 else:
                     np.dot(g, parameters[weights].reshape(n_in, n_out).T, of_x)
                 grad, other = other, grad
         elif kind == BATCH_NORM:
-            units = layers[layer, START] + n_in
+            units = layers[layer].start + n_in
             normalize_backward(
                 work.kept[middle:end].reshape(n_rows, n_in),
                 work.rstd[units : units + n_in],
@@ -306,7 +322,7 @@ def train(
     training: Training,
     data: Rows,
     order: np.ndarray,
-    moves: np.ndarray,
+    augmented: np.ndarray,
 ) -> None:
     """Train some models for some steps of an epoch.
 
@@ -316,30 +332,30 @@ def train(
         epoch: from 0.
         networks, training, data: of all models.
         order: ``(n_models, most_rows)``, the rows of the epoch's batches.
-        moves: what is done to the images of these steps, ``(n, most_rows, 7)`` for the ``n`` models
-            of the call; or ``(1, 0, 7)`` for nothing.
+        augmented: the inputs of these steps for a single model, if they are not those of the data.
     """
-    first_model, first_step = models[0], steps[0]
-    for m in range(first_model, models[1]):
+    for m in range(models[0], models[1]):
         sizes = networks.sizes[m]
-        batch, n_parameters = sizes[BATCH], sizes[N_PARAMETERS]
-        layers, constants = networks.layers[m, : sizes[N_LAYERS]], networks.constants[m]
+        batch, n_parameters = sizes.batch, sizes.n_parameters
+        layers, constants = networks.layers[m, : sizes.n_layers], networks.constants[m]
         own, buffers = networks.parameters[m, :n_parameters], networks.buffers[m]
         first = training.first_moments[m, :n_parameters]
         second = training.second_moments[m, :n_parameters]
-        n_inputs, n_outputs = layers[0, N_IN], layers[-1, N_OUT]
+        n_inputs, n_outputs = layers[0].n_in, layers[-1].n_out
         work = _allocate(sizes, layers, batch, True, own)
         x = work.values[: batch * n_inputs].reshape(batch, n_inputs)
-        outputs = work.values[batch * (sizes[UNITS] - n_outputs) :].reshape(batch, n_outputs)
+        outputs = work.values[batch * (sizes.units - n_outputs) :].reshape(batch, n_outputs)
         of_outputs = work.grad[: batch * n_outputs].reshape(batch, n_outputs)
         mean, std = data.input_mean[m], data.input_std[m]
-        for step in range(first_step, min(steps[1], sizes[STEPS])):
+        for step in range(steps[0], min(steps[1], sizes.steps)):
             rows = order[m, step * batch : (step + 1) * batch]
-            changes = moves[0]
-            if moves.shape[1] > 0:
-                changes = moves[m - first_model, (step - first_step) * batch :]
-            load(data.inputs, rows, data.image, mean, std, changes, x)
-            t = epoch * sizes[STEPS] + step
+            if len(augmented):
+                start = (step - steps[0]) * batch
+                places = np.arange(start, start + batch)
+                _load(augmented, places, data.n_pixels, mean, std, x)
+            else:
+                _load(data.inputs, rows, data.n_pixels, mean, std, x)
+            t = epoch * sizes.steps + step
             key = fold_in_key(training.dropout_keys[m], t)
             _round_weights(layers, own, work.weights16)
             _forward(layers, constants, own, buffers, key, True, batch, work)
@@ -353,8 +369,8 @@ def train(
                 cross_entropy_gradient(outputs, data.classes, rows, smoothing, of_outputs)
             _backward(layers, constants, own, batch, work)
             update(
-                sizes[OPTIMIZER], training.settings[m], own, work.grads, first, second,
-                sizes[N_WEIGHTS], training.lr[m, t], t + 1,
+                sizes.optimizer, training.settings[m], own, work.grads, first, second,
+                sizes.n_weights, training.lr[m, t], t + 1,
             )  # fmt: skip
             buffers[N_BATCHES] += 1
 
@@ -377,12 +393,12 @@ def evaluate(
         rows: ``(n_models, n_rows)``.
         outputs: ``(n_models, n_rows, n_outputs)``.
     """
-    no_key, no_moves = (np.uint32(0), np.uint32(0)), np.empty((0, 7), np.int32)
+    no_key = np.uint32(0), np.uint32(0)
     for m in range(models[0], models[1]):
         sizes = networks.sizes[m]
-        layers, constants = networks.layers[m, : sizes[N_LAYERS]], networks.constants[m]
+        layers, constants = networks.layers[m, : sizes.n_layers], networks.constants[m]
         own, buffers = networks.parameters[m], networks.buffers[m]
-        n_inputs, n_outputs = layers[0, N_IN], layers[-1, N_OUT]
+        n_inputs, n_outputs = layers[0].n_in, layers[-1].n_out
         work = _allocate(sizes, layers, chunk, False, own)
         _round_weights(layers, own, work.weights16)
         mean, std = data.input_mean[m], data.input_std[m]
@@ -390,8 +406,8 @@ def evaluate(
             some = rows[m, start : start + chunk]
             n = len(some)
             x = work.values[: n * n_inputs].reshape(n, n_inputs)
-            load(data.inputs, some, data.image, mean, std, no_moves, x)
+            _load(data.inputs, some, data.n_pixels, mean, std, x)
             _forward(layers, constants, own, buffers, no_key, False, n, work)
-            last = n * (sizes[UNITS] - n_outputs)
+            last = n * (sizes.units - n_outputs)
             found = work.values[last : last + n * n_outputs]
             outputs[m, start : start + n] = found.reshape(n, n_outputs)

@@ -5,43 +5,27 @@ from typing import Any
 import numpy as np
 
 from hw1.training.activation_kernels import KINDS
-from hw1.training.kernels import GOLDEN, compiled, inlined, mix
+from hw1.training.kernels import compiled, dropout, dropout_word, is_kept
 
 LINEAR, BATCH_NORM, DROPOUT = range(len(KINDS), len(KINDS) + 3)
 """The kinds of layers beside the activations."""
-
-
-@inlined
-def fold_in_key(key: Any, number: int) -> Any:
-    """As `hw1.training.keys.fold_in`; ``key`` holds two uint32."""
-    first = mix(np.uint32(key[0] + mix(np.uint32(number + 1))))
-    return first, mix(np.uint32(key[1] ^ first))
 
 
 @compiled
 def draw_dropout(key: Any, p: float, factors: np.ndarray) -> None:
     """As `hw1.training.keys.dropout_factors`; ``factors`` is ``(n_rows, width)``."""
     zero = factors.dtype.type(0)
-    if p >= 1:
-        factors[:] = zero
-        return
-    scale = factors.dtype.type(1 / (1 - p))
-    threshold = min(int(np.round(factors.dtype.type(p) * 2**16)) - 2**15, 2**15 - 1)
-    least = np.int16(threshold)
-    offset, stride = key[0], np.uint32(key[1] | np.uint32(1))
+    scale, bound = dropout(p, factors.dtype.type)
     width = factors.shape[1]
     for row in range(len(factors)):
         out = factors[row]
-        start = np.uint32(np.uint32(row) * GOLDEN)
         for i in range(width // 2):
-            word = mix(np.uint32(np.uint32(np.uint32(i) + start) * stride + offset))
-            low, high = np.uint16(word & np.uint32(0xFFFF)), np.uint16(word >> np.uint32(16))
-            out[2 * i] = scale if np.int16(low) >= least else zero
-            out[2 * i + 1] = scale if np.int16(high) >= least else zero
+            word = dropout_word(key, row, i)
+            out[2 * i] = scale if is_kept(word, False, bound) else zero
+            out[2 * i + 1] = scale if is_kept(word, True, bound) else zero
         if width % 2:
-            word = mix(np.uint32(np.uint32(np.uint32(width // 2) + start) * stride + offset))
-            low = np.uint16(word & np.uint32(0xFFFF))
-            out[width - 1] = scale if np.int16(low) >= least else zero
+            word = dropout_word(key, row, width // 2)
+            out[width - 1] = scale if is_kept(word, False, bound) else zero
 
 
 @compiled

@@ -38,7 +38,7 @@ def _find() -> Callable[..., Any] | None:
 
 _function: Any = _find()
 available = _function is not None
-"""Whether `multiply_forward` and its fellows may be called."""
+"""Whether `multiply` may be called."""
 fast = available and "amx_bf16" in processor_flags()
 """Whether that is faster than float32; not measured without AMX."""
 # Compiled code finds it by its name, so that it can be kept on disk; a name has to stand for
@@ -57,59 +57,30 @@ def round_all(values: np.ndarray, rounded: np.ndarray) -> None:
 
 
 @compiled
-def _multiply(
-    transposes_a: bool,
-    transposes_b: bool,
-    sizes: tuple[int, int, int],
+def multiply(
     a: np.ndarray,
+    transposes_a: bool,
     b: np.ndarray,
-    c: np.ndarray,
+    transposes_b: bool,
+    out: np.ndarray,
     scratch: np.ndarray,
 ) -> None:
-    """Fortran's C = op(A) op(B): the transpose of what rows say, so A and B have changed places."""
-    m, n, k = sizes
-    scratch[0], scratch[1], scratch[2] = m, n, k
-    scratch[3] = k if transposes_a else m
-    scratch[4] = n if transposes_b else k
-    scratch[5] = m
+    """``out = a @ b``.
+
+    Args:
+        a, b: bfloat16 as uint16.
+        transposes_a, transposes_b: whether the transpose is meant.
+        out: float32.
+        scratch: a copy of `SCRATCH`.
+    """
+    # To Fortran each matrix is its transpose, so the two change places.
+    scratch[0], scratch[1] = out.shape[1], out.shape[0]
+    scratch[2] = len(a) if transposes_a else a.shape[1]
+    scratch[3], scratch[4], scratch[5] = b.shape[1], a.shape[1], out.shape[1]
     at = scratch.ctypes.data
     one, zero, plain, transposed = at + 24, at + 28, at + 32, at + 36
     _gemm(
-        transposed if transposes_a else plain, transposed if transposes_b else plain,
-        at, at + 4, at + 8, one, a.ctypes.data, at + 12, b.ctypes.data, at + 16, zero,
-        c.ctypes.data, at + 20,
+        transposed if transposes_b else plain, transposed if transposes_a else plain,
+        at, at + 4, at + 8, one, b.ctypes.data, at + 12, a.ctypes.data, at + 16, zero,
+        out.ctypes.data, at + 20,
     )  # fmt: skip
-
-
-@compiled
-def multiply_forward(
-    x: np.ndarray, weight: np.ndarray, outputs: np.ndarray, scratch: np.ndarray
-) -> None:
-    """``outputs = x @ weight``.
-
-    Args:
-        x: ``(n_rows, n_in)`` bfloat16 as uint16.
-        weight: ``(n_in, n_out)``, likewise.
-        outputs: ``(n_rows, n_out)`` float32.
-        scratch: a copy of `SCRATCH`.
-    """
-    n_rows, n_out = outputs.shape
-    _multiply(False, False, (n_out, n_rows, x.shape[1]), weight, x, outputs, scratch)
-
-
-@compiled
-def multiply_for_weight(
-    x: np.ndarray, grad: np.ndarray, of_weight: np.ndarray, scratch: np.ndarray
-) -> None:
-    """``of_weight = x.T @ grad``."""
-    n_in, n_out = of_weight.shape
-    _multiply(False, True, (n_out, n_in, len(x)), grad, x, of_weight, scratch)
-
-
-@compiled
-def multiply_for_inputs(
-    grad: np.ndarray, weight: np.ndarray, of_x: np.ndarray, scratch: np.ndarray
-) -> None:
-    """``of_x = grad @ weight.T``."""
-    n_rows, n_in = of_x.shape
-    _multiply(True, False, (n_in, n_rows, grad.shape[1]), weight, grad, of_x, scratch)

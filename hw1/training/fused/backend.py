@@ -11,12 +11,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hw1.training.fused.chains import fuse
 from hw1.training.gradients import gradients
 from hw1.training.keys import KeyedDraws, KeyedDropout, fold_in
-from hw1.training.loading import load
 from hw1.training.optimizers import Optimizer
 from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
 from hw1.training.threads import run
-from hw1.training.update import kind, settings, update
 
 
 class Fused:
@@ -105,10 +103,8 @@ class _Model:
         self.precision, self._draws = precision, draws
         named = sorted(network.named_parameters(), key=lambda item: item[1].dim() <= 1)
         self._parameters = [parameter for _, parameter in named]
-        self._n_weights = sum(p.numel() for p in self._parameters if p.dim() > 1)
         self.parameters = plan.lr.new_empty(sum(p.numel() for p in self._parameters))
         self._grads = torch.zeros_like(self.parameters)
-        self._moments = [torch.zeros_like(self.parameters) for _ in range(2)]
         with torch.no_grad():
             views = self._views(self.parameters)
             for parameter, view in zip(self._parameters, views, strict=True):
@@ -118,16 +114,9 @@ class _Model:
         self._dropouts = [m for m in network.modules() if isinstance(m, KeyedDropout)]
         self._on_cpu = _on_cpu(plan)
         self._fused = fuse(network) if self._on_cpu else network
-        configuration = plan.configurations[number]
-        if self._on_cpu:
-            self._kind = kind(configuration)
-            (self._settings,) = settings([configuration], plan.lr.numpy().dtype)
-        else:
-            self._optimizer = Optimizer(
-                [configuration], self.parameters[None], self._grads[None], self._n_weights
-            )
-        shape = plan.dataset.input_shape
-        self._image = (shape[1], shape[2]) if len(shape) == 3 else (1, 1)
+        n_weights = sum(p.numel() for p in self._parameters if p.dim() > 1)
+        vectors = self.parameters[None], self._grads[None]
+        self._optimizer = Optimizer([plan.configurations[number]], *vectors, n_weights)
 
     def _views(self, vector: Tensor) -> list[Tensor]:
         """What a vector holds for each parameter; for convolutions with the channels last."""
@@ -161,24 +150,9 @@ class _Model:
 
     def _load(self, rows: Tensor, step: int | None) -> tuple[Tensor, Tensor]:
         """Normalized inputs and targets, augmented if they are those of a step."""
-        plan, one = self.plan, slice(self.number, self.number + 1)
-        steps = None if step is None else np.array([step])
-        if not self._on_cpu:
-            inputs, targets = plan.load(one, rows[None, None], steps)
-            return inputs[0, 0], targets[0, 0]
-        inputs = plan.lr.new_empty(len(rows), *plan.dataset.input_shape)
-        moves = np.empty((0, 7), np.int32)
-        if steps is not None and plan.augments:
-            moves = plan.moves(one, steps, len(rows))[0, 0].numpy()
-        load(
-            plan.dataset.inputs.flatten(1).numpy(), rows.numpy(), self._image,
-            plan.input_mean[self.number].numpy(), plan.input_std[self.number].numpy(),
-            moves, inputs.flatten(1).numpy(),
-        )  # fmt: skip
-        targets = plan.dataset.targets[rows]
-        if plan.task.normalizes_targets:
-            targets = (targets - plan.target_mean[self.number]) / plan.target_std[self.number]
-        return inputs, targets
+        one, steps = slice(self.number, self.number + 1), None if step is None else np.array([step])
+        inputs, targets = self.plan.load(one, rows[None, None], steps)
+        return inputs[0, 0], targets[0, 0]
 
     def _forward(self, inputs: Tensor) -> Tensor:
         inputs = _channels_last(inputs)
@@ -215,18 +189,7 @@ class _Model:
             )
         with torch.no_grad():
             torch._foreach_copy_(self._of_grads, grads)
-            self._update(step)
-
-    def _update(self, step: int) -> None:
-        lr = self.plan.lr[self.number, step]
-        if not self._on_cpu:
-            self._optimizer.step(lr.view(1, 1), step + 1)
-            return
-        first, second = (moment.numpy() for moment in self._moments)
-        update(
-            self._kind, self._settings, self.parameters.numpy(), self._grads.numpy(),
-            first, second, self._n_weights, lr.numpy()[()], step + 1,  # type: ignore[arg-type]
-        )  # fmt: skip
+            self._optimizer.step(plan.lr[i, step].view(1, 1), step + 1)
 
 
 def _channels_last(inputs: Tensor) -> Tensor:

@@ -119,9 +119,8 @@ def _set(
 @compiled
 def _fold(sums: np.ndarray, total: np.ndarray) -> None:
     """Go on with sums in double precision: short ones in single precision are exact enough."""
-    for i in range(len(sums)):
-        total[i] += sums[i]
-        sums[i] = 0
+    total += sums
+    sums[:] = 0
 
 
 @compiled
@@ -279,17 +278,11 @@ def backward_pass(
                 add_products(g, other, start, other_norm, short[2:], n)
             blocks += 1
             if blocks % SHORT == 0:
-                _fold_all(short, total)
-    _fold_all(short, total)
+                _fold(short, total)
+    _fold(short, total)
     for c in range(shape[2] if sums.size else 0):
         for k in range(3):
             sums[k, c] = total[(0, 1, 3)[k], c :: shape[2]].sum()
-
-
-@compiled
-def _fold_all(short: np.ndarray, total: np.ndarray) -> None:
-    for k in range(len(short)):
-        _fold(short[k], total[k])
 
 
 @compiled

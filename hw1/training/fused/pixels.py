@@ -15,12 +15,13 @@ import numba.extending
 import numpy as np
 
 from hw1.training.kernels import (
-    GOLDEN,
     Index,
     compiled,
+    dropout,
+    dropout_word,
     from_bfloat16,
     inlined,
-    mix,
+    is_kept,
     to_bfloat16,
 )
 
@@ -121,21 +122,12 @@ def drop(
         start: where in it.
         n: how many.
     """
-    scale = z.dtype.type(1 / (1 - p)) if p < 1 else z.dtype.type(0)
     zero = z.dtype.type(0)
-    # Sixteen bits as a signed number are compared, at the upper end of a word.
-    threshold = np.int64(np.round(z.dtype.type(p) * 2**16)) - 2**15
-    least = np.int32((threshold if threshold < 2**15 else 2**15 - 1) * 2**16)
-    offset, stride = key[0], np.uint32(key[1] | np.uint32(1))
-    row = np.uint32(np.uint32(image) * GOLDEN)
+    scale, bound = dropout(p, z.dtype.type)
     for i in range(n):
         number = np.uint32(np.uint32(first) + numbers[i])
-        counter = np.uint32(np.uint32(number >> np.uint32(1)) + row)
-        word = mix(np.uint32(np.uint32(counter * stride) + offset))
-        # A word serves two neighbors.
-        low = np.uint32(word << np.uint32(16))
-        bits = word if np.uint32(number & np.uint32(1)) else low
-        kept = np.uint32(bits).view(np.int32) >= least
+        word = dropout_word(key, image, np.uint32(number >> np.uint32(1)))
+        kept = is_kept(word, np.uint32(number & np.uint32(1)), bound)
         value, flag = z[i] * scale, code[start + i]
         z[i] = value if kept else zero
         code[start + i] = flag if kept else np.uint8(flag | np.uint8(STOPPED))

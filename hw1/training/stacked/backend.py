@@ -13,7 +13,7 @@ from hw1.training.optimizers import Optimizer
 from hw1.training.plan import EVALUATED, Plan
 from hw1.training.precision import Precision
 from hw1.training.stacked.dense import Dense
-from hw1.training.stacked.functional import Functional
+from hw1.training.stacked.functional import stack
 from hw1.training.threads import torch_threads
 
 BLOCK = 2**18
@@ -48,7 +48,7 @@ class Stacked:
         self._layers = layers
         self._precision: Precision = "float32" if layers else precision
         self._template = networks[0]
-        self._functional = Functional(self._template, getattr(torch, precision))
+        self._forward = stack(self._template, precision)
         named = dict(self._template.named_parameters())
         names = sorted(named, key=lambda name: named[name].dim() <= 1)
         self._shapes = [{n: p.shape for n, p in model.named_parameters()} for model in networks]
@@ -200,7 +200,7 @@ class Stacked:
         # The models share no parameter, so the gradient of the sum is each model's own.
         grads = gradients(
             self._template,
-            lambda: self._functional.forward(views, self.buffers, inputs),
+            lambda: self._forward(views | self.buffers, inputs),
             list(views.values()),
             lambda outputs: task.gradients(outputs, targets, smoothing),
             check=step == 0,
@@ -227,7 +227,7 @@ class Stacked:
                     by_chunk.append(self._dense.evaluate(inputs.flatten(2)))
                 else:
                     views = self._views(self.parameters)
-                    by_chunk.append(self._functional.forward(views, self.buffers, inputs))
+                    by_chunk.append(self._forward(views | self.buffers, inputs))
         return torch.cat(by_chunk, 1)
 
 
