@@ -31,23 +31,19 @@ def can_exist(height: int, width: int, stages: int) -> bool:
 
 @settings(deadline=None, max_examples=50)
 @given(
-    height=st.integers(1, 10),
-    width=st.integers(1, 10),
-    n_inputs=st.integers(1, 3),
-    n_outputs=st.integers(1, 4),
-    channels=st.integers(1, 2),
-    stages=st.integers(0, 7),
-    blocks=st.integers(1, 2),
-    dropout=st.sampled_from([0.0, 0.3]),
+    st.tuples(st.integers(1, 3), st.integers(1, 10), st.integers(1, 10)),
+    st.integers(1, 4),
+    st.integers(1, 2),
+    st.integers(0, 7),
+    st.integers(1, 2),
+    st.sampled_from([0.0, 0.3]),
 )
-@example(8, 8, 1, 2, 2, 4, 1, 0.0)
-@example(9, 9, 1, 2, 2, 5, 1, 0.0)
-@example(28, 1, 1, 2, 2, 2, 1, 0.0)
-@example(1, 1, 1, 2, 2, 1, 1, 0.0)
+@example((1, 8, 8), 2, 2, 4, 1, 0.0)
+@example((1, 9, 9), 2, 2, 5, 1, 0.0)
+@example((1, 28, 1), 2, 2, 2, 1, 0.0)
+@example((1, 1, 1), 2, 2, 1, 1, 0.0)
 def test_a_network_has_its_output_shape_and_parameters_unless_no_pixel_is_left(
-    height: int,
-    width: int,
-    n_inputs: int,
+    shape: tuple[int, int, int],
     n_outputs: int,
     channels: int,
     stages: int,
@@ -55,21 +51,16 @@ def test_a_network_has_its_output_shape_and_parameters_unless_no_pixel_is_left(
     dropout: float,
 ) -> None:
     def build() -> ResNet:
-        return ResNet(
-            (n_inputs, height, width),
-            n_outputs,
-            width=channels,
-            stages=stages,
-            blocks=blocks,
-            dropout=dropout,
-        )
+        options = {"stages": stages, "blocks": blocks, "dropout": dropout}
+        return ResNet(shape, n_outputs, width=channels, **options)  # type: ignore[arg-type]
 
+    n_inputs, height, width = shape
     if not can_exist(height, width, stages):
         with pytest.raises(ArchitectureError, match=f"not {stages}$"):
             build()
         return
     model = build()
-    assert model(torch.rand(2, n_inputs, height, width)).shape == (2, n_outputs)
+    assert model(torch.rand(2, *shape)).shape == (2, n_outputs)
 
     expected = 9 * n_inputs * channels + 2 * channels
     last = channels

@@ -79,11 +79,3 @@ def test_erasing_spares_its_share() -> None:
     result = augment(images, [Configuration(erase=0.3)], keys([8]))
     share = float((result == 0).flatten(2).any(2).double().mean())
     assert share == pytest.approx(0.3, abs=4.5 * (0.3 * 0.7 / n) ** 0.5)
-
-
-def test_a_model_is_augmented_as_if_it_were_alone() -> None:
-    c = Configuration(flip=True, shift=2, erase=0.5)
-    together = augment(IMAGES, [c, c], keys([1, 2]))
-    for i, seed in enumerate([1, 2]):
-        assert torch.equal(together[i : i + 1], augment(IMAGES[i : i + 1], [c], keys([seed])))
-    assert not torch.equal(augment(IMAGES[:1], [c], keys([1])), augment(IMAGES[:1], [c], keys([2])))

@@ -319,48 +319,32 @@ def test_widths_of_dense_layers_are_not_in_the_key() -> None:
     )
 
 
+OF_DENSE: list[dict[str, Any]] = [
+    {"widths": (8,)}, {"widths": (8, 6, 6)}, {"activation": "relu"}, {"batch_norm": False},
+    {"dropout": 0.0},
+]  # fmt: skip
+OF_OTHERS: list[dict[str, Any]] = [
+    {"channels": (4,)}, {"channels": (3, 3)}, {"hidden": 5}, {"kernel_size": 5},
+    {"pooling": "average"}, {"activation": "relu"}, {"batch_norm": False}, {"dropout": 0.0},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "model",
+    ("family", "dataset", "base", "other"),
     [
-        {"widths": (8,)},
-        {"widths": (8, 6, 6)},
-        {"activation": "relu"},
-        {"batch_norm": False},
-        {"dropout": 0.0},
+        *((MLP, REGRESSION, DENSE, replace(DENSE, model=DENSE.model | m)) for m in OF_DENSE),
+        *((CNN, DIGITS, FUSED, replace(FUSED, model=FUSED.model | m)) for m in OF_OTHERS),
+        (MLP, REGRESSION, DENSE, replace(DENSE, batch_size=31)),
+        (CNN, DIGITS, FUSED, replace(FUSED, batch_size=41)),
     ],
-    ids=str,
 )
-def test_what_must_agree_is_in_the_key_of_dense_networks(model: dict[str, Any]) -> None:
-    other = replace(DENSE, model=DENSE.model | model)
-    assert key(other) != key(DENSE)
+def test_what_must_agree_is_in_the_key(
+    family: ModelClass, dataset: Dataset, base: Configuration, other: Configuration
+) -> None:
+    assert key(other, family, dataset) != key(base, family, dataset)
     with pytest.raises(ValueError, match="one footprint key"):
         rows = [torch.arange(60)] * 2
-        Lockstep(MLP, [DENSE, other], REGRESSION, rows, [0, 1], backend="stacked")
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        {"channels": (4,)},
-        {"channels": (3, 3)},
-        {"hidden": 5},
-        {"kernel_size": 5},
-        {"pooling": "average"},
-        {"activation": "relu"},
-        {"batch_norm": False},
-        {"dropout": 0.0},
-    ],
-    ids=str,
-)
-def test_what_must_agree_is_in_the_key_of_other_networks(model: dict[str, Any]) -> None:
-    other = replace(FUSED, model=FUSED.model | model)
-    assert key(other, CNN, DIGITS) != key(FUSED, CNN, DIGITS)
-
-
-def test_the_batch_size_is_in_the_key() -> None:
-    assert key(replace(DENSE, batch_size=31)) != key(DENSE)
-    other = replace(FUSED, batch_size=41)
-    assert key(other, CNN, DIGITS) != key(FUSED, CNN, DIGITS)
+        Lockstep(family, [base, other], dataset, rows, [0, 1], backend="stacked")
 
 
 def test_the_way_is_that_of_the_layers() -> None:

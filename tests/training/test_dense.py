@@ -1,7 +1,6 @@
 """Dense layers by hand: autograd of the plain network, for all models at once."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -321,29 +320,18 @@ def close(actual: Tensor, expected: Tensor | None, name: str | None = None) -> N
     torch.testing.assert_close(actual, expected, rtol=1e-7, atol=1e-9, msg=name)
 
 
-class Sizes(NamedTuple):
-    n_features: int
-    widths: list[int]
-    batch: int
-    n_models: int
-    seed: int
-
-
-SIZES = st.builds(
-    Sizes,
-    st.integers(1, 5),
-    st.lists(st.integers(1, 9), max_size=3),
-    st.integers(2, 12),
-    st.integers(1, 4),
-    st.integers(0, 2**31),
-)
-
-
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @settings(max_examples=5, deadline=None)
-@given(sizes=SIZES)
-def test_layers_may_stand_in_any_order(activation: str, sizes: Sizes) -> None:
-    n_features, widths, batch, n_models, seed = sizes
+@given(
+    n_features=st.integers(1, 5),
+    widths=st.lists(st.integers(1, 9), max_size=3),
+    batch=st.integers(2, 12),
+    n_models=st.integers(1, 4),
+    seed=st.integers(0, 2**31),
+)
+def test_layers_may_stand_in_any_order(
+    activation: str, n_features: int, widths: list[int], batch: int, n_models: int, seed: int
+) -> None:
     torch.manual_seed(seed)
 
     def make() -> nn.Module:

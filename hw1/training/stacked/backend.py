@@ -51,35 +51,32 @@ class Stacked:
         self._forward = stack(self._template, precision)
         named = dict(self._template.named_parameters())
         names = sorted(named, key=lambda name: named[name].dim() <= 1)
-        self._shapes = [{n: p.shape for n, p in model.named_parameters()} for model in networks]
-        self._padded = {
-            name: torch.Size(map(max, zip(*(s[name] for s in self._shapes), strict=True)))
-            for name in names
+        states = [dict(m.named_parameters()) | dict(m.named_buffers()) for m in networks]
+        self._shapes = [{name: value.shape for name, value in own.items()} for own in states]
+        largest = {
+            name: torch.Size(map(max, zip(*(own[name] for own in self._shapes), strict=True)))
+            for name in states[0]
         }
-        n_weights = sum(self._padded[n].numel() for n in names if named[n].dim() > 1)
+        self._padded = {name: largest[name] for name in names}
+        self._n_weights = sum(self._padded[n].numel() for n in names if named[n].dim() > 1)
         n_columns = sum(shape.numel() for shape in self._padded.values())
         self.parameters = plan.lr.new_zeros(len(networks), n_columns)
+        self.buffers = {
+            name: buffer.new_zeros(len(networks), *largest[name])
+            for name, buffer in self._template.named_buffers()
+        }
         used = torch.zeros_like(self.parameters)
-        for matrix, fill in ((self.parameters, None), (used, 1.0)):
-            views = self._views(matrix)
-            for i, model in enumerate(networks):
-                for name, parameter in model.named_parameters():
-                    value = parameter.detach() if fill is None else fill
-                    views[name][_part(i, parameter.shape)] = value
+        views = self._views(used)
+        with torch.no_grad():
+            for i, state in enumerate(states):
+                for name, own in self.named(i).items():
+                    own.copy_(state[name])
+                    if name in views:
+                        views[name][_part(i, own.shape)] = 1.0
         self._used = used if not bool(used.all()) else None
-        self.buffers: dict[str, Tensor] = {}
-        buffers = [dict(model.named_buffers()) for model in networks]
-        self._buffer_shapes = [{name: b.shape for name, b in own.items()} for own in buffers]
-        for name in buffers[0]:
-            size = torch.Size(map(max, zip(*(b[name].shape for b in buffers), strict=True)))
-            stacked = buffers[0][name].new_zeros(len(networks), *size)
-            for i, own in enumerate(buffers):
-                stacked[_part(i, own[name].shape)] = own[name]
-            self.buffers[name] = stacked
         self._dropouts = [
             name for name, m in self._template.named_modules() if isinstance(m, KeyedDropout)
         ]
-        self._n_weights = n_weights
         self._bind(None)
 
     def _bind(self, kept: Sequence[Tensor] | None) -> None:
@@ -111,10 +108,8 @@ class Stacked:
 
     def named(self, i: int) -> dict[str, Tensor]:
         """The parameters and buffers of model ``i`` by name, of padded ones its own part."""
-        views = self._views(self.parameters)
-        own = {name: views[name][_part(i, shape)] for name, shape in self._shapes[i].items()}
-        shapes = self._buffer_shapes[i]
-        return own | {n: buffer[_part(i, shapes[n])] for n, buffer in self.buffers.items()}
+        stacked = self._views(self.parameters) | self.buffers
+        return {name: stacked[name][_part(i, shape)] for name, shape in self._shapes[i].items()}
 
     def precision(self, i: int) -> Precision:
         """In which matrix products are computed."""
@@ -122,13 +117,12 @@ class Stacked:
 
     def n_parameters(self, i: int) -> int:
         """The number of parameters of model ``i``."""
-        return sum(shape.numel() for shape in self._shapes[i].values())
+        return sum(self._shapes[i][name].numel() for name in self._padded)
 
     def keep(self, models: Sequence[int]) -> None:
         """Go on with these models alone; the plan has forgotten the others already."""
         chosen = torch.tensor(models, device=self.parameters.device)
         self._shapes = [self._shapes[i] for i in models]
-        self._buffer_shapes = [self._buffer_shapes[i] for i in models]
         self.parameters = self.parameters[chosen]
         self._used = None if self._used is None else self._used[chosen]
         self.buffers = {name: buffer[chosen] for name, buffer in self.buffers.items()}
