@@ -59,18 +59,22 @@ def augment(images: "Tensor", configurations: Sequence[Augmentation], key: "Tens
 def _shift(images: "Tensor", most: Sequence[int], u: "Tensor", v: "Tensor") -> "Tensor":
     import torch
 
-    (n_models, batch), (height, width) = images.shape[:2], images.shape[-2:]
     margin, shift = max(most), u.new_tensor(most)[:, None]
     padded = torch.nn.functional.pad(images, [margin] * 4)
-    windows = padded.unfold(-2, height, 1).unfold(-2, width, 1)
-    model, image = (torch.arange(n, device=u.device) for n in (n_models, batch))
     down, right = (((x * (2 * shift + 1)).floor() - shift + margin).long() for x in (u, v))
-    return windows[model[:, None], image, :, down, right]
+    # From its first pixel on, a moved image is one piece of memory: that is copied fastest.
+    _, of_image, of_channel, of_row, _ = padded.stride()
+    length = of_image - 2 * margin * (of_row + 1)
+    pieces = padded.as_strided((padded.numel() - length + 1, length), (1, 1))
+    numbers = torch.arange(down.numel(), device=down.device).view_as(down)
+    moved = pieces.index_select(0, (numbers * of_image + down * of_row + right).flatten())
+    strides = images.shape[1] * length, length, of_channel, of_row, 1
+    return moved.as_strided(images.shape, strides)
 
 
 def _flip(images: "Tensor", flips: Sequence[bool], u: "Tensor") -> "Tensor":
-    flipped = u < u.new_tensor(flips)[:, None] / 2
-    return images.flip(-1).where(flipped[..., None, None, None], images)
+    flipped = (u < u.new_tensor(flips)[:, None] / 2)[..., None, None, None]
+    return images * ~flipped + images.flip(-1) * flipped  # faster than a choice
 
 
 def _erase(images: "Tensor", p: Sequence[float], *u: "Tensor") -> "Tensor":
@@ -92,7 +96,7 @@ def _erase(images: "Tensor", p: Sequence[float], *u: "Tensor") -> "Tensor":
 
     rows, columns = side(height, area * ratio, u[2]), side(width, area / ratio, u[3])
     rows &= (u[4] < u[4].new_tensor(p)[:, None])[..., None]
-    return images.masked_fill((rows[..., None] & columns[..., None, :])[:, :, None], 0)
+    return images * ~(rows[..., None] & columns[..., None, :])[:, :, None]
 
 
 AUGMENTATIONS: dict[str, tuple[slice, Callable[..., "Tensor"]]] = {

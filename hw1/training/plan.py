@@ -164,7 +164,8 @@ class Plan:
 
     def inputs(self, models: slice, rows: Tensor, steps: np.ndarray | None) -> Tensor:
         """The inputs of some rows as they are stored, but augmented: see `load`."""
-        inputs = self.dataset.inputs[rows]
+        inputs = self.dataset.inputs.index_select(0, rows.flatten())
+        inputs = inputs.view(*rows.shape, *self.dataset.input_shape)
         if steps is None or not self.augments:
             return inputs
         numbers = torch.from_numpy(steps.astype(np.int32)).to(rows.device)

@@ -38,6 +38,8 @@ KINDS: dict[type[nn.Module], int] = ACTIVATIONS | {
 CALL = 2e9
 """Floating-point operations in a call of the compiled code, about: some milliseconds, so that
 models can take turns and what waits for an end does not wait for long."""
+AUGMENTED = 2**19
+"""Numbers in the images that are augmented at a time: few enough for the processor's cache."""
 WORTH_A_THREAD = 2e7
 """Operations below which handing them to another thread costs more than it saves."""
 
@@ -224,7 +226,10 @@ class Compiled:
         plan, sizes = self.plan, self._sizes
         most = int(sizes["steps"][first:last].max())
         # Large models are interrupted within an epoch.
-        at_once = max(int(CALL / per_step), 1) if last == first + 1 else most
+        at_once = int(CALL / per_step) if last == first + 1 else most
+        if plan.augments:
+            at_once = AUGMENTED // (plan.batch_sizes[first] * self._rows.inputs.shape[1])
+        at_once = max(at_once, 1)
         for step in range(0, most, at_once):
             end = min(step + at_once, most)
             augmented = self._rows.inputs[:0]
