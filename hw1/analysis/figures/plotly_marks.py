@@ -32,32 +32,29 @@ Properties = dict[str, Any]
 
 def trace_of(mark: Mark, scales: dict[ColorScale, str]) -> Properties:
     """A mark as a trace; a scale that is not among ``scales`` gets a color axis there."""
+    return _trace(mark, scales) | {"name": escaped(getattr(mark, "name", ""))}
+
+
+def _trace(mark: Mark, scales: dict[ColorScale, str]) -> Properties:
+    lines = {"type": "scatter", "mode": "lines"}
     match mark:
         case Line():
-            return {
-                "type": "scatter",
-                "mode": "lines",
-                "x": mark.x,
-                "y": mark.y,
-                "line": {
-                    "color": _rgba(mark.color, mark.opacity),
-                    "width": mark.width,
-                    "dash": mark.dash,
-                    "shape": "hv" if mark.steps else "linear",
-                },
-                "name": escaped(mark.name),
-                **_hover(mark.hover, mark.data),
+            style = {
+                "color": _rgba(mark.color, mark.opacity),
+                "width": mark.width,
+                "dash": mark.dash,
+                "shape": "hv" if mark.steps else "linear",
             }
+            hover = _hover(mark.hover, mark.data)
+            return {**lines, "x": mark.x, "y": mark.y, "line": style, **hover}
         case Band():
             return {
-                "type": "scatter",
-                "mode": "lines",
+                **lines,
                 "x": np.concatenate([mark.x, np.flip(mark.x)]),
                 "y": np.concatenate([mark.low, np.flip(mark.high)]),
                 "line": {"width": 0},
                 "fill": "toself",
                 "fillcolor": _rgba(mark.color, mark.opacity),
-                "name": escaped(mark.name),
                 "hoverinfo": "skip",
             }
         case Points():
@@ -70,7 +67,6 @@ def trace_of(mark: Mark, scales: dict[ColorScale, str]) -> Properties:
                 "y": mark.y,
                 "width": mark.thickness,
                 "marker": {"color": mark.color},
-                "name": escaped(mark.name),
                 "cliponaxis": False,
                 **({} if mark.base is None else {"base": mark.base}),
                 **_labels(mark.text),
@@ -80,14 +76,12 @@ def trace_of(mark: Mark, scales: dict[ColorScale, str]) -> Properties:
             # Each edge twice, from zero and back to it.
             heights = np.concatenate([[0], np.repeat(mark.heights, 2), [0]])
             return {
-                "type": "scatter",
-                "mode": "lines",
+                **lines,
                 "x": np.repeat(np.asarray(mark.edges, dtype=np.float32), 2),
                 "y": heights.astype(np.float32),
                 "line": {"color": mark.color, "width": mark.width},
                 "fill": "tozeroy",
                 "fillcolor": _rgba(mark.fill, mark.opacity),
-                "name": escaped(mark.name),
                 **_hover(mark.hover),
             }
         case HeatMap():
@@ -131,7 +125,6 @@ def _points(mark: Points, scales: dict[ColorScale, str]) -> Properties:
             "line": {"color": mark.outline, "width": mark.outline_width},
         },
         "cliponaxis": mark.clip,
-        "name": escaped(mark.name),
         **_hover(mark.hover),
     }
 
