@@ -68,9 +68,10 @@ def add(
     study.optuna_study.add_trial(trial)
 
 
-def draw(study: Study, n: int, value: Callable[[dict[str, Any]], float], seed: int = 0) -> None:
-    """Add completed trials of random parameters, one of them conditional."""
-    rng = np.random.default_rng(seed)
+def random_params(n: int) -> list[dict[str, Any]]:
+    """Parameters of some trials, one of them conditional."""
+    rng = np.random.default_rng(0)
+    drawn = []
     for _ in range(n):
         params: dict[str, Any] = {
             "lr": float(10 ** rng.uniform(-4, -1)),
@@ -83,7 +84,14 @@ def draw(study: Study, n: int, value: Callable[[dict[str, Any]], float], seed: i
         }
         if params["optimizer"] == "sgd":
             params["momentum"] = float(rng.uniform(0.5, 0.95))
-        add(study, value(params), [value(params) + 1, value(params)], params=params, std=0.1)
+        drawn.append(params)
+    return drawn
+
+
+def draw(study: Study, n: int) -> None:
+    """Add completed trials of random parameters, whose value is their `error`."""
+    for params in random_params(n):
+        add(study, error(params), [error(params) + 1, error(params)], params=params, std=0.1)
 
 
 def error(params: dict[str, Any]) -> float:
@@ -203,7 +211,7 @@ def test_of_very_many_curves_some_are_left_out_but_not_the_best(
 
 def test_importances_are_optunas(make_study: MakeStudy) -> None:
     study = make_study()
-    draw(study, 40, error)
+    draw(study, 40)
     figure = drawn(search.importances, study)
     (panel,) = figure.panels
     (bars,) = panel.marks
@@ -228,7 +236,7 @@ def test_a_parameter_that_never_varies_is_left_out(make_study: MakeStudy) -> Non
 
 def test_slices_have_the_parameters_of_the_trials(make_study: MakeStudy) -> None:
     study = make_study()
-    draw(study, 30, error)
+    draw(study, 30)
     figure = drawn(search.slices, study)
     best = study.best_trial()
     assert len(figure.panels) == 6  # of eight
@@ -314,7 +322,7 @@ def test_ranks(make_study: MakeStudy) -> None:
 
 def test_parallel_coordinates(make_study: MakeStudy) -> None:
     study = make_study()
-    draw(study, 25, error)
+    draw(study, 25)
     figure = drawn(search.parallel_coordinates, study)
     (lines,) = figure.panels[0].marks
     assert isinstance(lines, Parallel)
@@ -371,81 +379,60 @@ def test_the_timeline(mixed: Study) -> None:
     assert "7 min 30 s" in figure.caption
 
 
-def empty(study: Study) -> None:
-    pass
-
-
-def one_trial(study: Study) -> None:
-    add(study, 1.0, [1.0], params={"lr": 0.01})
-
-
-def only_pruned(study: Study) -> None:
-    for i in range(4):
-        add(study, None, [1.0 + i], TrialState.PRUNED, params={"lr": 0.01 * (i + 1)})
-
-
-def only_failed(study: Study) -> None:
-    add(study, None, [], TrialState.FAIL, params={"lr": 0.01}, failure="boom")
-    add(study, None, [], TrialState.RUNNING, params={"lr": 0.02})
-    add(study, None, [], TrialState.WAITING)
-
-
-def one_parameter(study: Study) -> None:
-    for i in range(8):
-        add(study, 1.0 + i, [2.0 + i, 1.0 + i], params={"lr": 0.01 * (i + 1), "depth": 2})
-
-
-def all_the_same(study: Study) -> None:
-    for _ in range(6):
-        add(study, 1.0, [1.0, 1.0], params={"lr": 0.01, "optimizer": None})
-
-
-def no_pair(study: Study) -> None:
-    for i in range(6):
-        add(study, 1.0 + i, params={["lr", "dropout"][i % 2]: 0.01 * (i + 1)})
-
-
-def equal_values(study: Study) -> None:
-    draw(study, 8, lambda params: 0.0)
-
-
-def not_finite(study: Study) -> None:
-    draw(study, 6, error)
-    add(study, math.inf, [math.nan, math.inf], params={"lr": 0.01})
-    add(study, None, [math.nan], TrialState.PRUNED, params={"lr": 0.01})
-
-
-def by_plain_optuna(study: Study) -> None:
-    add(study, 1.0)
-    add(study, 2.0)
-
-
 BASIC = {"search_history", "search_timeline"}
 SOME = BASIC | {"search_curves", "search_distribution"}
 ALONE = SOME | {"search_slices", "search_parallel"}
 ALL = ALONE | {"search_importances", "search_contour", "search_rank"}
+PRUNED, LR = {"state": TrialState.PRUNED}, {"lr": 0.01}
+FAILED = {"state": TrialState.FAIL, "params": LR, "failure": "boom"}
+SMALL: dict[str, tuple[list[dict[str, Any]], set[str]]] = {
+    "empty": ([], set()),
+    "one trial": ([{"value": 1.0, "curve": [1.0], "params": LR}], BASIC),
+    "only pruned": (
+        [{**PRUNED, "curve": [1.0 + i], "params": {"lr": 0.01 * (i + 1)}} for i in range(4)],
+        {"search_timeline"},
+    ),
+    "only failed": (
+        [FAILED, {"state": TrialState.RUNNING, "params": LR}, {"state": TrialState.WAITING}],
+        {"search_timeline"},
+    ),
+    "one parameter": (
+        [
+            {"value": 1.0 + i, "curve": [2.0, 1.0], "params": {"lr": 0.01 * (i + 1), "depth": 2}}
+            for i in range(8)
+        ],
+        ALONE,
+    ),
+    "all the same": (
+        [{"value": 1.0, "curve": [1.0, 1.0], "params": {**LR, "optimizer": None}}] * 6,
+        SOME,
+    ),
+    "no pair": (
+        [{"value": 1.0 + i, "params": {["lr", "dropout"][i % 2]: 0.1 / (i + 2)}} for i in range(6)],
+        ALL - {"search_curves", "search_parallel", "search_contour"},
+    ),
+    "equal values": (
+        [{"value": 0.0, "curve": [1.0, 0.0], "params": params} for params in random_params(8)],
+        ALL,
+    ),
+    "not finite": (
+        [
+            *({"value": error(p), "curve": [2.0, 1.0], "params": p} for p in random_params(6)),
+            {"value": math.inf, "curve": [math.nan, math.inf], "params": LR},
+            {**PRUNED, "curve": [math.nan], "params": LR},
+        ],
+        ALL,
+    ),
+    "by plain Optuna": ([{"value": 1.0}, {"value": 2.0}], BASIC | {"search_distribution"}),
+}
 
 
-@pytest.mark.parametrize(
-    ("fill", "names"),
-    [
-        (empty, set()),
-        (one_trial, BASIC),
-        (only_pruned, {"search_timeline"}),
-        (only_failed, {"search_timeline"}),
-        (one_parameter, ALONE),
-        (all_the_same, SOME),
-        (no_pair, ALL - {"search_curves", "search_parallel", "search_contour"}),
-        (equal_values, ALL),
-        (not_finite, ALL),
-        (by_plain_optuna, BASIC | {"search_distribution"}),
-    ],
-)
-def test_what_a_study_is_too_small_for_is_left_out(
-    fill: Callable[[Study], None], names: set[str], make_study: MakeStudy
-) -> None:
+@pytest.mark.parametrize("name", SMALL)
+def test_what_a_study_is_too_small_for_is_left_out(name: str, make_study: MakeStudy) -> None:
     study = make_study()
-    fill(study)
+    trials, names = SMALL[name]
+    for trial in trials:
+        add(study, **trial)
     found = search.search_figures(study)
     assert {figure.name for figure in found} == names
     for figure in found:
