@@ -221,7 +221,11 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
             if key not in stored:
                 study_id = storage.get_study_id_from_name(job.name)
                 storage.set_study_system_attr(study_id, key, value)
-    _set_target(study, options.n_trials)
+    if options.n_trials is not None:
+        with storage.lock:  # the total is never less than what there is already
+            total = max(options.n_trials, sum(map(counts, study.trials())))
+            if total != study.n_trials:
+                study.optuna_study.set_user_attr("n_trials", total)
     return study, dataset
 
 
@@ -336,13 +340,3 @@ def _kept(dataset: Dataset) -> dict[str, Any]:
 def _in_order(cells: list[dict[str, Any]]) -> list[str]:
     """Cells as text, sorted: a grid is the same whatever the order in which it is visited."""
     return sorted(json.dumps(cell, sort_keys=True) for cell in cells)
-
-
-def _set_target(study: Study, n_trials: int | None) -> None:
-    """Change the study's total, which is never less than what it has already."""
-    if n_trials is None:
-        return
-    with study.storage.lock:
-        total = max(n_trials, sum(map(counts, study.trials())))
-        if total != study.n_trials:
-            study.optuna_study.set_user_attr("n_trials", total)

@@ -57,7 +57,8 @@ class Publication:
         for name, plot in self.plots.items():
             attributes = with_plot(attributes, name, plot)
         for picture, (trial, _) in self.pictures.items():
-            attributes = with_file(attributes, trial, picture, f"{_stem(trial)}.png")
+            name = f"trial{trial.number}_learning_curves.png"
+            attributes = with_file(attributes, trial, picture, name)
         return attributes
 
 
@@ -138,10 +139,6 @@ def _curves(trial: FrozenTrial, study: Study) -> Callable[[], bytes]:
         return matplotlib.png(training.learning_curves(curves, best_epoch, study.metric))
 
     return draw
-
-
-def _stem(trial: FrozenTrial) -> str:
-    return f"trial{trial.number}_learning_curves"
 
 
 def _fit(trial: FrozenTrial, study: Study) -> Figure | None:

@@ -73,10 +73,12 @@ def _brief(attributes: dict[str, Any]) -> dict[str, Any]:
 
     The shortest come first: the page shows some lines, and all on scrolling.
     """
-    brief = {
-        name: value if isinstance(value, int | float) else _cut(_text(value))
-        for name, value in attributes.items()
-    }
+    brief = {}
+    for name, value in attributes.items():
+        if not isinstance(value, int | float):
+            text = _text(value)
+            value = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+        brief[name] = value
     return dict(sorted(brief.items(), key=lambda item: len(f"{item[0]} {item[1]}")))
 
 
@@ -89,7 +91,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(f"({_text(x)})" if isinstance(x, list) else _text(x) for x in value)
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

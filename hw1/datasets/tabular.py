@@ -96,7 +96,9 @@ def load(
     class_names: tuple[str, ...] = ()
     if task == "classification":
         # The classes are those of the training examples, so that both parts number them alike.
-        class_names = _class_names(_labels(train, target))
+        distinct = sorted(set(_labels(train, target)))
+        are_numbers = all(map(_is_number, distinct))
+        class_names = tuple(sorted(distinct, key=float) if are_numbers else distinct)
         if len(class_names) < 2:
             raise InputError(
                 f"column {target!r} of {train_csv} holds one class only: a classification needs two"
@@ -255,9 +257,3 @@ def _labels(table: Table, column: str) -> list[str]:
             raise InputError(f"column {column!r} holds no class in line {line} of {table.path}")
         labels.append(label)
     return labels
-
-
-def _class_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """The distinct labels, in the order of the numbers if all are numbers."""
-    distinct = sorted(set(labels))
-    return tuple(sorted(distinct, key=float) if all(map(_is_number, distinct)) else distinct)
