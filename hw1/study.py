@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # what only reads a study does without torch
 
 OUT_OF_MEMORY = "out of memory"
 COUNTED = ("running", "completed", "pruned", OUT_OF_MEMORY)
-"""The trials that count towards a study's target; see `state_name`."""
+"""The trials that count towards a study's target, by `state_name`: not those that were interrupted,
+which are made up for, nor those that were never trained."""
 SPLITS_KEY, SHOWN_KEY, FACTS_KEY = "hw1:splits", "hw1:shown", "hw1:facts"
 """The attributes of a study that hold its folds, its `hw1.objective.shown_data`, and the facts of
 its data, `hw1.datasets.Dataset.facts`."""
@@ -33,8 +34,6 @@ RETRY_OF, CRASHES = "retry_of", "crashes"
 a process has died with these parameters."""
 MOST_CRASHES = 3
 """After which parameters are not tried again: they may be the reason."""
-
-
 NUMBER = int | float
 KEPT: dict[str, Any] = {
     "worker": dict,
@@ -387,10 +386,7 @@ def searches_within(storage: Storage, name: str) -> list[str]:
 
 
 def counts(trial: FrozenTrial) -> bool:
-    """Whether a trial counts towards the study's target.
-
-    Not those that were interrupted: they are made up for; nor those that were never trained.
-    """
+    """Whether a trial counts towards the study's target; see `COUNTED`."""
     return state_name(trial) in COUNTED
 
 
