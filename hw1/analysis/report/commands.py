@@ -19,7 +19,8 @@ class Commander:
     """Command lines that can be pasted.
 
     Where the definition or the data of a study were given in Python they are calls there:
-    ``definition`` and ``data`` are what `hw1.run` was given, ``results`` is what it returned.
+    ``definition`` and ``data`` are what `hw1.run` was given, ``results`` is what it returned, and
+    ``studies`` is a list of such results.
 
     Args:
         facts: all that the report says.
@@ -96,7 +97,7 @@ class Commander:
             "seed": seed,
         }
         given = {name: value for name, value in options.items() if value}
-        return self._analysis("compare", problem.studies, _several(problem.studies), **given)
+        return self._analysis("compare", problem.studies, "studies", **given)
 
     def trials(self, study: StudyFacts) -> str:
         """Prints all trials."""
@@ -110,8 +111,7 @@ class Commander:
         """Writes this report."""
         given = {"author": self.facts.author, "title": self.facts.title}
         options = {name: text for name, text in given.items() if text}
-        studies = self.facts.studies
-        return self._analysis("report", studies, _several(studies), **options)
+        return self._analysis("report", self.facts.studies, "studies", **options)
 
     def everything(self) -> Iterator[str]:
         """Does again all that the report tells of."""
@@ -150,12 +150,6 @@ class Commander:
             if problem.left_out:
                 names = listed([study.name for study in problem.left_out])
                 yield f"the comparison with {names}", self.compare(problem)
-
-
-def _several(studies: Sequence[StudyFacts]) -> str:
-    """What `hw1.run` returned for each of them, as a list."""
-    n = len(studies)
-    return f"[{', '.join(f'results_{i}' for i in range(1, n + 1))}]" if n > 1 else "[results]"
 
 
 def _call(function: str, given: str, **options: Any) -> str:

@@ -175,29 +175,28 @@ class StudyFacts:
     def provenance(self) -> dict[str, str]:
         """What its results depend on; several values where trials and evaluations differ."""
         settings = self.settings
-        found: dict[str, dict[str, None]] = {}
-        for one in [
-            {
-                "definition": settings.definition,
-                "data": settings.dataset,
-                "fingerprint of the training examples": settings.fingerprint,
-                "hash of the folds": settings.splits,
-                "hash of the search space": settings.search_space.get(CONFIGURATIONS, DASH),
-                "seed": settings.seed,
-                "made with hw1": settings.version,
-            },
-            *({"trials per batch": n} for n in sorted(set(self.kept("trials_per_batch")))),
-            *({"device": value} for value in self.kept("device")),
-            *({"backend": value} for t in self.trials if (value := backend_of(t.user_attrs))),
-            *({"precision": value} for value in self.kept("precision")),
+        found: dict[str, list[Any]] = {
+            "definition": [settings.definition],
+            "data": [settings.dataset],
+            "fingerprint of the training examples": [settings.fingerprint],
+            "hash of the folds": [settings.splits],
+            "hash of the search space": [settings.search_space.get(CONFIGURATIONS, DASH)],
+            "seed": [settings.seed],
+            "made with hw1": [settings.version],
+            "trials per batch": sorted(set(self.kept("trials_per_batch"))),
+            "device": self.kept("device"),
+            "backend": [used for t in self.trials if (used := backend_of(t.user_attrs))],
+            "precision": self.kept("precision"),
+        }
+        for stored in [
             *self.kept("provenance"),
             *(part.provenance for part in self.cross_validations),
             *(part.provenance for part in self.tests),
             *(part.provenance for part in self.nested),
         ]:
-            for name, value in one.items():
-                found.setdefault(name, {})["none" if value is None else str(value)] = None
-        return {name: ", ".join(values) for name, values in found.items()}
+            for name, value in stored.items():
+                found.setdefault(name, []).append("none" if value is None else value)
+        return {n: ", ".join(dict.fromkeys(map(str, those))) for n, those in found.items() if those}
 
 
 @dataclass(frozen=True)

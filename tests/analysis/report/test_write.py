@@ -231,7 +231,7 @@ def test_what_was_made_in_python_is_repeated_there(
     drawn = missing[f"figures of the network of trial {results.trial().number} of mine"]
     assert drawn == "hw1.analysis.analyze(results, [results.trial()])"
     for text in texts_of(report):
-        for words in (called, f"{again})", "hw1.analysis.report.write_report([results])"):
+        for words in (called, f"{again})", "hw1.analysis.report.write_report(studies)"):
             assert squeezed(words) in text
         assert "run_study.py" not in text and squeezed("test set") not in text
         assert ("notscored" in text) == tested
