@@ -24,19 +24,6 @@ narrow screen scrolls."""
 
 MANIFEST, PAGE = "figures.json", "figures/gallery.html.jinja"
 
-SCRIPT = """
-for (const block of document.querySelectorAll("script[type='application/json']")) {
-  const figure = JSON.parse(block.textContent);
-  const config = {
-    responsive: true,
-    displaylogo: false,
-    displayModeBar: window.innerWidth > 600 ? "hover" : false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
-  };
-  Plotly.newPlot(block.dataset.plot, figure.data, figure.layout, config);
-}
-"""
-
 
 @dataclass(frozen=True)
 class Gallery:
@@ -134,7 +121,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def interactive(figure: Figure, element: str) -> Markup:
-    """The figure as HTML in an element of that id; ``SCRIPT`` at the end of a page draws it."""
+    """The figure as HTML in an element of that id; the script of `page` draws it."""
     width = f"width: {figure.width}px" if figure.width else f"min-width: {least_width(figure)}px"
     data = str(draw(figure).to_json()).replace("<", "\\u003c")  # no tag of a page may begin in it
     return Markup(f"""<div class="scroll plot" tabindex="0"><div id="{element}" role="img"
@@ -164,6 +151,4 @@ def page(template: str, **values: Any) -> str:
     )
     look = {"blue": BLUE, "grid": GRID, "ink": INK, "muted": MUTED}
     fonts = Markup(", ".join(map(repr, FONT_FAMILIES)))
-    return environment.get_template(template).render(
-        script=Markup(SCRIPT), fonts=fonts, **look, **values
-    )
+    return environment.get_template(template).render(fonts=fonts, **look, **values)
