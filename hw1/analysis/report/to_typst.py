@@ -1,4 +1,4 @@
-"""A report as a document of typst: a walk over the tokens of its Markdown.
+"""A report as a document of typst: a walk over the tree of its Markdown.
 
 Every text becomes a string, so that no character of it is markup; `look.typ` says how all looks.
 """
