@@ -20,6 +20,7 @@ from hw1.training.compiled.layer_kernels import (
     LINEAR,
     draw_dropout,
     evaluate_norm,
+    load_inputs,
     normalize,
     normalize_backward,
 )
@@ -145,26 +146,6 @@ def _allocate(
         np.empty(sizes.n_weights if rounds else 0, np.uint16),
         SCRATCH.copy(),
     )
-
-
-@compiled
-def _load(
-    inputs: np.ndarray,
-    rows: np.ndarray,
-    n_pixels: int,
-    mean: np.ndarray,
-    std: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Write the normalized inputs of ``rows``, as `hw1.training.plan.Plan.load` does."""
-    for b in range(len(rows)):
-        row, to = inputs[rows[b]], out[b]
-        for first in range(0, len(row), len(mean) * n_pixels):  # one for each step of a sequence
-            for channel in range(len(mean)):
-                center, scale = mean[channel], out.dtype.type(1) / std[channel]
-                start = first + channel * n_pixels
-                for i in range(start, start + n_pixels):
-                    to[i] = (out.dtype.type(row[i]) - center) * scale
 
 
 @compiled
@@ -352,9 +333,9 @@ def train(
             if len(augmented):
                 start = (step - steps[0]) * batch
                 places = np.arange(start, start + batch)
-                _load(augmented, places, data.n_pixels, mean, std, x)
+                load_inputs(augmented, places, data.n_pixels, mean, std, x)
             else:
-                _load(data.inputs, rows, data.n_pixels, mean, std, x)
+                load_inputs(data.inputs, rows, data.n_pixels, mean, std, x)
             t = epoch * sizes.steps + step
             key = fold_in_key(training.dropout_keys[m], t)
             _round_weights(layers, own, work.weights16)
@@ -406,7 +387,7 @@ def evaluate(
             some = rows[m, start : start + chunk]
             n = len(some)
             x = work.values[: n * n_inputs].reshape(n, n_inputs)
-            _load(data.inputs, some, data.n_pixels, mean, std, x)
+            load_inputs(data.inputs, some, data.n_pixels, mean, std, x)
             _forward(layers, constants, own, buffers, no_key, False, n, work)
             last = n * (sizes.units - n_outputs)
             found = work.values[last : last + n * n_outputs]

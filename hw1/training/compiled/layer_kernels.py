@@ -1,4 +1,4 @@
-"""Batch norm and dropout of dense layers in compiled code, forward and backward."""
+"""The inputs, batch norm and dropout of dense networks in compiled code."""
 
 from typing import Any
 
@@ -9,6 +9,26 @@ from hw1.training.kernels import compiled, dropout, dropout_word, is_kept
 
 LINEAR, BATCH_NORM, DROPOUT = range(len(KINDS), len(KINDS) + 3)
 """The kinds of layers beside the activations."""
+
+
+@compiled
+def load_inputs(
+    inputs: np.ndarray,
+    rows: np.ndarray,
+    n_pixels: int,
+    mean: np.ndarray,
+    std: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Write the normalized inputs of ``rows``, as `hw1.training.plan.Plan.load` does."""
+    for b in range(len(rows)):
+        row, to = inputs[rows[b]], out[b]
+        for first in range(0, len(row), len(mean) * n_pixels):  # one for each step of a sequence
+            for channel in range(len(mean)):
+                center, scale = mean[channel], out.dtype.type(1) / std[channel]
+                start = first + channel * n_pixels
+                for i in range(start, start + n_pixels):
+                    to[i] = (out.dtype.type(row[i]) - center) * scale
 
 
 @compiled
