@@ -1,5 +1,7 @@
 """A dashboard that answers, over a study with artifacts."""
 
+import http.client
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -68,6 +70,21 @@ def serving(shown: Shown, **options: Any) -> Iterator[DashboardServer]:
         finally:
             server.stop()
             thread.join()
+
+
+def ask(
+    server: DashboardServer, method: str, path: str, body: Any = None, **headers: str
+) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """The status, headers and content that a real server answers with."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    if body is not None:
+        given["Content-Type"] = "application/json"
+        body = body if isinstance(body, bytes) else json.dumps(body)
+    host = "::1" if "[" in server.url else "127.0.0.1"
+    with closing(http.client.HTTPConnection(host, server.port, timeout=60)) as connection:
+        connection.request(method, path, body, given)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
 
 
 def dump(url: str) -> list[str]:

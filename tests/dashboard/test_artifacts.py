@@ -6,18 +6,16 @@ import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from wsgiref.util import setup_testing_defaults
 
 import optuna
 import pytest
 from conftest import call
+from dashboard.conftest import Shown, ask, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.artifacts.exceptions import ArtifactNotFound
 
 from hw1.dashboard.artifacts import ArtifactStore
-from hw1.dashboard.server import listen
 from hw1.optuna_store.storage import Storage, artifact_folder
 from hw1.study import Study
 
@@ -121,13 +119,5 @@ def test_an_artifact_of_which_nonsense_is_said_is_not_found(
     store = ArtifactStore(tmp_path / "artifacts")
     store.write(NAME, io.BytesIO(b"red"))
     storage.set_study_system_attr(study._study_id, f"artifacts:{NAME}", meta)
-    environ: dict[str, Any] = {
-        "HTTP_HOST": "localhost",
-        "PATH_INFO": f"/artifacts/{study._study_id}/{NAME}",
-    }
-    setup_testing_defaults(environ)
-    statuses: list[str] = []
-    with listen(storage, tmp_path / "artifacts", port=0) as server:
-        app: Any = server.app
-        b"".join(app(environ, lambda status, *rest: statuses.append(status)))
-    assert statuses == ["404 Not Found"]
+    with serving(Shown(storage, tmp_path / "artifacts")) as server:
+        assert ask(server, "GET", f"/artifacts/{study._study_id}/{NAME}")[0] == 404

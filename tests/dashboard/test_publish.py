@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,21 +21,19 @@ from PIL import Image
 from hw1.dashboard.artifacts import ArtifactStore
 from hw1.dashboard.publish import COMPARED, Publisher
 from hw1.dashboard.view import View
-from hw1.datasets import Dataset
+from hw1.datasets import digits, function
 from hw1.job import Job
 from hw1.optuna_store.dashboard import NOTE, OWN_NOTE, PLOT
 from hw1.optuna_store.storage import Storage, artifact_folder
 from hw1.study import Study
 
-Run = Callable[..., tuple[Study, Dataset, Job]]
+Run = Callable[..., Study]
 
 
 @pytest.fixture
 def finished(make_job: Callable[..., Job]) -> Run:
-    def finish(source: str = TINY_REGRESSION, **options: Any) -> tuple[Study, Dataset, Job]:
-        job = replace(make_job(source), trials_per_batch=1)
-        study = run(job, sampler="random", **options)
-        return study, job.load_unchanged(study), job
+    def finish(source: str = TINY_REGRESSION, **options: Any) -> Study:
+        return run(replace(make_job(source), trials_per_batch=1), sampler="random", **options)
 
     return finish
 
@@ -89,7 +88,7 @@ def numbers(values: Any) -> np.ndarray:
 
 
 def test_the_note_says_what_the_study_is_and_has_found(finished: Run) -> None:
-    study, _, _ = finished(seed=7)
+    study = finished(seed=7)
     note, s, best = Looked(study.storage).note, study.settings, study.best_trial()
     for words in (s.fingerprint, s.splits, "random, pruner median, 4 trials", "seed 7"):
         assert words in note
@@ -118,10 +117,10 @@ def test_a_note_is_up_to_date_but_not_when_a_person_has_written_it(
 
 
 def test_the_best_trials_have_pictures_and_nothing_is_written(finished: Run) -> None:
-    study, _, job = finished(n_trials=6, pruner="none")
-    before = dump(job.storage_url)
+    study = finished(n_trials=6, pruner="none")
+    before = dump(study.storage.url)
     looked = Looked(study.storage)
-    store = ArtifactStore(artifact_folder(job.storage_url), looked.publisher.picture)
+    store = ArtifactStore(artifact_folder(study.storage.url), looked.publisher.picture)
     drawn = [t for t in study.ranked()[:COMPARED] if "curves" in t.user_attrs]
     assert set(looked.files) == {trial.number for trial in drawn} >= {study.best_trial().number}
     for trial in drawn:
@@ -137,12 +136,12 @@ def test_the_best_trials_have_pictures_and_nothing_is_written(finished: Run) -> 
             rtol=1e-4,
         )
     assert looked.plots
-    assert dump(job.storage_url) == before
-    assert not artifact_folder(job.storage_url).exists()
+    assert dump(study.storage.url) == before
+    assert not artifact_folder(study.storage.url).exists()
 
 
 def test_plots_are_the_fold_scores_and_the_fit(finished: Run) -> None:
-    study, dataset, _ = finished()
+    study, dataset = finished(), function.load("train", Path())
     best, plots = study.best_trial(), Looked(study.storage).plots
     assert sorted(plots) == ["best-trial", "fold-scores"]
     (means,) = named(plots["fold-scores"], "mean over the folds")
@@ -157,7 +156,7 @@ def test_plots_are_the_fold_scores_and_the_fit(finished: Run) -> None:
 
 
 def test_the_plot_of_classes_is_the_confusion_matrix(finished: Run) -> None:
-    study, dataset, _ = finished(TINY_CLASSIFICATION)
+    study, dataset = finished(TINY_CLASSIFICATION), digits.load("train", Path())
     counts = np.array(study.best_trial().user_attrs["confusion"])
     assert counts.sum(1).tolist() == np.bincount(dataset.targets).tolist()
     accuracy = np.diag(counts).sum() / counts.sum()
@@ -168,8 +167,9 @@ def test_the_plot_of_classes_is_the_confusion_matrix(finished: Run) -> None:
     np.testing.assert_allclose(shown, shares, atol=0.06)
 
 
-def test_what_is_shown_follows_the_study(finished: Run) -> None:
-    study, _, job = finished(n_trials=3)
+def test_what_is_shown_follows_the_study(make_job: Callable[..., Job]) -> None:
+    job = make_job()
+    study = run(job, n_trials=3)
     looked = Looked(study.storage)
     first = looked.publisher._made["tiny"]
     looked.publisher.look(looked.study_id)
@@ -182,7 +182,7 @@ def test_what_is_shown_follows_the_study(finished: Run) -> None:
 
 
 def test_what_an_earlier_version_has_stored_is_shown_once(finished: Run) -> None:
-    study, _, _ = finished()
+    study = finished()
     storage, fresh, best = study.storage, Looked(study.storage), study.best_trial()
     study_id, number = fresh.study_id, best.number
     digest = "ba7816bf8f01cfea"  # of abc
@@ -214,7 +214,7 @@ def test_what_an_earlier_version_has_stored_is_shown_once(finished: Run) -> None
 def test_a_study_that_cannot_be_understood_is_shown_as_it_is(
     finished: Run, damage: str, words: str
 ) -> None:
-    study, _, _ = finished()
+    study = finished()
     sql(study.storage.url, damage)
     looked = Looked(Storage(study.storage.url))
     assert words in looked.note
@@ -224,13 +224,13 @@ def test_a_study_that_cannot_be_understood_is_shown_as_it_is(
 
 
 def test_curves_that_cannot_be_understood_have_no_picture(finished: Run) -> None:
-    study, _, job = finished()
+    study = finished()
     sql(
         study.storage.url,
         "UPDATE trial_user_attributes SET value_json = '[[]]' WHERE key = 'curves'",
     )
     looked = Looked(Storage(study.storage.url))
-    store = ArtifactStore(artifact_folder(job.storage_url), looked.publisher.picture)
+    store = ArtifactStore(artifact_folder(study.storage.url), looked.publisher.picture)
     assert looked.files
     for files in looked.files.values():
         with pytest.raises(ArtifactNotFound):

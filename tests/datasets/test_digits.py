@@ -33,19 +33,16 @@ def test_parts_are_grey_images_of_8_by_8_pixels_in_10_classes(parts: dict[Part, 
         assert (data.input_shape, data.n_outputs) == ((1, 8, 8), 10)
 
 
-def test_both_parts_together_are_all_digits_of_scikit_learn(parts: dict[Part, Dataset]) -> None:
+def test_the_parts_share_no_row_and_are_all_digits_of_scikit_learn(
+    parts: dict[Part, Dataset],
+) -> None:
     truth = load_digits()
     whole = [
         (*(int(level) for level in image), int(digit))
         for image, digit in zip(truth.data, truth.target, strict=True)
     ]
+    assert len(set(whole)) == 1797  # so that equal rows would be the same row
     assert sorted(rows(parts["train"]) + rows(parts["test"])) == sorted(whole)
-
-
-def test_no_row_is_in_both_parts(parts: dict[Part, Dataset]) -> None:
-    # The images of scikit-learn are distinct, so equal rows would be the same row.
-    assert len({tuple(row) for row in load_digits().data}) == 1797
-    assert not set(rows(parts["train"])) & set(rows(parts["test"]))
 
 
 def test_every_digit_has_its_fair_share_of_the_test_part(parts: dict[Part, Dataset]) -> None:
