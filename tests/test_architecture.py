@@ -4,9 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from optuna_store.test_private_names import private_names_used
 
-ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "hw1").rglob("*.py"))
 # From the ground up: a room imports from rooms below it alone.
 FLOORS = [

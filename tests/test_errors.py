@@ -7,14 +7,9 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw1.errors import ArchitectureError, InputError, choose, printable
+from hw1.errors import InputError, choose, printable
 
 NAMES = ["relu", "leaky_relu", "tanh", "sigmoid"]
-
-
-def test_architecture_errors_are_input_errors_and_those_are_value_errors() -> None:
-    assert issubclass(ArchitectureError, InputError)
-    assert issubclass(InputError, ValueError)
 
 
 @given(st.lists(st.text(), min_size=1, unique=True), st.data())

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from conftest import ROOT
 
 import hw1
 from hw1.provenance import differences, provenance
 
-ROOT = Path(__file__).resolve().parent.parent
 REVISION = "from hw1 import provenance; print(provenance._revision())"
 
 

@@ -102,7 +102,8 @@ def test_the_curve_pruner_decides_as_optunas_if_ended_trials_went_on_at_their_be
         running.append(study.ask())
         for epoch in random.permutation(6) + 1:
             trial = running[random.integers(len(running))]
-            if epoch > (max(_steps(study, trial), default=0)):
+            reported = study.get_trials(deepcopy=False)[trial.number].intermediate_values
+            if epoch > max(reported, default=0):
                 trial.report(random.choice([random.normal(), math.nan], p=[0.9, 0.1]), int(epoch))
             frozen = study.get_trials(deepcopy=False)[trial.number]
             decisions.append(ours.prune(study, frozen))
@@ -159,10 +160,6 @@ def test_cmaes_learns_without_a_pickle_and_runs_none(
     assert not Path("exploded").exists()
     pickle.loads(bytes.fromhex(attribute))  # it was a live one
     assert Path("exploded").exists()
-
-
-def _steps(study: optuna.Study, trial: optuna.Trial) -> list[int]:
-    return list(study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
 
 @pytest.mark.parametrize("name", ["tpe", "cmaes", "gp"])

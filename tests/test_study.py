@@ -11,11 +11,9 @@ from conftest import TINY_REGRESSION, run, sql, states
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1.datasets import Dataset, function
-from hw1.definition import StudyDefinition
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
-from hw1.objective import Objective
 from hw1.optuna_store.storage import Storage
 from hw1.processes import start_time
 from hw1.study import MOST_CRASHES, OUT_OF_MEMORY, Study
@@ -31,10 +29,6 @@ def ask(job: Job, study: Study, dataset: Dataset) -> FrozenTrial | None:
     objective = job.objective(study, dataset)
     found = Worker(study, objective, trials_per_batch=1).ask()
     return study.trials()[found[0].trial.number] if found else None
-
-
-def counting(study: Study) -> list[optuna.trial.FrozenTrial]:
-    return [t for t in study.trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
 
 
 def test_the_target_is_a_total(make_job: Callable[..., Job]) -> None:
@@ -131,7 +125,7 @@ def test_trials_of_dead_processes_fail_and_those_of_living_ones_stay(
     assert states(study) == ["FAIL", "FAIL", "FAIL", "FAIL", "WAITING", "WAITING"]
     execute(job, study, dataset)
     assert study.progress().done == 2
-    ended = {tuple(t.params.items()) for t in counting(study)}
+    ended = {tuple(t.params.items()) for t in study.trials() if t.state == TrialState.COMPLETE}
     assert ended == {tuple(study.trials()[i].params.items()) for i in (0, 1)}
     assert [t.user_attrs.get("retry_of") for t in study.trials()] == [None, None, 1, 2, 0, 3]
 
@@ -195,15 +189,7 @@ def test_plain_optuna_reads_and_continues_the_study(make_job: Callable[..., Job]
     assert plain.best_params == study.best_trial().params
     assert plain.metric_names == ["mean_squared_error"]
     assert plain.user_attrs["settings"]["epochs"] == 2
-    definition: StudyDefinition = job.definition
-    objective = Objective(
-        definition,
-        function.load("train", job.data_dir),
-        study.splits(),
-        seed=0,
-        epochs=2,
-        device=job.device,
-    )
+    objective = job.objective(study, function.load("train", job.data_dir))
     plain.optimize(objective, n_trials=1)
     assert len(study.trials()) == 3
 

@@ -141,18 +141,8 @@ def test_anything_else_that_is_stored_must_be_named(
 
 
 PARTS = [
-    "mine",
-    "link",
-    "other",
-    "studies",
-    "elsewhere",
-    "..",
-    ".",
-    "/",
-    ".py",
-    "~",
-    "\0",
-    "\x1b[2J",
+    *("mine", "link", "other", "studies", "elsewhere"),
+    *("..", ".", "/", ".py", "~", "\0", "\x1b[2J"),
 ]
 
 
