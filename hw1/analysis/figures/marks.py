@@ -20,7 +20,6 @@ a `Figure` from a function and name that function in the list of its module::
   Python's number formats.
 """
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -339,8 +338,3 @@ class Figure:
     width: int | None = None
     height: int = HEIGHT
     margins: tuple[int, int, int, int] = (64, 24, 32, 52)
-
-    def _ipython_display_(self) -> None:
-        """Show the title, the interactive figure and the caption in a notebook."""
-        # By its name: what draws knows marks, not the other way round.
-        importlib.import_module("hw1.analysis.figures.plotly").show(self)
