@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from training.alone import DIGITS, REGRESSION, assert_same_networks, folds, optimizers_of
+from training.alone import (
+    DIGITS,
+    REGRESSION,
+    assert_same_networks,
+    folds,
+    optimizers_of,
+    trained,
+)
 
-from hw1.datasets import Dataset, digits
+from hw1.datasets import Dataset
 from hw1.models import CNN, MLP
 from hw1.models.activations import ACTIVATIONS
 from hw1.training import Configuration
@@ -228,13 +235,13 @@ def test_even_architectures_differ_where_each_model_is_trained_by_itself() -> No
     check(CNN, DIGITS, [FUSED, *others], "fused")
 
 
-def test_everything_differs_in_a_batch_in_turn() -> None:
-    check(CNN, DIGITS, [changed(FUSED, **without(d, "widths")) for d in ALL], "fused")
-
-
-def test_in_turn_without_compiled_code_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hw1.training.fused.backend._on_cpu", lambda plan: False)
-    monkeypatch.setattr("hw1.training.optimizers.COMPILED_ON", "")
+@pytest.mark.parametrize("as_on_a_gpu", [False, True])
+def test_everything_differs_in_a_batch_in_turn(
+    as_on_a_gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if as_on_a_gpu:  # without compiled code
+        monkeypatch.setattr("hw1.training.fused.backend._on_cpu", lambda plan: False)
+        monkeypatch.setattr("hw1.training.optimizers.COMPILED_ON", "")
     check(CNN, DIGITS, [changed(FUSED, **without(d, "widths")) for d in ALL], "fused")
 
 
@@ -291,9 +298,10 @@ def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(
 def test_a_model_that_diverges_does_no_harm(backend: Backend) -> None:
     explosive = changed(DENSE, lr=1e300, widths=(20, 20))
     rows = [torch.arange(60)] * 3
-    models = Lockstep(MLP, [DENSE, explosive, DENSE], REGRESSION, rows, [1, 2, 3], backend=backend)
-    for _ in range(DENSE.epochs):
-        models.train_epoch()
+    models = trained(
+        Lockstep(MLP, [DENSE, explosive, DENSE], REGRESSION, rows, [1, 2, 3], backend=backend),
+        DENSE.epochs,
+    )
     assert not models.parameters[1].isfinite().all()
     for i, seed in ((0, 1), (2, 3)):
         alone = train_alone(MLP, DENSE, REGRESSION, rows[i], seed, DENSE.epochs)
@@ -354,23 +362,12 @@ def test_the_way_is_that_of_the_layers() -> None:
 
 def in_both_precisions(family: ModelClass, c: Configuration, epochs: int) -> list[Lockstep]:
     torch.set_default_dtype(torch.float32)
-    dataset = digits.load("train", Path()).sample(150, seed=0)
-    rows, validation = folds(dataset)
-    trained = []
-    for precision in ("float32", "bfloat16"):
-        models = Lockstep(
-            family,
-            [c] * 2,
-            dataset,
-            rows[:2],
-            [1, 2],
-            validation_rows=validation[:2],
-            precision=precision,  # type: ignore[arg-type]
-        )
-        for _ in range(epochs):
-            models.train_epoch()
-        trained.append(models)
-    return trained
+    rows, validation = folds(DIGITS)
+    options = {"validation_rows": validation[:2]}
+    return [
+        trained(Lockstep(family, [c] * 2, DIGITS, rows[:2], [1, 2], precision=p, **options), epochs)
+        for p in ("float32", "bfloat16")
+    ]
 
 
 def test_convolutions_train_in_bfloat16() -> None:

@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from training.alone import DIGITS, assert_same_networks, folds
+from training.alone import DIGITS, assert_as_alone, folds, trained
 
 from hw1.training import Configuration
 from hw1.training.keys import KeyedDraws, dropout_factors, fold_in, keys
 from hw1.training.lockstep import Lockstep
 from hw1.training.networks import ModelClass, footprint
-from hw1.training.reference import train_alone
 
 P = 0.25
 SEEDS = [11, 22, 33]
@@ -35,8 +34,7 @@ class Functional(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = self.drop(self.layer(torch.tanh(self.first(inputs.flatten(1)))))
-        outputs: Tensor = self.second(self.drop(hidden))
-        return outputs
+        return self.second(self.drop(hidden))
 
     def drop(self, hidden: Tensor) -> Tensor:
         return functional.dropout(hidden, self.p, self.training)
@@ -50,8 +48,7 @@ class Layers(Functional):
         self.other = nn.Dropout(dropout)
 
     def drop(self, hidden: Tensor) -> Tensor:
-        dropped: Tensor = self.other(hidden)
-        return dropped
+        return self.other(hidden)
 
 
 class Transformer(nn.Module):
@@ -64,12 +61,10 @@ class Transformer(nn.Module):
         self.head = nn.Linear(8 * input_shape[-2], n_outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.head(self.encode(self.embedding(inputs[:, 0])).flatten(1))
-        return outputs
+        return self.head(self.encode(self.embedding(inputs[:, 0])).flatten(1))
 
     def encode(self, tokens: Tensor) -> Tensor:
-        encoded: Tensor = self.encoder(tokens)
-        return encoded
+        return self.encoder(tokens)
 
 
 class ByHand(Transformer):
@@ -83,8 +78,7 @@ class ByHand(Transformer):
         layer = self.encoder
         tokens = layer.norm1(tokens + layer.dropout1(self.attend(tokens)))
         hidden = layer.dropout(torch.relu(layer.linear1(tokens)))
-        encoded: Tensor = layer.norm2(tokens + layer.dropout2(layer.linear2(hidden)))
-        return encoded
+        return layer.norm2(tokens + layer.dropout2(layer.linear2(hidden)))
 
     def attend(self, tokens: Tensor) -> Tensor:
         attention = self.encoder.self_attn
@@ -94,8 +88,7 @@ class ByHand(Transformer):
         )
         weights = (query @ key.transpose(2, 3) / math.sqrt(key.shape[-1])).softmax(-1)
         mixed = (self.of_attention(weights) @ value).transpose(1, 2).flatten(2)
-        outputs: Tensor = attention.out_proj(mixed)
-        return outputs
+        return attention.out_proj(mixed)
 
 
 CONFIGURATION = Configuration(epochs=3, batch_size=40, optimizer="sgd", lr=0.05, momentum=0.9)
@@ -104,13 +97,9 @@ CONFIGURATION = Configuration(epochs=3, batch_size=40, optimizer="sgd", lr=0.05,
 @pytest.mark.parametrize(("family", "by_layers"), [(Functional, Layers), (Transformer, ByHand)])
 def test_all_dropout_is_that_of_the_models_key(family: ModelClass, by_layers: ModelClass) -> None:
     rows, _ = folds(DIGITS)
-    models = Lockstep(family, [CONFIGURATION] * 3, DIGITS, rows, SEEDS)
+    models = trained(Lockstep(family, [CONFIGURATION] * 3, DIGITS, rows, SEEDS), 3)
     assert models.backend == "fused"
-    for _ in range(3):
-        models.train_epoch()
-    for i, seed in enumerate(SEEDS):
-        alone = train_alone(by_layers, CONFIGURATION, DIGITS, rows[i], seed, 3)
-        assert_same_networks(models.model(i), alone)
+    assert_as_alone(models, DIGITS, rows, SEEDS, 3, by_layers)
 
 
 class Recurrent(nn.Module):
@@ -122,8 +111,7 @@ class Recurrent(nn.Module):
         self.head = nn.Linear(6, n_outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.head(self.lstm(inputs[:, 0])[0][:, -1])
-        return outputs
+        return self.head(self.lstm(inputs[:, 0])[0][:, -1])
 
 
 class OfChannels(nn.Module):
@@ -137,8 +125,7 @@ class OfChannels(nn.Module):
         )  # fmt: skip
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.layers(inputs)
-        return outputs
+        return self.layers(inputs)
 
 
 @pytest.mark.parametrize("family", [Functional, Transformer, Recurrent, OfChannels])
@@ -182,11 +169,9 @@ def test_networks_that_draw_nothing_are_trained_as_before() -> None:
 
 def test_attention_without_dropout_is_trained_as_alone_and_says_nothing() -> None:
     c = Configuration(**CONFIGURATION.to_json() | {"model": {"dropout": 0.0}})
-    models = Lockstep(Transformer, [c], DIGITS, [torch.arange(90)], [5])
-    for _ in range(2):
-        models.train_epoch()
-    alone = train_alone(ByHand, c, DIGITS, torch.arange(90), 5, 2)
-    assert_same_networks(models.model(0), alone)
+    rows = [torch.arange(90)]
+    models = trained(Lockstep(Transformer, [c], DIGITS, rows, [5]), 2)
+    assert_as_alone(models, DIGITS, rows, [5], 2, ByHand)
 
 
 STACKED = """

@@ -10,14 +10,14 @@ import torch
 from sklearn.metrics import accuracy_score, mean_squared_error
 from torch import Tensor, nn
 from torch.nn import functional
-from training.alone import DIGITS, REGRESSION, K, assert_same_networks, folds, optimizers_of
+from training.alone import DIGITS, REGRESSION, K, assert_as_alone, folds, optimizers_of, trained
 
 from hw1.datasets import Dataset, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.training import Configuration
 from hw1.training.lockstep import Lockstep
-from hw1.training.networks import Backend, ModelClass, build
+from hw1.training.networks import Backend, ModelClass
 from hw1.training.plan import Plan
 from hw1.training.reference import train_alone
 
@@ -29,20 +29,11 @@ PRECISION = torch.float64
 
 def check(family: ModelClass, dataset: Dataset, c: Configuration, epochs: int) -> None:
     rows, _ = folds(dataset)
-    alone = [
-        train_alone(family, c, dataset, r, s, epochs) for r, s in zip(rows, SEEDS, strict=True)
-    ]
     backends: list[Backend | None] = ["compiled", "stacked"] if family is MLP else [None]
     for backend in backends:
         with optimizers_of(backend):
             models = Lockstep(family, [c] * K, dataset, rows, SEEDS, backend=backend)
-        for _ in range(epochs):
-            models.train_epoch()
-        for i, seed in enumerate(SEEDS):
-            before = build(family, c, dataset, seed).state_dict()
-            after = models.model(i).state_dict()
-            assert any((before[name] != after[name]).any() for name in after)
-            assert_same_networks(models.model(i), alone[i])
+        assert_as_alone(trained(models, epochs), dataset, rows, SEEDS, epochs)
 
 
 SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 0.05}
@@ -137,9 +128,7 @@ def test_scores_are_scikit_learns_in_the_targets_own_units(dataset: Dataset) -> 
     rows, validation = folds(dataset)
     validation[1] = validation[1][:-5]  # folds of different size
     configuration = Configuration(model={"widths": (16,)}, lr=0.01)
-    models = Lockstep(MLP, [configuration] * K, dataset, rows, SEEDS)
-    for _ in range(5):
-        models.train_epoch()
+    models = trained(Lockstep(MLP, [configuration] * K, dataset, rows, SEEDS), 5)
     scores = models.score(validation)
     for i in range(K):
         plain = models.model(i)
@@ -161,29 +150,26 @@ def test_held_out_rows_do_not_reach_the_weights_nor_the_normalization() -> None:
     poisoned_inputs[validation[0]] = 1e6
     poisoned_targets[validation[0]] = -1e6
     poisoned = replace(REGRESSION, inputs=poisoned_inputs, targets=poisoned_targets)
-    trained = []
-    for dataset in (REGRESSION, poisoned):
-        models = Lockstep(MLP, [Configuration()] * K, dataset, rows, SEEDS)
-        models.train_epoch()
-        trained.append(models)
-    assert torch.equal(trained[0].parameters[0], trained[1].parameters[0])
-    assert not torch.equal(trained[0].parameters[1], trained[1].parameters[1])
+    clean, other = (
+        trained(Lockstep(MLP, [Configuration()] * K, dataset, rows, SEEDS), 1).parameters
+        for dataset in (REGRESSION, poisoned)
+    )
+    assert torch.equal(clean[0], other[0])
+    assert not torch.equal(clean[1], other[1])
 
 
 def test_a_constant_feature_does_no_harm() -> None:
     inputs = torch.cat([REGRESSION.inputs, torch.full((len(REGRESSION), 1), 7.0)], 1)
     dataset = replace(REGRESSION, inputs=inputs, feature_names=("x", "constant"))
     rows, validation = folds(dataset)
-    models = Lockstep(MLP, [Configuration()] * K, dataset, rows, SEEDS)
-    models.train_epoch()
+    models = trained(Lockstep(MLP, [Configuration()] * K, dataset, rows, SEEDS), 1)
     assert models.score(validation).isfinite().all()
 
 
 def test_state_and_restore_bring_weights_and_running_statistics_back() -> None:
     rows, validation = folds(DIGITS)
     configuration = Configuration(model={"channels": (4,), "batch_norm": True})
-    models = Lockstep(CNN, [configuration] * K, DIGITS, rows, SEEDS)
-    models.train_epoch()
+    models = trained(Lockstep(CNN, [configuration] * K, DIGITS, rows, SEEDS), 1)
     state, scores = models.state(), models.score(validation)
     outputs = models.predict(validation[0])
     models.train_epoch()
@@ -207,11 +193,10 @@ class Noisy(nn.Module):
         self.head(self.convolution(torch.zeros(1, *input_shape)).flatten(1))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.noise(self.convolution(inputs))
+        outputs = self.noise(self.convolution(inputs))
         if self.functional and self.training:
             outputs = outputs + torch.randn_like(outputs)
-        outputs = self.head(outputs.flatten(1))
-        return outputs
+        return self.head(outputs.flatten(1))
 
 
 class Seldom(nn.Module):
@@ -248,8 +233,7 @@ class Unusual(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = self.dropout(torch.tanh(self.second(torch.tanh(self.first(inputs)))))
-        outputs: Tensor = self.head(self.dropout(torch.tanh(self.third(hidden))))
-        return outputs
+        return self.head(self.dropout(torch.tanh(self.third(hidden))))
 
 
 class WithKey(nn.Module):
@@ -261,8 +245,7 @@ class WithKey(nn.Module):
         self.layers = nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.2), nn.Linear(8, n_outputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.layers(inputs * self.key)
-        return outputs
+        return self.layers(inputs * self.key)
 
 
 class Recurrent(nn.Module):
@@ -274,8 +257,7 @@ class Recurrent(nn.Module):
         self.head = nn.Linear(6, n_outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.head(self.lstm(inputs[:, 0])[0][:, -1])
-        return outputs
+        return self.head(self.lstm(inputs[:, 0])[0][:, -1])
 
 
 @pytest.mark.parametrize(
@@ -306,12 +288,11 @@ def test_a_parameter_that_nothing_depends_on_is_refused() -> None:
 
 def test_augmentation_leaves_rows_that_are_no_images_alone() -> None:
     c = Configuration(epochs=2)
-    trained = []
-    for configuration in (c, replace(c, flip=True, shift=2, erase=0.9)):
-        models = Lockstep(MLP, [configuration], REGRESSION, [torch.arange(60)], [0])
-        models.train_epoch()
-        trained.append(models.parameters)
-    assert torch.equal(*trained)
+    plain, augmented = (
+        trained(Lockstep(MLP, [each], REGRESSION, [torch.arange(60)], [0]), 1).parameters
+        for each in (c, replace(c, flip=True, shift=2, erase=0.9))
+    )
+    assert torch.equal(plain, augmented)
 
 
 def test_batch_norm_of_single_rows_is_refused() -> None:
@@ -332,9 +313,7 @@ def test_lockstep_equals_torch_optim_in_single_precision(optimizer: dict[str, An
     c = Configuration(epochs=3, batch_size=24, weight_decay=0.01, l1=0.001, **choice)
     dataset = function.load("train", Path())
     rows, _ = folds(dataset)
-    models = Lockstep(MLP, [c] * K, dataset, rows, SEEDS)
-    for _ in range(3):
-        models.train_epoch()
+    models = trained(Lockstep(MLP, [c] * K, dataset, rows, SEEDS), 3)
     for i, seed in enumerate(SEEDS):
         alone = train_alone(MLP, c, dataset, rows[i], seed, 3).state_dict()
         for name, value in models.model(i).state_dict().items():

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training.alone import K, assert_same_networks, folds
+from training.alone import K, assert_as_alone, folds, trained
 
 from hw1.analysis.network import Network
 from hw1.datasets import Dataset
@@ -16,7 +16,6 @@ from hw1.training import Configuration
 from hw1.training.lockstep import Lockstep
 from hw1.training.networks import Backend, ModelClass
 from hw1.training.plan import Plan
-from hw1.training.reference import train_alone
 
 RANDOM = np.random.default_rng(0)
 SPREAD, SHIFT = np.array([3.0, 0.01, 1.0]), np.array([5.0, 0.0, -40.0])
@@ -67,12 +66,8 @@ def test_an_lstm_in_lockstep_is_the_one_trained_alone(
 ) -> None:
     c = Configuration(model=model, lr=0.01, epochs=3, batch_size=20, weight_decay=0.01, l1=1e-3)
     rows, _ = folds(dataset)
-    models = Lockstep(LSTM, [c] * K, dataset, rows, SEEDS)
-    for _ in range(3):
-        models.train_epoch()
-    for i, seed in enumerate(SEEDS):
-        alone = train_alone(LSTM, c, dataset, rows[i], seed, 3)
-        assert_same_networks(models.model(i), alone)
+    models = trained(Lockstep(LSTM, [c] * K, dataset, rows, SEEDS), 3)
+    assert_as_alone(models, dataset, rows, SEEDS, 3)
 
 
 def test_an_lstm_reads_from_both_ends() -> None:
