@@ -412,6 +412,14 @@ def test_what_trains_nothing_imports_nothing_heavy(
     assert bool(said) == (result.returncode == 2)
 
 
+def test_without_its_packages_it_says_how_to_get_them() -> None:
+    bare = [sys.executable, "-S", str(ROOT / "run_study.py"), "list"]
+    result = subprocess.run(bare, capture_output=True, text=True, env={})
+    assert result.returncode == 2
+    assert "typer is not installed" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_wheel_gives_the_command_and_the_studies(tmp_path: Path) -> None:
     """In an environment of its own, whose other packages are those of this one."""
     pytest.importorskip("setuptools")

@@ -187,8 +187,8 @@ def note(study: Study, best: list[FrozenTrial]) -> str:
         for trial in best
         for params in [{name: value_text(x) for name, x in trial.params.items()}]
         for line in (
-            f"## Best trial so far: {trial.number}",
-            *_table("hyperparameter", {"value": number(trial.values[0])} | params),
+            f"## Best trial so far: {trial.number}, {study.metric.words} {number(trial.values[0])}",
+            *_table("hyperparameter", params),
         )
     ]
     named = [study.name, *naming(s.definition)]
