@@ -26,7 +26,7 @@ from typing import Literal
 
 import numpy as np
 
-from hw1.analysis.figures.style import HEIGHT, INK, SMALL_SIZE
+from hw1.analysis.figures.style import HEIGHT, INK, SMALL_SIZE, WIDTH
 
 Numbers = Sequence[float] | np.ndarray
 Ticks = tuple[tuple[float, str], ...]
@@ -338,3 +338,8 @@ class Figure:
     width: int | None = None
     height: int = HEIGHT
     margins: tuple[int, int, int, int] = (64, 24, 32, 52)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The width and height, in pixels, unless it is drawn smaller."""
+        return self.width or WIDTH, self.height

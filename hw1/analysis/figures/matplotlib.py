@@ -35,7 +35,6 @@ from hw1.analysis.figures.style import (
     MUTED,
     SMALL_SIZE,
     TITLE_SPACE,
-    WIDTH,
 )
 from hw1.analysis.figures.ticks import ticks_of
 from hw1.errors import printable
@@ -119,7 +118,7 @@ def _settings() -> Iterator[None]:
 
 def _fitted(figure: Figure, width: int | None, height: int | None) -> Canvas:
     """The figure in a size, with margins in which axes, legend and color bar have room."""
-    size = width or figure.width or WIDTH, height or figure.height
+    size = width or figure.size[0], height or figure.size[1]
     margins = np.array(figure.margins, dtype=float)
     for _ in range(PASSES):
         drawn = _draw(figure, size, margins)

@@ -18,7 +18,7 @@ A heading with nothing below it is left out. In code, too, ``&#42;`` is a star.
 """
 
 import html
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -28,6 +28,8 @@ from markdown_it.tree import SyntaxTreeNode
 from mdit_py_plugins.container import container_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
+
+from hw1.analysis.figures.marks import Figure
 
 LONGEST_CELL = 26
 """Characters in a column that is as wide as it needs; others share the width that is left."""
@@ -151,6 +153,7 @@ class Document:
         title, author: author is empty if nobody is named.
         date: of the results.
         blocks: all of them.
+        figures: by their keys.
         kept: the keys of the tables and figures with a rank that stay in the main part.
     """
 
@@ -158,6 +161,7 @@ class Document:
     author: str
     date: datetime
     blocks: Sequence[Block]
+    figures: Mapping[str, Figure]
     kept: Collection[str] = ()
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hw1.analysis.figures.gallery import read
 from hw1.analysis.figures.marks import Figure
-from hw1.analysis.figures.style import HEIGHT, WIDTH
+from hw1.analysis.figures.style import HEIGHT
 
 RANKS = {
     "search_history": 1,
@@ -83,11 +83,6 @@ def stored_figures(name: str, folder: Path, best: int) -> tuple[list[Figure], li
         for figure in figures
         if figure.name.startswith(prefix) and not figure.name.startswith("search_")
     ], list(gallery.trials)
-
-
-def size(figure: Figure) -> tuple[int, int]:
-    """The width and height of a figure, in pixels, unless it is drawn smaller."""
-    return figure.width or WIDTH, figure.height
 
 
 def is_narrow(figure: Figure) -> bool:

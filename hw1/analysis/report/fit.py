@@ -3,7 +3,7 @@
 import json
 import shutil
 from bisect import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timezone
@@ -39,7 +39,7 @@ def fonts_for(text: str) -> Iterator[typst.Fonts]:
         yield typst.Fonts(include_system_fonts=not known, font_paths=[copies])
 
 
-def fit(document: Document, figures: Mapping[str, Figure], fonts: typst.Fonts) -> Document:
+def fit(document: Document, fonts: typst.Fonts) -> Document:
     """The report with as much in its main part as `MOST_PAGES` pages hold.
 
     In the order of their importance, tables and figures stay where they still fit.
@@ -47,7 +47,7 @@ def fit(document: Document, figures: Mapping[str, Figure], fonts: typst.Fonts) -
     ranked = document.ranked
 
     def fits(keys: Sequence[str]) -> bool:
-        return n_pages(replace(document, kept=keys), figures, fonts) <= MOST_PAGES
+        return n_pages(replace(document, kept=keys), fonts) <= MOST_PAGES
 
     # Most often all that comes before something that does not fit fits together.
     n = bisect(range(1, len(ranked) + 1), 0, key=lambda n: 0 if fits(ranked[:n]) else 1)
@@ -58,22 +58,22 @@ def fit(document: Document, figures: Mapping[str, Figure], fonts: typst.Fonts) -
     return replace(document, kept=kept)
 
 
-def n_pages(document: Document, figures: Mapping[str, Figure], fonts: typst.Fonts) -> int:
+def n_pages(document: Document, fonts: typst.Fonts) -> int:
     """The number of pages of its main part."""
-    source = to_typst(document, figures, frame, whole=False).encode()
+    source = to_typst(document, frame, whole=False).encode()
     compiler = typst.Compiler(source, font_paths=fonts, sys_inputs={"measure": "yes"})
     return int(json.loads(compiler.query("<pages>", field="value", one=True)))
 
 
-def frame(key: str, width: int, height: int) -> str:
+def frame(figure: Figure, width: int, height: int) -> str:
     """An empty drawing of this size, which is all that pages are counted by."""
     return f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"></svg>'
 
 
-def pdf(document: Document, figures: Mapping[str, Figure], draw: Draw, fonts: typst.Fonts) -> bytes:
+def pdf(document: Document, draw: Draw, fonts: typst.Fonts) -> bytes:
     """The report as a PDF file; the same report gives the same bytes."""
     ended = document.date.replace(tzinfo=timezone.utc, microsecond=0)
-    compiler = typst.Compiler(to_typst(document, figures, draw).encode(), font_paths=fonts)
+    compiler = typst.Compiler(to_typst(document, draw).encode(), font_paths=fonts)
     try:
         found = compiler.compile(format="pdf", timestamp=ended)
     except typst.TypstError:

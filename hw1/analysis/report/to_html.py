@@ -13,23 +13,15 @@ from markdown_it.tree import SyntaxTreeNode
 from markupsafe import Markup
 
 from hw1.analysis.figures.gallery import interactive, page
-from hw1.analysis.figures.marks import Figure
 from hw1.analysis.report.document import Block, Document, parser, plain
-from hw1.analysis.report.figures import size
 from hw1.analysis.report.to_typst import Draw
 
 
-def to_html(document: Document, figures: Mapping[str, Figure], draw: Draw) -> str:
-    """The page; the same report gives the same text.
-
-    Args:
-        document: the report.
-        figures: by their keys.
-        draw: draws one of them, for paper.
-    """
+def to_html(document: Document, draw: Draw) -> str:
+    """The page, whose figures are drawn for paper, too; the same report gives the same text."""
     blocks = [*document.main, *document.appendix]
     sections = [block for block in blocks if block.kind == "heading" and block.level == 1]
-    walk = _Walk(document.numbers, figures, draw)
+    walk = _Walk(document, draw)
     return page(
         "report/page.html.jinja",
         document=document,
@@ -57,8 +49,8 @@ def _reference(
 
 
 class _Walk:
-    def __init__(self, numbers: dict[str, str], figures: Mapping[str, Figure], draw: Draw) -> None:
-        self._numbers, self._figures, self._draw = numbers, figures, draw
+    def __init__(self, document: Document, draw: Draw) -> None:
+        self._numbers, self._figures, self._draw = document.numbers, document.figures, draw
         compiler = typst.Compiler(font_paths=typst.Fonts(include_system_fonts=False))
         self._parser = parser(partial(mathml, compiler))
         self._parser.add_render_rule("link_open", _reference)
@@ -93,7 +85,7 @@ class _Walk:
 
     def _figure(self, block: Block) -> str:
         key, figure = block.key, self._figures[block.key]
-        still = base64.b64encode(self._draw(key, *size(figure)).encode()).decode()
+        still = base64.b64encode(self._draw(figure, *figure.size).encode()).decode()
         image = block.node.children[0].children[0]
         return f"""<figure id="{key}">
 {interactive(figure, f"{key}-plot")}

@@ -3,7 +3,7 @@
 Every text becomes a string, so that no character of it is markup; `look.typ` says how all looks.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from itertools import groupby
 
@@ -12,7 +12,7 @@ from markdown_it.tree import SyntaxTreeNode
 from hw1.analysis.figures.marks import Figure
 from hw1.analysis.figures.style import WIDTH
 from hw1.analysis.report.document import Block, Document
-from hw1.analysis.report.figures import is_narrow, size
+from hw1.analysis.report.figures import is_narrow
 
 HALF_SIZE = 430, 290
 """Pixels of a figure that has another one beside it: its text is nearly as large as in wide
@@ -45,23 +45,20 @@ _FORMS = {
 }
 """What becomes of a node of markdown-it, with what is in it for the dots."""
 
-Draw = Callable[[str, int, int], str]
-"""Draws the figure of a key with a width and a height in pixels, as SVG."""
+Draw = Callable[[Figure, int, int], str]
+"""Draws a figure with a width and a height in pixels, as SVG."""
 
 
-def to_typst(
-    document: Document, figures: Mapping[str, Figure], draw: Draw, *, whole: bool = True
-) -> str:
+def to_typst(document: Document, draw: Draw, *, whole: bool = True) -> str:
     """The report's source: `look.typ`, and calls of its functions.
 
     Args:
         document: the report.
-        figures: by their keys.
-        draw: draws one of them.
+        draw: draws one of its figures.
         whole: whether the appendix is there, too.
     """
     look = (files("hw1.analysis.report") / "look.typ").read_text(encoding="utf-8")
-    walk = _Walk(document, figures, draw)
+    walk = _Walk(document, draw)
     main = "\n\n".join(walk.blocks(document.main))
     appendix = "\n\n".join(walk.blocks(document.appendix if whole else [], in_appendix=True))
     about = ", ".join(map(quoted, (document.title, document.author, document.day)))
@@ -74,8 +71,8 @@ def quoted(text: str) -> str:
 
 
 class _Walk:
-    def __init__(self, document: Document, figures: Mapping[str, Figure], draw: Draw) -> None:
-        self._numbers, self._figures, self._draw = document.numbers, figures, draw
+    def __init__(self, document: Document, draw: Draw) -> None:
+        self._numbers, self._figures, self._draw = document.numbers, document.figures, draw
 
     def blocks(self, blocks: Sequence[Block], *, in_appendix: bool = False) -> Iterator[str]:
         section = 0
@@ -103,12 +100,12 @@ class _Walk:
 
     def _figure(self, block: Block, *, alone: bool) -> str:
         figure = self._figures[block.key]
-        width, height = size(figure)
+        width, height = figure.size
         if is_narrow(figure):
             width, height = (WIDTH, ALONE_HEIGHT) if alone else HALF_SIZE
         share = min(1.0, max(NARROWEST, TALLEST * width / height)) if alone else 1.0
         caption = self._inside(block.node.children[0].children[0])
-        drawn = quoted(self._draw(block.key, width, height))
+        drawn = quoted(self._draw(figure, width, height))
         return (
             f"pictured({self._named(block)}, [{caption}], {drawn}, {quoted(figure.title)}, "
             f"share: {share:.4f}, beside: {_bool(share <= BESIDE)})"

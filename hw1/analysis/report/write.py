@@ -90,15 +90,11 @@ def files_of(facts: Facts) -> tuple[bytes, bytes]:
     """The PDF and the page; see `write_report`."""
     markdown, figures = written(facts)
     title, author = clean(facts.heading), clean(facts.author)
-    document = Document(title, author, facts.date, blocks_of(markdown))
-
-    @cache
-    def draw(key: str, width: int, height: int) -> str:
-        return svg(figures[key], width, height)
-
+    document = Document(title, author, facts.date, blocks_of(markdown), figures)
+    draw = cache(svg)
     with fonts_for("".join([title, author, markdown])) as fonts:
-        document = fit(document, figures, fonts)
-        return pdf(document, figures, draw, fonts), to_html(document, figures, draw).encode()
+        document = fit(document, fonts)
+        return pdf(document, draw, fonts), to_html(document, draw).encode()
 
 
 def written(facts: Facts) -> tuple[str, dict[str, Figure]]:

@@ -57,8 +57,8 @@ Another.
 """
 
 
-def document(blocks: list[Block], *kept: str) -> Document:
-    return Document("title", "author", datetime(2026, 3, 1), blocks, kept)
+def document(blocks: list[Block], *kept: str, **figures: Figure) -> Document:
+    return Document("title", "author", datetime(2026, 3, 1), blocks, figures, kept)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_what_is_not_kept_moves_and_headings_of_nothing_go(blocks: list[Block]) 
 
 
 def test_references_are_numbered_as_they_are_cited(blocks: list[Block]) -> None:
-    source = to_typst(document(blocks, *"abf"), {"f": figure(1)}, lambda *drawn: "")
+    source = to_typst(document(blocks, *"abf", f=figure(1)), lambda *drawn: "")
     assert '#cite-number(1);#".";' in source  # the second is cited before the first
     assert source.index('#"S. (2002).";') < source.index('#"F. (2001).";')
     assert "2003" not in source
@@ -115,9 +115,9 @@ def figure(n_panels: int, **size: int) -> Figure:
 
 
 def drawn(figures: dict[str, Figure]) -> list[str]:
-    """The rows of figures, each drawn as its key and its size."""
+    """The rows of figures, each drawn as its size."""
     source = "\n\n".join(f"![c]({key})" for key in figures)
-    text = to_typst(document(blocks_of(source)), figures, lambda *asked: str(asked))
+    text = to_typst(document(blocks_of(source), **figures), lambda _, *size: str(size))
     return [line for line in text.splitlines() if line.startswith("#row")]
 
 
@@ -137,7 +137,7 @@ def test_high_figures_are_narrower_and_have_their_caption_beside_them() -> None:
 def test_long_tables_of_two_columns_become_two() -> None:
     rows = "".join(f"| *g{i}* |\n" * (i % 4 == 0) + f"| {i} | v |\n" for i in range(13))
     (block,) = blocks_of(f"::: table t\nCaption.\n\n| a | b |\n|:--|:--|\n{rows}\n:::\n")
-    text = to_typst(document([block]), {}, lambda *drawn: "")
+    text = to_typst(document([block]), lambda *drawn: "")
     assert [text.count(f'[#"{i}";]') for i in range(13)] == [1] * 13
     # The second half begins with the heading of the group that is divided.
     assert [text.count(f'[#emph[#"g{i}";];]') for i in (0, 4, 8, 12)] == [1, 2, 1, 1]
@@ -145,9 +145,9 @@ def test_long_tables_of_two_columns_become_two() -> None:
 
 def test_equations_of_one_source_are_typst_and_mathml() -> None:
     found = document(blocks_of("One $x^2$ and\n\n$$\nsum_(i=1)^n x_i\n$$\n\nTwo."))
-    page = to_html(found, {}, lambda *drawn: "").rpartition("<main>")[2]
+    page = to_html(found, lambda *drawn: "").rpartition("<main>")[2]
     assert "<math><msup>" in page and page.count('<math display="block"><munderover>') == 1
-    source = to_typst(found, {}, lambda *drawn: "")
+    source = to_typst(found, lambda *drawn: "")
     assert "$x^2$" in source and "$ sum_(i=1)^n x_i $" in source
 
 

@@ -33,12 +33,12 @@ def test_introduction_to_discussion_never_exceed_six_pages(made: Made, tmp_path:
         studies.append(made.open(name))
         facts = made.facts(*studies)
         markdown, figures = written(facts)
-        document = Document("t", "Ada", facts.date, blocks_of(markdown))
+        document = Document("t", "Ada", facts.date, blocks_of(markdown), figures)
         with fonts_for(markdown) as fonts:
-            document = fit(document, figures, fonts)
+            document = fit(document, fonts)
             path = tmp_path / f"{i}.pdf"
-            path.write_bytes(pdf(document, figures, frame, fonts))
-            assert_main_part_is_short(path, n_pages(document, figures, fonts))
+            path.write_bytes(pdf(document, frame, fonts))
+            assert_main_part_is_short(path, n_pages(document, fonts))
         assert set(document.ranked) <= set(document.numbers)  # nothing is lost
 
 

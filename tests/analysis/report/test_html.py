@@ -64,6 +64,6 @@ def test_plots_side_by_side_keep_their_width_on_a_narrow_screen() -> None:
     ]
     figures = {f"f{i}": Figure("name", "Title", "c", panels) for i, panels in enumerate(layouts)}
     blocks = blocks_of("\n\n".join(f"![c]({key})" for key in figures))
-    page = to_html(Document("t", "", datetime(2026, 3, 1), blocks), figures, lambda *drawn: "")
+    page = to_html(Document("t", "", datetime(2026, 3, 1), blocks, figures), lambda *drawn: "")
     widths = re.findall(r"min-width: ([0-9]+)px\"", page)
     assert widths == ["690", "690", "300"]
