@@ -63,7 +63,7 @@ def draw(axes: Axes, mark: Mark, order: float) -> Artist | None:
             _heat_map(axes, mark, _BELOW + order)
         case Image():
             cells = {"vmin": 0, "vmax": 255, "cmap": "gray"} if mark.pixels.ndim == 2 else {}
-            draw_cells(axes, mark.pixels, (mark.x, mark.y), _BELOW + order, **cells)
+            _draw_cells(axes, mark.pixels, (mark.x, mark.y), _BELOW + order, **cells)
         case Contour():
             _contour(axes, mark, _BELOW + order)
         case Parallel():
@@ -120,7 +120,7 @@ def _points(axes: Axes, mark: Points, order: float) -> Artist | None:
         colors = np.tile(to_rgba(mark.color, mark.opacity), (len(x), 1))
     else:
         assert mark.scale is not None, "numbers need a scale to be colors"
-        colors = colors_of(mark.scale, mark.color)
+        colors = _colors_of(mark.scale, mark.color)
     symbols = np.array([mark.symbol] * len(x) if isinstance(mark.symbol, str) else mark.symbol)
     drawn = []
     for symbol in dict.fromkeys(symbols.tolist()):
@@ -171,14 +171,11 @@ def _color_map(scale: ColorScale) -> Colormap:
     return colors.reversed() if scale.reversed else colors
 
 
-def _norm(scale: ColorScale) -> Normalize:
-    return Normalize(scale.low, scale.high, clip=True)
-
-
-def colors_of(scale: ColorScale, values: Any) -> np.ndarray:
+def _colors_of(scale: ColorScale, values: Any) -> np.ndarray:
     """Numbers as red, green, blue and opacity in [0, 1]; NaN is transparent."""
     numbers = np.asarray(values, dtype=float)
-    colors = np.asarray(_color_map(scale)(_norm(scale)(np.nan_to_num(numbers))))
+    norm = Normalize(scale.low, scale.high, clip=True)
+    colors = np.asarray(_color_map(scale)(norm(np.nan_to_num(numbers))))
     colors[np.isnan(numbers)] = 0
     return colors
 
@@ -187,9 +184,9 @@ def _heat_map(axes: Axes, mark: HeatMap, order: float) -> None:
     rows, columns = mark.values.shape
     x = np.array([-0.5, columns - 0.5]) if mark.x is None else np.asarray(mark.x, dtype=float)
     y = np.array([-0.5, rows - 0.5]) if mark.y is None else np.asarray(mark.y, dtype=float)
-    colors = colors_of(mark.scale, mark.values)
+    colors = _colors_of(mark.scale, mark.values)
     if len(x) == len(y) == 2 and not mark.gap:
-        draw_cells(axes, colors, ((x[0], x[1]), (y[0], y[1])), order)
+        _draw_cells(axes, colors, ((x[0], x[1]), (y[0], y[1])), order)
     else:
         x = x if len(x) > 2 else np.linspace(x[0], x[1], columns + 1)
         y = y if len(y) > 2 else np.linspace(y[0], y[1], rows + 1)
@@ -219,7 +216,7 @@ def _readable_on(background: np.ndarray) -> str:
     return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
 
 
-def draw_cells(axes: Axes, cells: np.ndarray, ends: Any, order: float, **colors: Any) -> None:
+def _draw_cells(axes: Axes, cells: np.ndarray, ends: Any, order: float, **colors: Any) -> None:
     """Even cells as an image of one pixel each, which the viewer enlarges without blurring it."""
     extent = (*ends[0], *ends[1])
     style = {"origin": "lower", "interpolation": "none", "aspect": "auto", **colors}
@@ -240,7 +237,7 @@ def _parallel(axes: Axes, mark: Parallel) -> None:
     axes.set_axis_off()
     axes.set(xlim=(0, max(n - 1, 1)), ylim=(0, 1))
     paths = [np.stack([np.arange(n), row], axis=1) for row in mark.values]
-    lines = LineCollection(paths, colors=list(colors_of(mark.scale, mark.color)), linewidths=1.0)
+    lines = LineCollection(paths, colors=list(_colors_of(mark.scale, mark.color)), linewidths=1.0)
     axes.add_collection(lines)
     words: dict[str, Any] = {"textcoords": "offset pixels", "annotation_clip": False, "color": INK}
     # What ticks say stands before the lines, on white.

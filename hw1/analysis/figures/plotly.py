@@ -19,9 +19,9 @@ from hw1.analysis.figures.marks import (
 )
 from hw1.analysis.figures.plotly_marks import (
     Properties,
+    colors_of,
     escaped,
     parallel_of,
-    stops_of,
     trace_of,
 )
 from hw1.analysis.figures.style import (
@@ -168,7 +168,7 @@ def _scale(scale: ColorScale, inner: float) -> Properties:
         bar["tickvals"] = [place for place, _ in scale.ticks]
         bar["ticktext"] = [escaped(text) for _, text in scale.ticks]
     return {
-        "colorscale": stops_of(scale),
+        **colors_of(scale),
         "cmin": scale.low,
         "cmax": scale.high,
         "showscale": bool(scale.title),

@@ -97,7 +97,7 @@ def _trace(mark: Mark, scales: dict[ColorScale, str]) -> Properties:
                 "y": mark.y,
                 "z": mark.values,
                 # With a color axis it would have a bar of its own kind beside that of others.
-                "colorscale": stops_of(mark.scale),
+                **colors_of(mark.scale),
                 "showscale": False,
                 "contours": {**ends, "size": size},
                 "line": {"width": 0.5, "color": "white"},
@@ -189,11 +189,9 @@ def parallel_of(mark: Parallel, panel: Panel, scales: dict[ColorScale, str]) -> 
     }
 
 
-def stops_of(scale: ColorScale) -> list[list[Any]]:
-    """The stops of a scale as plotly has them."""
-    if scale.reversed:
-        return [[1 - place, color] for place, color in reversed(scale.stops)]
-    return [list(stop) for stop in scale.stops]
+def colors_of(scale: ColorScale) -> Properties:
+    """The colors of a scale."""
+    return {"colorscale": scale.stops, "reversescale": scale.reversed}
 
 
 def name_of(scale: ColorScale, scales: dict[ColorScale, str]) -> str:

@@ -38,7 +38,6 @@ FEW_POINTS = 300
 """Up to as many are large."""
 GRID = 41
 """Points along each axis at which the smoothed value is worked out."""
-N_BANDS = 8
 FAINT = 0.05
 """The kernel weight of all trials together below which a place is left white."""
 
@@ -259,7 +258,7 @@ def _surface(
         z = np.where(total >= FAINT, (weights_y * shades) @ weights_x.T / total, np.nan)
     if x.choices or y.choices:
         return HeatMap(z, scale, _edges(x), _edges(y))
-    return Contour(at_x, at_y, z, scale, N_BANDS)
+    return Contour(at_x, at_y, z, scale)
 
 
 def _grid(parameter: Parameter) -> np.ndarray:

@@ -39,6 +39,7 @@ class Search:
         values: the values of these.
         metric: the metric in words.
         label: the same, and which way is better.
+        maximize: whether higher values are better.
     """
 
     def __init__(self, study: Study) -> None:
@@ -52,11 +53,7 @@ class Search:
         self.values = np.array([trial.values[0] for trial in self.completed])
         self.metric = study.metric.words
         self.label = f"{self.metric} ({study.metric.preference})"
-
-    @property
-    def maximize(self) -> bool:
-        """Whether higher values are better."""
-        return self.study.metric.maximize
+        self.maximize = study.metric.maximize
 
     @property
     def best(self) -> FrozenTrial:
@@ -157,15 +154,9 @@ class Values:
         return Axis(label, ends, log=self.log, shared=shared)
 
     def shades(self, values: Any) -> np.ndarray:
-        """Values as numbers for a color scale that ends at the two `ends`."""
+        """Values as numbers for `scale`."""
         inside = self.within(values)
         return np.log10(inside) if self.log else inside
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The two ends of the colors."""
-        low, high = self.shades([self.low, self.high]).tolist()
-        return (low, high) if high > low else around([low])
 
     def ticks(self) -> Ticks:
         """Where there are numbers beside the colors, in `shades`."""
@@ -174,7 +165,9 @@ class Values:
 
     def scale(self, title: str, stops: Stops = SEQUENTIAL) -> ColorScale:
         """Colors for `shades`, the better the darker."""
-        return ColorScale(stops, *self.ends, title, self.ticks(), reversed=not self.maximize)
+        low, high = self.shades([self.low, self.high]).tolist()
+        ends: tuple[float, float] = (low, high) if high > low else around([low])
+        return ColorScale(stops, *ends, title, self.ticks(), reversed=not self.maximize)
 
 
 @dataclass(frozen=True)

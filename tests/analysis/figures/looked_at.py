@@ -28,7 +28,7 @@ def network_of(model: nn.Module, dataset: Dataset, mean: float = 0.0, std: float
 def looked_at(model: nn.Module, dataset: Dataset, *moments: float) -> Subject:
     """The network with its data, as figures take it."""
     network = network_of(model, dataset, *moments)
-    return Subject.of(network, network, dataset)
+    return Subject(network, network, dataset)
 
 
 def drawn(figure: Callable[[Subject], Figure | None], *network: object) -> Figure:

@@ -502,7 +502,7 @@ def test_an_axis_for_any_values(values: list[float], maximize: bool, colors: boo
     assert best == (scale.high if maximize else scale.low)
     low, high = scale.axis("").range
     assert low < scale.low <= scale.high < high
-    assert scale.ends[0] < scale.ends[1]
+    assert scale.scale("").low < scale.scale("").high
 
 
 @given(st.sampled_from(["lr", "optimizer", "depth", "width", "dropout"]), st.floats(0, 1))

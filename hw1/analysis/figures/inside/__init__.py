@@ -9,7 +9,7 @@ from collections.abc import Callable
 from hw1.analysis.figures.inside.maps import effective_receptive_fields, feature_maps
 from hw1.analysis.figures.inside.maximization import maximized_outputs, maximized_units
 from hw1.analysis.figures.inside.saliency import saliency
-from hw1.analysis.figures.inside.subject import Subject
+from hw1.analysis.figures.inside.subject import Subject, take_sample
 from hw1.analysis.figures.inside.units import unit_profiles, units_along_input, unused_units
 from hw1.analysis.figures.inside.weights import first_layer_weights, weight_histograms
 from hw1.analysis.figures.marks import Figure
@@ -49,7 +49,7 @@ def inside_figures(
         seed: of the sample, and of what is searched for.
         say: is told of the progress.
     """
-    subject = Subject.of(trained, initial, dataset, seed)
+    subject = Subject(trained, initial, take_sample(dataset, seed), seed)
     figures = []
     for make in FIGURES:
         say(f"looking inside the network: {in_words(make.__name__)}")

@@ -66,34 +66,22 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A network that is looked at, with examples of its data; `of` makes one.
+    """A network that is looked at, with examples of its data.
 
     Attributes:
         trained, initial: the network after training, and before it.
-        sample: examples in the CPU's memory.
+        sample: examples in the CPU's memory, not more than `N_EXAMPLES`; see `take_sample`.
         seed: of all that is drawn.
     """
 
     trained: Network
     initial: Network
     sample: Dataset
-    seed: int
-
-    @classmethod
-    def of(
-        cls,
-        trained: Network,
-        initial: Network,
-        dataset: Dataset,
-        seed: int = 0,
-        n: int = N_EXAMPLES,
-    ) -> "Subject":
-        """With ``n`` examples at most, which `take_sample` takes."""
-        return cls(trained, initial, take_sample(dataset, seed, n), seed)
+    seed: int = 0
 
     def fewer(self, n: int) -> "Subject":
         """The same with ``n`` examples at most."""
-        return Subject.of(self.trained, self.initial, self.sample, self.seed, n)
+        return replace(self, sample=take_sample(self.sample, self.seed, n))
 
     @property
     def has_images(self) -> bool:
@@ -160,7 +148,7 @@ class Subject:
         return as_bytes(images, *self.pixel_range)
 
 
-def take_sample(dataset: Dataset, seed: int, n_examples: int) -> Dataset:
+def take_sample(dataset: Dataset, seed: int, n_examples: int = N_EXAMPLES) -> Dataset:
     """Examples in the CPU's memory, drawn without replacement, in their old order.
 
     Of each class there is the same share, and one at least as long as ``n_examples`` suffices.

@@ -59,7 +59,7 @@ def test_predictions_are_in_the_targets_units() -> None:
     plain = network_of(halves(2), dataset, 128.0, 64.0)
     scale, shift = torch.tensor([10.0, 1.0]), torch.tensor([500.0, 0.0])
     scaled = Network(plain.network, plain.input_mean, plain.input_std, shift, scale)
-    figures = [maximized_outputs(Subject.of(n, n, dataset)) for n in (plain, scaled)]
+    figures = [maximized_outputs(Subject(n, n, dataset)) for n in (plain, scaled)]
     assert all(isinstance(figure, Figure) for figure in figures)
     before, after = (texts(figure) for figure in figures if figure)
     assert after[1::2] == ["price, output 1", "price, output 2"] and after[4] == before[4]

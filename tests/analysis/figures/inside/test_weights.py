@@ -26,7 +26,7 @@ def with_weights(weights: Any) -> nn.Sequential:
 
 def of(before: Any, after: Any) -> Figure:
     trained, initial = (network_of(with_weights(w), DATA) for w in (after, before))
-    figure = weight_histograms(Subject.of(trained, initial, DATA))
+    figure = weight_histograms(Subject(trained, initial, DATA))
     assert figure is not None
     return figure
 
