@@ -249,11 +249,11 @@ class Parameter:
 
     def axis(self, n_ticks: int = 4, shared: str = "") -> Axis:
         """The axis, its whole range with some space beside."""
-        if self.log:
-            ends = around([self.low, self.high], space=0.04, log=True)
+        if self.coarse:
+            ends = self.low - 0.5, self.high + 0.5
         else:
-            space = 0.5 if self.coarse else 0.06 * (self.high - self.low) or 0.5
-            ends = self.low - space, self.high + space
+            space = 0.04 if self.log else 0.06
+            ends = around([self.low, self.high], space=space, log=self.log)
         names = tuple((float(i), choice) for i, choice in enumerate(self.choices)) or None
         return Axis(
             self.label,

@@ -1,7 +1,6 @@
 """The Markdown of a report: its template, filled with facts."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hw1 import words
 from hw1.analysis.report.hyperparameters import table, varied
 from hw1.analysis.statistics import Estimate
 from hw1.analysis.text import heavy_tails, interval
+from hw1.errors import CONTROLS
 from hw1.study import state_name
 
 TEMPLATE = "report.md.jinja"
@@ -55,11 +55,10 @@ def clean(text: str) -> str:
 
 
 def _unprintable(character: str) -> bool:
-    category, number = unicodedata.category(character), ord(character)
-    directs = number in (0x061C, 0x200E, 0x200F) or 0x202A <= number <= 0x202E
-    isolates = 0x2066 <= number <= 0x2069
+    number = ord(character)
     no_character = 0xFDD0 <= number <= 0xFDEF or number & 0xFFFE == 0xFFFE
-    return category in ("Cc", "Cs") or directs or isolates or no_character
+    directs = character in "\u061c\u200e\u200f"
+    return no_character or directs or CONTROLS.match(character) is not None
 
 
 def escaped(value: object) -> Markup:
