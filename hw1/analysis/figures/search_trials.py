@@ -20,8 +20,6 @@ from hw1.study import Study
 from hw1.training.configuration import words_of
 from hw1.words import number, value_text
 
-Stops = tuple[tuple[float, str], ...]
-
 FAR_OUT = 3.0
 """Values so many interquartile ranges worse than the worst quartile are drawn at the edge; on a
 logarithmic axis only if that is a factor of a hundred, too."""
@@ -163,7 +161,7 @@ class Values:
         ticks = ticks_of(Axis("", (self.low, self.high), log=self.log), 6)
         return tuple((float(self.shades(place)), text) for place, text in ticks)
 
-    def scale(self, title: str, stops: Stops = SEQUENTIAL) -> ColorScale:
+    def scale(self, title: str, stops: tuple[tuple[float, str], ...] = SEQUENTIAL) -> ColorScale:
         """Colors for `shades`, the better the darker."""
         low, high = self.shades([self.low, self.high]).tolist()
         ends: tuple[float, float] = (low, high) if high > low else around([low])

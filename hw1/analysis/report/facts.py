@@ -240,10 +240,7 @@ class Facts:
 
     Attributes:
         problems: its studies by their training examples, as they were named.
-        author: who hands it in; nobody if it is empty.
-        title: empty for `heading`.
-        options: what each command is given besides, such as
-            ``("--storage", "sqlite:///studies.db")``.
+        author, title, options: see `hw1.analysis.report.write_report`; an empty title is `heading`.
     """
 
     problems: list[Problem]

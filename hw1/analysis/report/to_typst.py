@@ -50,13 +50,7 @@ Draw = Callable[[Figure, int, int], str]
 
 
 def to_typst(document: Document, draw: Draw, *, whole: bool = True) -> str:
-    """The report's source: `look.typ`, and calls of its functions.
-
-    Args:
-        document: the report.
-        draw: draws one of its figures.
-        whole: whether the appendix is there, too.
-    """
+    """The report's source, `look.typ` and calls of its functions; its appendix if ``whole``."""
     look = (files("hw1.analysis.report") / "look.typ").read_text(encoding="utf-8")
     walk = _Walk(document, draw)
     main = "\n\n".join(walk.blocks(document.main))
