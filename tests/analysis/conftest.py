@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
+from conftest import TINY_CLASSIFICATION, TINY_REGRESSION, run
 
 from hw1.analysis.results import StudyResults, open_study
-from hw1.execution import execute
-from hw1.job import Job, Options, prepare
+from hw1.job import Job
 
 Open = Callable[..., StudyResults]
 SOURCES = {"regression": TINY_REGRESSION, "classification": TINY_CLASSIFICATION}
@@ -27,8 +26,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed, sampler in enumerate(("random", "tpe")):
             url = f"sqlite:///{folder}/studies.db"
             job = Job(str(path), path, url, f"{name}-{sampler}", folder, torch.device("cpu"))
-            study, dataset = prepare(job, Options(sampler=sampler, epochs=4, seed=seed))
-            execute(job, study, dataset)
+            run(job, sampler=sampler, epochs=4, seed=seed)
     return folder
 
 
@@ -47,7 +45,7 @@ def open_results(finished: Path, analysed_url: str) -> Open:
 
     def open_named(name: str = "regression-random", **kwargs: object) -> StudyResults:
         files = sorted(finished.glob("*.py"))
-        return open_study(name, storage=analysed_url, definition=files, **kwargs)  # type: ignore[arg-type]
+        return open_study(name, storage=analysed_url, definition=files, **kwargs)
 
     return open_named
 
@@ -56,15 +54,14 @@ def open_results(finished: Path, analysed_url: str) -> Open:
 def run_study(make_job: Callable[..., Job]) -> Open:
     """Runs a study of a study file's source, and opens it."""
 
-    def run(
+    def run_and_open(
         source: str = TINY_REGRESSION,
         name: str = "tiny",
         at_once: int | None = None,
         **options: object,
     ) -> StudyResults:
         job = replace(make_job(source, name), trials_per_batch=at_once)
-        study, dataset = prepare(job, Options(**options))  # type: ignore[arg-type]
-        execute(job, study, dataset)
+        run(job, **options)
         return open_study(name, storage=job.storage_url, definition=job.source)
 
-    return run
+    return run_and_open

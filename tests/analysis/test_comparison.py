@@ -1,8 +1,8 @@
 import re
-from collections.abc import Callable
 
 import numpy as np
 import pytest
+from analysis.conftest import Open
 from conftest import TINY_REGRESSION
 
 from hw1.analysis.comparison import compare
@@ -10,8 +10,6 @@ from hw1.analysis.evaluation import evaluate
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import corrected_t_test
 from hw1.watching import Watcher
-
-Open = Callable[..., StudyResults]
 
 
 def test_studies_are_scored_on_the_same_folds_and_tested_in_pairs(open_results: Open) -> None:
@@ -23,7 +21,7 @@ def test_studies_are_scored_on_the_same_folds_and_tested_in_pairs(open_results: 
     (pair,) = found.pairs
     assert [pair.first, pair.second] == list(found.studies)
     a, b = (part.scores for part in found.studies.values())
-    test = corrected_t_test(a, b)  # type: ignore[arg-type]
+    test = corrected_t_test(a, b)
     assert (pair.difference, pair.t, pair.p) == (test.difference, test.t, test.p)
     assert pair.difference.mean == pytest.approx(means[0] - means[1])
 

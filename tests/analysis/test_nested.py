@@ -1,14 +1,13 @@
 import math
-from collections.abc import Callable
 
 import numpy as np
 import optuna
 import pytest
+from analysis.conftest import Open
 
 from hw1.analysis.evaluation import evaluate
 from hw1.analysis.nested import nested_cross_validation
 from hw1.analysis.network import predict
-from hw1.analysis.results import StudyResults
 from hw1.analysis.scores import for_json
 from hw1.analysis.text import evaluation_lines
 from hw1.analysis.training import retrain
@@ -16,8 +15,6 @@ from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.study import searches_within
 from hw1.watching import Watcher
-
-Open = Callable[..., StudyResults]
 
 
 def test_each_outer_fold_is_scored_by_what_a_search_found_without_it(
@@ -59,7 +56,6 @@ def test_an_interrupted_one_goes_on_where_it_stopped(open_results: Open) -> None
     with pytest.raises(KeyboardInterrupt):
         nested_cross_validation(open_results(), 3, 2, watcher=Watcher(stop_in_the_second))
     part = evaluate(open_results(), n_repeats=1, test=False)
-    assert part.nested is not None
     assert len(part.nested.scores) == 1
     assert "1 of 3 outer folds" in "\n".join(evaluation_lines(part))
     assert for_json(part)["nested"]["estimate"]["std"] is None

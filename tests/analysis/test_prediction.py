@@ -5,7 +5,6 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from analysis.described import HOUSES, of_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from torch import Tensor
 
 from hw1.analysis.description import ModelDescription
 from hw1.analysis.model_files import LoadedModel
@@ -232,15 +230,17 @@ def png(width: int, height: int) -> bytes:
     )
 
 
+def icon(inner: bytes) -> bytes:
+    """An icon that says it is one of 4 × 6 pixels."""
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 6, 4, 0, 0, 1, 8, len(inner), 22) + inner
+
+
 @pytest.mark.parametrize("side", [10_000, 12_000, 60_000])
 def test_an_image_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, side: int) -> None:
     path = tmp_path / "image"
     path.write_bytes(png(side, side))
     refused(path, CLOTHES, f"many more pixels than the 4 x 6|has {side} x {side} pixels")
-    # An icon says one size, and holds another.
-    inner = png(side, side)
-    icon = struct.pack("<HHHBBBBHHII", 0, 1, 1, 6, 4, 0, 0, 1, 8, len(inner), 22) + inner
-    path.write_bytes(icon)
+    path.write_bytes(icon(png(side, side)))
     refused(path, CLOTHES, "many more pixels than|cannot read .* as an image")
 
 
@@ -248,8 +248,7 @@ def test_an_icon_of_another_size_than_it_says_is_refused(tmp_path: Path) -> None
     path = tmp_path / "image"
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "png")
-    inner = buffer.getvalue()
-    path.write_bytes(struct.pack("<HHHBBBBHHII", 0, 1, 1, 6, 4, 0, 0, 1, 8, len(inner), 22) + inner)
+    path.write_bytes(icon(buffer.getvalue()))
     refused(path, CLOTHES, "cannot read .* as an image|has 8 x 8 pixels")
 
 
@@ -282,22 +281,18 @@ def test_a_damaged_image_is_an_image_or_an_input_error(kind: str, data: st.DataO
 # Predictions.
 
 
-def model(description: ModelDescription, run: Callable[[Tensor], Tensor]) -> LoadedModel:
-    return LoadedModel(description, run)
-
-
 FIXED = torch.tensor([[0.0, 1.0, 3.0], [5.0, 5.0, -100.0]])
 
 
 def test_a_regression_gives_one_value_a_target() -> None:
     inputs = Inputs("line", (2, 5), torch.tensor([[1.0, 2.0], [3.0, 4.5]]))
-    one = predict(model(HOUSES, lambda rows: rows.sum(1, keepdim=True)), inputs)
+    one = predict(LoadedModel(HOUSES, lambda rows: rows.sum(1, keepdim=True)), inputs)
     assert [p.to_json() for p in one] == [
         {"line": 2, "prediction": 3.0},
         {"line": 5, "prediction": 7.5},
     ]
     assert list(to_csv(one)) == [["line", "prediction"], [2, 3.0], [5, 7.5]]
-    two = predict(model(replace(HOUSES, n_outputs=2), lambda rows: rows * 2), inputs)
+    two = predict(LoadedModel(replace(HOUSES, n_outputs=2), lambda rows: rows * 2), inputs)
     assert two[1].to_json() == {"line": 5, "prediction": [6.0, 9.0]}
     header, *rows = to_csv(two)
     assert header == ["line", "prediction_1", "prediction_2"]
@@ -306,7 +301,7 @@ def test_a_regression_gives_one_value_a_target() -> None:
 
 def test_a_classification_gives_the_class_and_all_probabilities() -> None:
     inputs = Inputs("file", ("a.png", "b.png"), torch.zeros(2, 1, 4, 6, dtype=torch.uint8))
-    first, second = predict(model(CLOTHES, lambda rows: FIXED), inputs)
+    first, second = predict(LoadedModel(CLOTHES, lambda rows: FIXED), inputs)
     weights = np.exp([0.0, 1.0, 3.0])
     expected = dict(zip(CLOTHES.class_names, weights / weights.sum(), strict=True))
     assert first.class_name == "coat"
@@ -329,7 +324,7 @@ def test_a_classification_gives_the_class_and_all_probabilities() -> None:
 @given(st.lists(st.lists(st.floats(-80, 80), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_the_written_table_agrees_with_itself(logits: list[list[float]]) -> None:
     inputs = Inputs("file", tuple(f"{i}.png" for i in range(len(logits))), torch.zeros(len(logits)))
-    predictions = predict(model(CLOTHES, lambda rows: torch.tensor(logits)), inputs)
+    predictions = predict(LoadedModel(CLOTHES, lambda rows: torch.tensor(logits)), inputs)
     buffer = io.StringIO()
     csv.writer(buffer).writerows(to_csv(predictions))
     for i, row in enumerate(csv.DictReader(io.StringIO(buffer.getvalue()))):
@@ -349,4 +344,4 @@ def test_a_prediction_that_is_not_finite_names_its_row(
     outputs[1, 0] = value
     inputs = Inputs("line", (2, 4, 7), torch.zeros(3, 2))
     with pytest.raises(InputError, match="the prediction for line 4 is not finite"):
-        predict(model(description, lambda rows: outputs), inputs)
+        predict(LoadedModel(description, lambda rows: outputs), inputs)

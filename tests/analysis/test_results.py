@@ -7,6 +7,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from analysis.conftest import Open
 from conftest import TINY_REGRESSION, sql
 from optuna.trial import TrialState
 
@@ -18,8 +19,6 @@ from hw1.analysis.results import StudyResults, configuration, list_studies, open
 from hw1.analysis.training import cross_validate_again, retrain
 from hw1.errors import InputError
 from hw1.study import Study
-
-Open = Callable[..., StudyResults]
 
 
 def test_trials_are_a_table_of_all_that_is_stored(open_results: Open, analysed_url: str) -> None:
@@ -60,7 +59,6 @@ def test_training_and_test_rows_are_those_of_the_study(open_results: Open) -> No
     results = open_results("classification-random")
     assert results.dataset.fingerprint == results.settings.fingerprint
     test = results.test_rows()
-    assert test is not None
     assert len(test) == 360
     assert test.fingerprint != results.settings.fingerprint
 
@@ -113,19 +111,9 @@ def test_trials_that_cannot_be_analysed_are_named(open_results: Open) -> None:
 
 def test_a_study_without_completed_trials_says_so(make_study: Callable[..., Study]) -> None:
     results = open_study(make_study())
-    for ask in (results.trial, lambda: results.top(3)):
-        with pytest.raises(InputError, match="no trial of 'tiny' has completed yet"):
-            ask()
     assert results.trials.empty
     with pytest.raises(InputError, match="has no trial 0: its trials are none yet"):
         results.trial(0)
-
-
-def test_unknown_names_and_storages_are_named(analysed_url: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="did you mean 'regression-tpe'"):
-        open_study("regresion-tpe", storage=analysed_url)
-    with pytest.raises(InputError, match="there is no storage"):
-        open_study("regression-tpe", storage=f"sqlite:///{tmp_path}/none.db")
 
 
 def test_a_record_replaces_those_of_the_same_values(open_results: Open) -> None:
@@ -224,8 +212,6 @@ def test_a_damaged_network_is_named(twice: Open, model: dict[str, object]) -> No
 
 def test_data_are_loaded_to_the_device(open_results: Open) -> None:
     assert open_results(device="cpu").dataset.inputs.device == torch.device("cpu")
-    with pytest.raises(InputError, match="unknown device 'gpu'"):
-        open_results(device="gpu")
 
 
 def test_studies_are_listed_with_their_best_values(

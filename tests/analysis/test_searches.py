@@ -1,9 +1,10 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_REGRESSION
+from conftest import TINY_REGRESSION, run
 from scipy import stats
 
 from hw1.analysis.evaluation import evaluate
@@ -12,7 +13,6 @@ from hw1.analysis.scores import for_json
 from hw1.analysis.searches import compare_searches
 from hw1.analysis.text import search_comparison_lines
 from hw1.errors import InputError
-from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 
 
@@ -24,20 +24,18 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Study
     path.write_text(TINY_REGRESSION)
     url = f"sqlite:///{folder}/studies.db"
 
-    def run(name: str, **options: object) -> None:
-        job = Job(str(path), path, url, name, folder, torch.device("cpu"))
-        study, dataset = prepare(job, Options(**options))  # type: ignore[arg-type]
-        execute(job, study, dataset)
+    def job(name: str) -> Job:
+        return Job(str(path), path, url, name, folder, torch.device("cpu"))
 
     for seed in range(4):
-        run(f"grid-{seed}", sampler="grid", seed=seed)
+        run(job(f"grid-{seed}"), sampler="grid", seed=seed)
+    random: dict[str, Any] = {"sampler": "random", "n_trials": 6}
     for seed in range(3):
-        run(f"random-{seed}", sampler="random", seed=seed, n_trials=6)
-    run("again", sampler="random", seed=2, n_trials=6)
-    run("longer", sampler="random", seed=2, n_trials=6, epochs=3)
-    run("small", sampler="random", seed=2, n_trials=6, train_size=30)
-    job = Job(str(path), path, url, "begun", folder, torch.device("cpu"))
-    prepare(job, Options(sampler="random", seed=3, n_trials=6))
+        run(job(f"random-{seed}"), seed=seed, **random)
+    run(job("again"), seed=2, **random)
+    run(job("longer"), seed=2, epochs=3, **random)
+    run(job("small"), seed=2, train_size=30, **random)
+    prepare(job("begun"), Options(seed=3, **random))
     return lambda *names: [open_study(name, storage=url, definition=path) for name in names]
 
 

@@ -1,16 +1,12 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
+from analysis.conftest import Open
 
 from hw1.analysis.network import predict
-from hw1.analysis.results import StudyResults
 from hw1.analysis.training import cross_validate_again, fold_networks, retrain, score_folds
 from hw1.cross_validation import Splits
 from hw1.watching import Watcher
-
-Open = Callable[..., StudyResults]
 
 
 def test_retraining_uses_all_rows_and_ends_at_the_best_epoch(open_results: Open) -> None:
@@ -54,7 +50,6 @@ def test_fold_networks_score_what_the_study_has_stored(open_results: Open, name:
     results = open_results(name)
     trial = results.trial()
     state = cross_validate_again(results, [trial], keep_models=True)[trial.number].state
-    assert state is not None
     networks = fold_networks(results, trial, state)
     data = results.dataset
     for network, rows, score in zip(
@@ -72,7 +67,6 @@ def test_fold_networks_score_what_the_study_has_stored(open_results: Open, name:
 
 
 def test_fresh_folds_are_scored_at_the_best_epoch_without_their_say(open_results: Open) -> None:
-    """On the study's own folds and epochs, the scores are of the size of the stored ones."""
     results = open_results()
     trial = results.trial()
     repeats = [(r, Splits.draw_fresh(results.dataset, 3, 0, r)) for r in range(2)]

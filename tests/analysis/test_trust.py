@@ -1,5 +1,11 @@
 """What a database or a model file says is never run."""
 
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +15,7 @@ import optuna
 import pytest
 import torch
 from analysis.described import HOUSES
-from conftest import TINY_REGRESSION, call
+from conftest import TINY_REGRESSION, call, command, with_own_class
 
 from hw1.analysis.description import ModelDescription
 from hw1.analysis.model_files import save
@@ -33,6 +39,7 @@ STORED = {
     "relative": "./harmful.py",
     "in the current folder": "harmful.py",
     "its name": "harmful",
+    "in a folder of studies": "studies/harmful.py",
     "above": "../{folder.name}/harmful",
     "a link": "link",
     "an escape": "{folder}/\x1b[2Jharmful.py",
@@ -45,7 +52,7 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "theirs"
     studies = folder / "studies"
     studies.mkdir(parents=True)
-    for name in ("harmful", "\x1b[2Jharmful"):
+    for name in ("harmful", "\x1b[2Jharmful", "studies/harmful"):
         harm = f"from pathlib import Path\nPath({str(tmp_path / 'marker')!r}).touch()\n"
         (folder / f"{name}.py").write_text(harm + TINY_REGRESSION)
     (studies / "link.py").symlink_to(folder / "harmful.py")
@@ -134,13 +141,36 @@ def test_a_search_within_another_is_run_from_the_file_that_is_named(
     assert call(analysed_url, "replay", part, "0", *named).exit_code == 0
 
 
+def test_the_dashboard_runs_no_file(analysed_url: str, marker: Path) -> None:
+    harm(analysed_url, (NAME,), str(Path("harmful.py").resolve()))
+    process = subprocess.Popen(
+        command("dashboard", "--port", "0"),
+        env=os.environ | {"OPTUNA_STORAGE": analysed_url},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        shown = next(match for line in process.stdout if (match := re.search(r"http\S+", line)))
+        with urllib.request.urlopen(f"{shown[0]}api/studies") as answer:
+            studies = json.load(answer)["study_summaries"]
+        (study,) = (study for study in studies if study["study_name"] == NAME)
+        with urllib.request.urlopen(f"{shown[0]}api/studies/{study['study_id']}?after=0") as answer:
+            assert len(json.load(answer)["trials"]) == 4
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("family", ["hw1_study_harmful.MLP", "harmful.MLP"])
 @pytest.mark.parametrize("stored", STORED)
 def test_a_model_file_never_decides_which_study_file_is_run(
-    analysed_url: str, marker: Path, stored: str, tmp_path: Path
+    analysed_url: str, marker: Path, stored: str, family: str, tmp_path: Path
 ) -> None:
     definition = STORED[stored].format(folder=Path.cwd())
     path = tmp_path / "theirs.safetensors"
-    save(*network(definition), path, torch.rand(3, 1))
+    save(*network(definition, family), path, torch.rand(3, 1))
     Path("rows.csv").write_text("x\n1\n")
     result = call(analysed_url, "predict", str(path), "rows.csv")
     assert result.exit_code == 2, result.output
@@ -148,16 +178,19 @@ def test_a_model_file_never_decides_which_study_file_is_run(
     assert line.isprintable()
     assert repr(definition) in line
     assert "--definition FILE" in line
+    # The families of hw1 need no study file.
+    save(*network(definition, "hw1.models.mlp.MLP"), path, torch.rand(3, 1))
+    assert call(analysed_url, "predict", str(path), "rows.csv").exit_code == 0
     assert not marker.exists()
 
 
-def network(definition: str) -> tuple[Network, ModelDescription]:
+def network(definition: str, family: str) -> tuple[Network, ModelDescription]:
     """A network, and a description that sends to a study file for its family."""
     ones = torch.ones(1)
     model = Network(MLP((1,), 1, widths=[4]), ones, ones.clone(), ones.clone(), ones.clone())
     description = replace(
         HOUSES,
-        family="hw1_study_harmful.MLP",
+        family=family,
         definition=definition,
         input_shape=(1,),
         feature_names=("x",),
@@ -170,9 +203,7 @@ def test_a_network_of_a_study_file_predicts_with_the_file_that_is_named(
     make_job: Callable[..., Any], tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    own = "class Own(MLP):\n    pass\n\nstudy ="
-    source = TINY_REGRESSION.replace("study =", own).replace("model=MLP", "model=Own")
-    job = make_job(source)
+    job = make_job(with_own_class("Own"))
     assert call(url, "run", str(job.source), "--trials", "1").exit_code == 0
     named = ["--definition", str(job.source)]
     made = call(url, "export", "tiny-tpe", "--output", "own.safetensors", *named)

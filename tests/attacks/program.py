@@ -64,7 +64,7 @@ class Outcome:
         for text in (self.stdout, self.stderr, self.raw):
             noise, control = NOISE.search(text), CONTROLS.search(re.sub("[\n\t]", "", text))
             if noise or control:
-                return f"{(noise or control).group()!r} in {text[-2000:]!r}"  # type: ignore[union-attr]
+                return f"{(noise or control).group()!r} in {text[-2000:]!r}"
         # Words that are no options of the command are typer's to refuse.
         if self.status == 2 and not self.stderr.startswith(("Usage: ", "Error: ")):
             lines = self.stderr.splitlines()
@@ -95,7 +95,6 @@ class Program:
         """Run one command line in ``folder``, on its studies.db unless the line names another."""
         process = self._process or self._start()
         request = {"arguments": arguments, "folder": str(folder)}
-        assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         interrupted = False
@@ -115,7 +114,6 @@ class Program:
     def close(self) -> None:
         """End the process."""
         if self._process is not None:
-            assert self._process.stdin is not None and self._process.stdout is not None
             self._process.stdin.close()
             self._process.wait()
             self._process.stdout.close()
