@@ -48,8 +48,7 @@ def make_twice() -> Callable[[float], float]:
         chain = add_one(chain)
 
     def twice(x: float) -> float:
-        result: float = chain(x) - 20 + x
-        return result
+        return chain(x) - 20 + x
 
     return twice
 
@@ -176,8 +175,7 @@ def test_what_is_heard_ends_a_compilation(
 def test_an_error_of_compiled_code_is_raised_where_it_is_called() -> None:
     @compiled
     def wrong(x: float) -> float:
-        result: float = x + "a"  # type: ignore[operator]
-        return result
+        return x + "a"
 
     with (
         kernels.hearing(lambda: None),

@@ -101,6 +101,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     assert share == pytest.approx(0.3, abs=4.5 * (0.3 * 0.7 / 100_000) ** 0.5)
     assert torch.allclose(outputs[outputs != 0], torch.tensor(1 / 0.7))
     assert torch.equal(dropout.eval()(torch.ones(4)), torch.ones(4))
+    assert torch.equal(KeyedDropout(1.0)(torch.ones(9)), torch.zeros(9))
 
 
 def test_stacked_dropout_is_that_of_each_model_alone() -> None:
@@ -125,10 +126,6 @@ def test_dropout_is_replaced_wherever_it_is() -> None:
     assert model.state_dict().keys() == state.keys()
 
 
-def test_everything_can_be_dropped() -> None:
-    assert torch.equal(KeyedDropout(1.0)(torch.ones(9)), torch.zeros(9))
-
-
 def test_a_layer_that_is_called_again_drops_other_elements() -> None:
     layer = KeyedDropout(0.5)
     first, second = layer(torch.ones(99)), layer(torch.ones(99))
@@ -140,5 +137,5 @@ def test_a_layer_that_is_called_again_drops_other_elements() -> None:
 def test_a_layer_in_two_places_is_replaced_in_both() -> None:
     shared = nn.Dropout(0.5)
     model = with_keyed_dropout(nn.Sequential(shared, nn.Linear(2, 2), shared))
-    assert isinstance(model[0], KeyedDropout)  # type: ignore[index]
-    assert model[0] is model[2]  # type: ignore[index]
+    assert isinstance(model[0], KeyedDropout)
+    assert model[0] is model[2]

@@ -65,8 +65,7 @@ def test_layers_that_are_called_again_count_again() -> None:
             self.alone = nn.Parameter(torch.zeros(6, 6))
 
         def forward(self, inputs: Tensor) -> Tensor:
-            outputs: Tensor = self.layer(self.layer(inputs)) @ self.alone
-            return outputs
+            return self.layer(self.layer(inputs)) @ self.alone
 
     counted = count(Twice(), [], (6,))
     assert (counted.n_weights, counted.n_calls) == (3 * 36, 2)

@@ -34,7 +34,7 @@ def torch_lrs(c: Configuration, steps_per_epoch: int) -> list[float]:
 def test_schedules_are_torchs(schedule: str, epochs: int, steps: int, lr: float) -> None:
     if schedule == "one_cycle" and epochs * steps < 5:
         return  # torch divides by zero where the rise is shorter than a step
-    c = Configuration(schedule=schedule, epochs=epochs, lr=lr)  # type: ignore[arg-type]
+    c = Configuration(schedule=schedule, epochs=epochs, lr=lr)
     assert lr_schedule(c, steps).tolist() == pytest.approx(torch_lrs(c, steps), rel=1e-6, abs=1e-12)
 
 
