@@ -21,7 +21,7 @@ test-newest: ## Run the tests with the newest releases that setup.cfg allows, in
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	.venv-newest/bin/python -m pytest
 
-soak: $(VENV)/installed ## Set up, then attack hw1 at length: kills, damaged files, hostile data (15 min)
+soak: $(VENV)/installed ## Set up, then attack hw1 at length: kills, damaged files and databases (15 min)
 	HW1_SOAK=1 $(RUN) -m pytest tests/attacks
 
 bench: $(VENV)/installed ## Set up, then measure against what one would write without hw1 (45 min)

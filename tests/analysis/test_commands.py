@@ -20,15 +20,15 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from conftest import ROOT, TINY_REGRESSION, command, sql
+from analysis.conftest import Open
+from conftest import ROOT, TINY_REGRESSION, command, sql, with_own_class
 from PIL import Image
 
 from hw1.analysis.export import export, usage
-from hw1.analysis.results import StudyResults, open_study
+from hw1.analysis.results import open_study
 from hw1.analysis.training import retrain
 from hw1.datasets import digits, function
-from hw1.execution import execute
-from hw1.job import Job, Options, prepare
+from hw1.job import Job
 from hw1.places import MODEL_FILE
 from hw1.words import copyable
 
@@ -128,9 +128,7 @@ def test_replay_tells_whether_it_is_the_same(call: Call) -> None:
     assert found["scores"] == found["stored_scores"]
 
 
-def test_a_network_is_exported_and_predicts_a_csv(
-    call: Call, open_results: Callable[..., StudyResults]
-) -> None:
+def test_a_network_is_exported_and_predicts_a_csv(call: Call, open_results: Open) -> None:
     result = call("export", "regression-random", "--output", "out/network.safetensors")
     assert "Wrote out/network.safetensors, which predicts the same exactly" in result.stdout
     test = function.load("test", Path())
@@ -143,11 +141,8 @@ def test_a_network_is_exported_and_predicts_a_csv(
     found = as_json(call, "predict", "out/network.safetensors", "rows.csv")
     assert [row["prediction"] for row in found] == pytest.approx(expected, rel=1e-6)
     assert [row["line"] for row in found] == [2, 3, 4, 5, 6]
-    rows = list(
-        csv.DictReader(
-            io.StringIO(call("predict", "out/network.safetensors", "rows.csv", "--csv").stdout)
-        )
-    )
+    printed = call("predict", "out/network.safetensors", "rows.csv", "--csv").stdout
+    rows = list(csv.DictReader(io.StringIO(printed)))
     assert [float(row["prediction"]) for row in rows] == pytest.approx(expected, rel=1e-6)
     assert copyable(expected[0]) in call("predict", "out/network.safetensors", "rows.csv").stdout
 
@@ -172,7 +167,7 @@ def run_lines(code: str, *, isolated: bool) -> list[float]:
 
 @pytest.mark.parametrize("suffix", MODEL_FILE[0])
 def test_the_lines_that_are_printed_use_the_file(
-    call: Call, suffix: str, open_results: Callable[..., StudyResults]
+    call: Call, suffix: str, open_results: Open
 ) -> None:
     printed = call("export", "classification-random", "--output", f"it's{suffix}").stdout
     results = open_results("classification-random")
@@ -189,16 +184,12 @@ def test_the_lines_that_are_printed_find_a_family_of_ones_own(
 ) -> None:
     """A study file that is named, or is in the folder of studies."""
     monkeypatch.chdir(tmp_path)
-    source = TINY_REGRESSION.replace("model=MLP", "model=Own").replace(
-        "study =", "class Own(MLP):\n    pass\n\nstudy ="
-    )
     path = tmp_path / folder / "own.py"
     path.parent.mkdir()
-    path.write_text(source)
+    path.write_text(with_own_class("Own"))
     named = str(path) if folder == "elsewhere" else "own"
     job = Job(named, path, url, "own", tmp_path / "data", torch.device("cpu"))
-    study, dataset = prepare(job, Options(sampler="random", n_trials=1, epochs=1))
-    execute(job, study, dataset)
+    conftest.run(job, sampler="random", n_trials=1, epochs=1)
     results = open_study("own", storage=url, definition=path)
     model, _ = export(results, output=tmp_path / "own.safetensors")
     code = "\n".join(usage(model, results))
@@ -352,23 +343,29 @@ def hostile(analysed_url: str) -> str:
     }
     for statement, values in changes.items():
         sql(analysed_url, statement, *values)
-    return f"{EVIL}1"
+    study = optuna.load_study(study_name=f"{EVIL}1", storage=analysed_url)
+    study.set_user_attr("settings", study.user_attrs["settings"] | {"dataset": EVIL})
+    return study.study_name
 
 
 def test_nothing_in_a_database_is_obeyed_by_a_terminal(
-    call: Call, hostile: str, monkeypatch: pytest.MonkeyPatch
+    call: Call, hostile: str, analysed_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     quick = ["--repeats", "1"]
     shown = {}
     for arguments in (
+        ["list", "--json"],
         ["list"],
+        ["best", hostile, "--json"],
         ["best", hostile],
+        ["trials", hostile, "--json"],
         ["trials", hostile],
         ["evaluate", hostile, *quick, "--seeds", "1"],
         ["compare", hostile, "regression-tpe", *quick],
         ["replay", hostile, "0"],
         ["export", hostile, "--output", "network.safetensors"],
+        ["report", hostile, "--output", "report.pdf"],
         ["delete", hostile, "--yes"],
     ):
         result = call(*arguments)
@@ -378,8 +375,18 @@ def test_nothing_in_a_database_is_obeyed_by_a_terminal(
         assert r"evil\x1b]0;owned\x07\x9b2J\u202egnp.\x7f" in shown[name]
     unknown = "regression-tpe\x1b[2J\nerror: none"
     assert call("best", unknown, code=2).stderr.count("\n") == 1
-    for wrong in ([hostile], [unknown], ["regression-tpe", "too\x1b[2J"]):
-        result = call("best", *wrong, code=2)
+    optuna.create_study(storage=analysed_url, study_name=hostile)
+    damaged = optuna.load_study(study_name=f"{EVIL}4", storage=analysed_url)
+    damaged.set_user_attr("settings", damaged.user_attrs["settings"] | {"sampler": EVIL})
+    for wrong in (
+        ["best", f"{EVIL}0"],
+        ["best", damaged.study_name],
+        ["best", unknown],
+        ["best", "regression-tpe", "too\x1b[2J"],
+        ["trials", hostile],
+        ["run", "regression_mlp", "--name", hostile],
+    ):
+        result = call(*wrong, code=2)
         assert not OBEYED.search(result.output), result.output
 
 
