@@ -145,21 +145,21 @@ def test_blank_lines_are_skipped_at_the_start_within_and_at_the_end(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("header", "target"), [("label,a,b", "label"), ("a,label,b", "label"), ("a,Label,b", "b")]
+    ("header", "named", "target"),
+    [
+        ("label,a,b", None, "label"),
+        ("a,label,b", None, "label"),
+        ("a,Label,b", None, "b"),
+        ("a,b,label", "b", "b"),
+    ],
 )
-def test_the_target_is_the_column_label_or_else_the_last(
-    tmp_path: Path, header: str, target: str
+def test_the_target_is_the_named_column_or_label_or_the_last(
+    tmp_path: Path, header: str, named: str | None, target: str
 ) -> None:
-    data = train(write(tmp_path, f"{header}\n1,2,3\n"))
+    data = train(write(tmp_path, f"{header}\n1,2,3\n"), target=named)
     assert data.target_name == target
     assert data.feature_names == tuple(c for c in header.split(",") if c != target)
     assert data.targets.item() == header.split(",").index(target) + 1
-
-
-def test_a_named_target_beats_the_column_label(tmp_path: Path) -> None:
-    data = train(write(tmp_path, "a,b,label\n1,2,3\n"), target="b")
-    assert data.feature_names == ("a", "label")
-    assert data.targets.item() == 2
 
 
 # Classification.
@@ -242,19 +242,8 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     *(
         (f'a,b\n1,2\n"{cell}",4\n', f"column 'a' holds '{re.escape(cell)}' in line 3", {})
         for cell in (
-            "1,5",
-            "1.2.3",
-            "0x10",
-            "nan",
-            "NaN",
-            "inf",
-            "-Infinity",
-            "1_000",
-            "١٢",
-            "1e999",
-            "-1e999",
-            "1e39",
-            "-1e300",
+            *("1,5", "1.2.3", "0x10", "nan", "NaN", "inf", "-Infinity"),
+            *("1_000", "١٢", "1e999", "-1e999", "1e39", "-1e300"),
         )
     ),
     # Classes.
@@ -287,14 +276,13 @@ def test_what_is_no_table_of_numbers_is_refused_by_line_and_column(
         b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
         bytes(range(256)),
         "a,b\n1,2\n".encode("utf-16"),
-        b"\x00" * 64,
         "a,b\n1,é\n".encode("latin-1"),
     ],
 )
 def test_a_binary_file_is_an_input_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "train.csv"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=re.escape(str(path))):
+    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*save it as a CSV file in UTF-8"):
         train(path)
 
 
@@ -446,22 +434,10 @@ def test_features_that_are_named_with_numbers_are_no_missing_header(tmp_path: Pa
         tabular.read_features(path, ["2021", "2023"])
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,c\n1,2\n", "has no column 'b', which is needed: it has a, c"),
-        ("b,a,b\n1,2,3\n", "has two columns named 'b'"),
-        ("a,b\n1,2\n3,x\n", "column 'b' holds 'x' in line 3"),
-        ("a,b\n1,\n", "column 'b' is empty in line 2"),
-        ("a,b\n1,2,3\n", "line 2 of .* has 3 cells where the header has 2"),
-        ("a,b\n", "has a header but no rows"),
-        ("", "is empty"),
-    ],
-)
-def test_features_that_cannot_be_read_are_an_input_error(
-    tmp_path: Path, text: str, message: str
-) -> None:
-    path = write(tmp_path, text)
-    with pytest.raises(InputError, match=message) as caught:
-        tabular.read_features(path, ["a", "b"])
-    assert str(path) in str(caught.value)
+def test_features_that_are_not_all_there_once_are_an_input_error(tmp_path: Path) -> None:
+    for text, message in (
+        ("a,c\n1,2\n", r"n\.csv has no column 'b', which is needed: it has a, c"),
+        ("b,a,b\n1,2,3\n", r"n\.csv has two columns named 'b'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            tabular.read_features(write(tmp_path, text), ["a", "b"])

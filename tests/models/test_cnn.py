@@ -9,18 +9,12 @@ from models.counting import count, n_parameters
 from torch import nn
 
 from hw1.errors import ArchitectureError
-from hw1.models import CNN
+from hw1.models import CNN, MLP
 from hw1.models.cnn import Head, Pooling
+from hw1.training.networks import ModelClass
 
 SIDES = st.integers(1, 20)
 CHANNELS = st.lists(st.integers(1, 5), max_size=5)
-
-
-def pooled(side: int, times: int) -> int:
-    """What is left of a side after pooling by 2, an odd last pixel lost each time."""
-    for _ in range(times):
-        side //= 2
-    return side
 
 
 OPTIONS = {
@@ -48,7 +42,8 @@ def test_a_network_has_its_output_shape_and_parameters_unless_no_pixel_is_left(
         return CNN((n_inputs, height, width), n_outputs, **options)
 
     channels, hidden, batch_norm = (options[k] for k in ("channels", "hidden", "batch_norm"))
-    n_pixels = pooled(height, len(channels)) * pooled(width, len(channels))
+    halves = 2 ** len(channels)  # an odd last pixel is lost each time
+    n_pixels = (height // halves) * (width // halves)
     if n_pixels == 0:
         with pytest.raises(ArchitectureError, match=f"no pixel is left of {height} x {width}"):
             build()
@@ -82,16 +77,10 @@ def test_the_error_names_the_most_blocks_and_these_can_be_built(side: int, most:
     )
 
 
-def plain(pooling: Pooling, head: Head, n_inputs: int = 1) -> CNN:
+def plain(pooling: Pooling, head: Head) -> CNN:
     """One block that passes its image through, apart from pooling and relu."""
     model = CNN(
-        (n_inputs, 4, 6),
-        1,
-        channels=(n_inputs,),
-        kernel_size=1,
-        pooling=pooling,
-        batch_norm=False,
-        head=head,
+        (1, 4, 6), 1, channels=(1,), kernel_size=1, pooling=pooling, batch_norm=False, head=head
     )
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
@@ -107,16 +96,13 @@ def test_pooling_and_heads_compute_what_their_names_say(pooling: Pooling) -> Non
     small = tiles.max((1, 3)) if pooling == "max" else tiles.mean((1, 3))
     inputs = torch.from_numpy(image).float()[None, None]
 
-    average = plain(pooling, "average")
-    (linear,) = (module for module in average.modules() if isinstance(module, nn.Linear))
-    expected = small.mean() * linear.weight.item() + linear.bias.item()
-    assert average(inputs).item() == pytest.approx(expected, abs=1e-5)
-
-    flatten = plain(pooling, "flatten")
-    (linear,) = (module for module in flatten.modules() if isinstance(module, nn.Linear))
-    weight = linear.weight.detach().double().numpy().ravel()
-    expected = small.ravel() @ weight + linear.bias.item()
-    assert flatten(inputs).item() == pytest.approx(expected, abs=1e-5)
+    heads: list[tuple[Head, np.ndarray]] = [("average", small.mean()), ("flatten", small.ravel())]
+    for head, features in heads:
+        model = plain(pooling, head)
+        (linear,) = (module for module in model.modules() if isinstance(module, nn.Linear))
+        weight = linear.weight.detach().double().numpy().ravel()
+        expected = (features * weight).sum() + linear.bias.item()
+        assert model(inputs).item() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("hidden", [0, 5])
@@ -143,13 +129,13 @@ def test_dropout_comes_once_after_each_block_and_in_the_hidden_head_if_at_all(
     assert count(model, nn.Linear) == 1 + (hidden > 0)
 
 
-def test_batch_norm_comes_before_the_activation() -> None:
-    model = CNN((1, 8, 8), 2, channels=(4,), batch_norm=True)
+@pytest.mark.parametrize(("family", "layers"), [(CNN, "channels"), (MLP, "widths")])
+def test_batch_norm_comes_before_the_activation(family: ModelClass, layers: str) -> None:
+    model = family((1, 8, 8), 2, **{layers: (4,), "batch_norm": True})
     (activation,) = (module for module in model.modules() if isinstance(module, nn.ReLU))
     seen: list[torch.Tensor] = []
     activation.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
-    model(100 + 50 * torch.randn(16, 1, 8, 8))
-    torch.testing.assert_close(seen[0].mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
-    torch.testing.assert_close(
-        seen[0].var((0, 2, 3), correction=0), torch.ones(4), atol=1e-2, rtol=0
-    )
+    model(100 + 50 * torch.randn(64, 1, 8, 8))
+    units = seen[0].transpose(0, 1).flatten(1)
+    torch.testing.assert_close(units.mean(1), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(units.var(1, correction=0), torch.ones(4), atol=1e-2, rtol=0)
