@@ -1,5 +1,6 @@
 """Fixtures: small study files, a database of its own for each test, the command line."""
 
+import multiprocessing
 import os
 import sqlite3
 import subprocess
@@ -25,60 +26,36 @@ from hw1.study import Study
 ROOT = Path(__file__).resolve().parent.parent
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-TINY_STUDY = '''
-"""A study that takes no time: {doc}."""
-from hw1.datasets import {dataset}
-from hw1.models import {family}
+TINY_REGRESSION = '''
+"""A study that takes no time."""
+from hw1.datasets import function
+from hw1.models import MLP
 from hw1.definition import StudyDefinition
 from hw1.training import Configuration
 
 def search_space(trial):
     return Configuration(
-        model={model},
+        model={"widths": [8]},
         lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True, default=1e-2, grid=[1e-3, 1e-2, 1e-1]),
         batch_size=trial.suggest_categorical("batch_size", [16, 32], default=32, grid=[16, 32]),
         optimizer="adam",
     )
 
 study = StudyDefinition(
-    dataset={dataset}.load,
-    task="{task}",
-    model={family},
+    dataset=function.load,
+    task="regression",
+    model=MLP,
     search_space=search_space,
     n_trials=4,
     n_splits=3,
-    epochs={epochs},
+    epochs=2,
 )
 '''
-TINY_REGRESSION = TINY_STUDY.format(
-    doc="regression",
-    dataset="function",
-    family="MLP",
-    model='{"widths": [8]}',
-    task="regression",
-    epochs=2,
+TINY_CLASSIFICATION = TINY_REGRESSION.replace("function", "digits").replace(
+    '"regression"', '"classification"'
 )
-TINY_CLASSIFICATION = TINY_STUDY.format(
-    doc="classification",
-    dataset="digits",
-    family="MLP",
-    model='{"widths": [8]}',
-    task="classification",
-    epochs=2,
-)
-# Its trials say when they begin and take so long that a test can count on finding one running.
-SLOW_REGRESSION = (
-    TINY_REGRESSION.replace("epochs=2", "epochs=100_000")
-    .replace(
-        "study =",
-        """class Announced(MLP):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        print("a network is built", flush=True)
-
-study =""",
-    )
-    .replace("model=MLP", "model=Announced")
+TINY_CNN = TINY_CLASSIFICATION.replace("MLP", "CNN").replace(
+    '"widths": [8]', '"channels": [4], "hidden": 8'
 )
 
 
@@ -149,6 +126,25 @@ def replacing(source: str, old: str, new: str) -> str:
     return source.replace(old, new)
 
 
+def with_family(source: str, code: str) -> str:
+    """``source`` with a family ``Own`` of its own, an MLP whose class body ``code`` is."""
+    body = "\n".join("    " + line for line in code.strip().splitlines())
+    source = replacing(source, "study =", f"class Own(MLP):\n{body}\n\nstudy =")
+    return replacing(source, "model=MLP", "model=Own")
+
+
+def at_once(target: Callable[..., None], *arguments: object, n: int = 4) -> None:
+    """Call a function in several new processes, with a barrier behind its arguments."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(n)
+    processes = [context.Process(target=target, args=(*arguments, barrier)) for _ in range(n)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * n
+
+
 def command(*arguments: str) -> list[str]:
     """The command line as a user types it."""
     return [sys.executable, str(ROOT / "run_study.py"), *arguments]
@@ -158,18 +154,14 @@ def command(*arguments: str) -> list[str]:
 def cli(tmp_path: Path, url: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command line as a process, on the test's own database."""
 
-    def run(*arguments: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "OPTUNA_STORAGE": url, "COLUMNS": "100"}
-        return subprocess.run(  # type: ignore[call-overload, no-any-return]
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             command(*arguments),
-            **{
-                "capture_output": True,
-                "text": True,
-                "cwd": tmp_path,
-                "env": environment,
-                "timeout": 120,
-                **kwargs,
-            },
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"OPTUNA_STORAGE": url, "COLUMNS": "100"},
+            timeout=120,
         )
 
     return run

@@ -25,11 +25,7 @@ SMALL = Configuration(model={"widths": (16,)}, lr=0.02, epochs=12, batch_size=20
 def run(
     c: Configuration = SMALL, dataset: Dataset = FUNCTION, trial: int = 0, **kwargs: object
 ) -> CrossValidation:
-    splits = Splits.draw(dataset, 4, seed=0)
-    results = cross_validate(MLP, {trial: c}, dataset, splits, seed=1, **kwargs)  # type: ignore[arg-type]
-    ((number, result),) = results
-    assert number == trial
-    return result
+    return together({trial: c}, dataset, **kwargs)[trial]
 
 
 def classes(counts: list[int]) -> Dataset:
@@ -128,15 +124,14 @@ def test_outputs_are_those_of_the_fold_that_has_not_seen_the_row(load: Loader) -
 
 
 def test_patience_counts_epochs_without_a_better_fold_mean() -> None:
-    full = run(Configuration(model={"widths": (16,)}, lr=0.3, epochs=60, batch_size=20))
+    long = replace(SMALL, lr=0.3, epochs=60)
+    full = run(long)
     means = full.curves.mean(1)
     patience = 4
     best = np.minimum.accumulate(means)
     waits = np.arange(60) - np.array([int(np.flatnonzero(means == b)[0]) for b in best])
     expected = int(np.flatnonzero(waits == patience)[0]) + 1
-    stopped = run(
-        Configuration(model={"widths": (16,)}, lr=0.3, epochs=60, batch_size=20, patience=patience)
-    )
+    stopped = run(replace(long, patience=patience))
     assert (len(stopped.curves), stopped.stopped) == (expected, "patience")
     assert (stopped.curves == full.curves[:expected]).all()
     assert stopped.best_epoch == expected - patience
@@ -323,18 +318,14 @@ def test_the_trials_share_the_time_that_passes() -> None:
     assert in_order == sorted(in_order)
 
 
-def test_a_companion_that_diverges_does_no_harm() -> None:
-    explosive = replace(COMPANIONS[15], optimizer="sgd", lr=1e30)
-    torch.set_default_dtype(torch.float64)
-    try:
-        single = together({3: COMPANIONS[3]})[3]
-        results = together({1: explosive, 2: explosive, 3: COMPANIONS[3]})
-    finally:
-        torch.set_default_dtype(torch.float32)
+@pytest.mark.usefixtures("double_precision")
+def test_a_companion_that_diverges_does_no_harm(alone: dict[int, CrossValidation]) -> None:
+    explosive = replace(COMPANIONS[15], lr=1e30)
+    results = together({1: explosive, 2: explosive, 3: COMPANIONS[3]})
     for number in (1, 2):
         assert results[number].stopped == "diverged"
         assert len(results[number].curves) < 12
-    assert_same(results[3], single)
+    assert_same(results[3], alone[3])
 
 
 def test_diverged_trials_are_not_reported() -> None:

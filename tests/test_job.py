@@ -1,4 +1,3 @@
-import multiprocessing
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
-from conftest import TINY_CLASSIFICATION, TINY_REGRESSION, states
+from conftest import TINY_CLASSIFICATION, TINY_REGRESSION, at_once, states, with_family
 
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
@@ -99,17 +98,14 @@ def test_a_study_keeps_the_metric_that_it_was_made_with(make_job: Callable[..., 
 def test_a_study_keeps_the_facts_of_its_data(make_job: Callable[..., Job], url: str) -> None:
     job = make_job(TINY_CLASSIFICATION)
     study, dataset = prepare(job, Options())
-    assert (
-        study.facts
-        == dataset.facts
-        == {
-            "input_shape": [1, 8, 8],
-            "n_outputs": 10,
-            "class_names": list("0123456789"),
-            "feature_names": [],
-            "target_name": "digit",
-        }
-    )
+    facts = {
+        "input_shape": [1, 8, 8],
+        "n_outputs": 10,
+        "class_names": list("0123456789"),
+        "feature_names": [],
+        "target_name": "digit",
+    }
+    assert study.facts == dataset.facts == facts
     storage = study.storage
     study_id = storage.get_study_id_from_name(study.name)
     storage.set_study_system_attr(study_id, "hw1:facts", None)  # as before there were any
@@ -172,14 +168,7 @@ def prepare_at_once(job: Job, barrier: object) -> None:
 
 def test_processes_that_make_the_same_study_at_once_make_one(make_job: Callable[..., Job]) -> None:
     job = make_job()
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(4)
-    makers = [context.Process(target=prepare_at_once, args=(job, barrier)) for _ in range(4)]
-    for maker in makers:
-        maker.start()
-    for maker in makers:
-        maker.join()
-    assert [maker.exitcode for maker in makers] == [0] * 4
+    at_once(prepare_at_once, job)
     assert optuna.get_all_study_names(job.storage_url) == ["tiny"]
 
 
@@ -204,24 +193,15 @@ def test_a_worker_that_dies_ends_the_run_loudly(
 
 def in_children(statement: str) -> str:
     """A study that does something in further processes, where the first one trains."""
-    network = f"""from multiprocessing import parent_process
-from hw1.cross_validation import Splits
-from hw1.errors import InputError
-
-def network(*args, **kwargs):
+    code = f"""
+def __init__(self, *args, **kwargs):
+    from multiprocessing import parent_process
+    from hw1.errors import InputError
     if parent_process() is not None:
         {statement}
-    return MLP(*args, **kwargs)
-
-study ="""
-    return TINY_REGRESSION.replace("model=MLP", "model=network").replace("study =", network)
-
-
-def test_no_trial_starts_after_the_deadline(make_job: Callable[..., Job]) -> None:
-    job = make_job()
-    study, dataset = prepare(job, Options())
-    execute(job, study, dataset, deadline=0.0)
-    assert study.trials() == []
+    super().__init__(*args, **kwargs)
+"""
+    return with_family(TINY_REGRESSION, code)
 
 
 def test_a_part_of_a_nested_cross_validation_sees_the_rows_outside_its_fold(

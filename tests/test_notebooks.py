@@ -9,8 +9,7 @@ from typing import Any
 import nbformat
 import optuna
 import pytest
-import torch
-from conftest import ROOT, TINY_CLASSIFICATION, TINY_REGRESSION, TINY_STUDY
+from conftest import ROOT, TINY_CLASSIFICATION, TINY_CNN, TINY_REGRESSION
 from conftest import run as run_study
 from jupytext.cli import jupytext
 from nbclient import NotebookClient
@@ -22,14 +21,6 @@ from hw1.job import Job
 FOLDER = ROOT / "notebooks"
 NAMES = ["best_parameters", "fashion_mnist", "regression"]
 PLOTLY = "application/vnd.plotly.v1+json"
-TINY_CNN = TINY_STUDY.format(
-    doc="convolutions",
-    dataset="digits",
-    family="CNN",
-    model='{"channels": [4], "hidden": 8}',
-    task="classification",
-    epochs=2,
-)
 
 
 def read(name: str) -> NotebookNode:
@@ -121,13 +112,11 @@ def test_the_studies_and_options_of_a_notebook_exist(name: str) -> None:
 
 
 def test_best_parameters(
-    run: Callable[..., list[NotebookNode]], write_study: Callable[[str, str], str], url: str
+    run: Callable[..., list[NotebookNode]], make_job: Callable[..., Job], url: str
 ) -> None:
     sources = {"first": TINY_REGRESSION, "second": TINY_CLASSIFICATION}
     for name, source in sources.items():
-        path = Path(write_study(name, source))
-        job = Job(str(path), path, url, name, path.parent, torch.device("cpu"))
-        run_study(job, sampler="random", train_size=60)
+        run_study(make_job(source, name), sampler="random", train_size=60)
     outputs = run("best_parameters", STORAGE=url, STUDY="first", TOP=2)
     tables = shown(outputs, "text/html")
     for name in sources:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY_CLASSIFICATION, TINY_REGRESSION, TINY_STUDY, replacing, states
+from conftest import TINY_CLASSIFICATION, TINY_CNN, TINY_REGRESSION, replacing, states, with_family
 from optuna.trial import FrozenTrial, TrialState
 from optuna_store.test_working_copy import transactions
 
@@ -46,14 +46,6 @@ ALWAYS_SINGLE_ROWS = (
     )
 )
 ONE_BATCH_SIZE = TINY_REGRESSION.replace("16, 32", "32")
-CNN_STUDY = TINY_STUDY.format(
-    doc="images",
-    dataset="digits",
-    family="CNN",
-    model='{"channels": [2]}',
-    task="classification",
-    epochs=1,
-)
 
 
 Hook = Callable[[Study, int], None]
@@ -88,13 +80,6 @@ def stored(job: Job) -> Study:
     return prepare(job, Options())[0]
 
 
-def with_family(source: str, code: str) -> str:
-    """``source`` with a family ``Own`` of its own, an MLP whose class body ``code`` is."""
-    body = "\n".join("    " + line for line in code.strip().splitlines())
-    source = replacing(source, "study =", f"class Own(MLP):\n{body}\n\nstudy =")
-    return replacing(source, "model=MLP", "model=Own")
-
-
 @pytest.fixture
 def saved_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is reported is saved before the next step."""
@@ -127,14 +112,6 @@ def test_results_do_not_depend_on_the_size_of_batches(make_job: Callable[..., Jo
             assert trial.intermediate_values == pytest.approx(alone.intermediate_values, rel=1e-3)
 
 
-def test_a_study_has_exactly_its_trials(make_job: Callable[..., Job]) -> None:
-    job = make_job()
-    for n_trials, size in ((5, 4), (6, 4), (13, 32), (13, 2)):
-        study = work(job, size, n_trials=n_trials, **PLAIN)
-        assert states(study) == ["COMPLETE"] * n_trials
-        assert study.progress().complete
-
-
 def test_trials_say_how_they_were_trained(make_job: Callable[..., Job]) -> None:
     job = make_job(ONE_BATCH_SIZE, name="dense")
     for trial in work(job, 4, n_trials=6, **PLAIN).trials():
@@ -142,7 +119,7 @@ def test_trials_say_how_they_were_trained(make_job: Callable[..., Job]) -> None:
         assert trial.user_attrs["precision"] == "float32"
         assert trial.user_attrs["trials_per_batch"] == (4 if trial.number < 4 else 2)
         assert trial.user_attrs["seconds"] >= 0
-    job = replace(make_job(CNN_STUDY, name="images"), precision="float32")
+    job = replace(make_job(TINY_CNN, name="images"), precision="float32")
     study = work(job, 2, n_trials=2, n_splits=2, sampler="random", train_size=100)
     for trial in study.trials():
         assert (trial.user_attrs["backend"], trial.user_attrs["precision"]) == ("fused", "float32")
@@ -338,10 +315,6 @@ def test_after_the_deadline_what_is_not_trained_is_given_back(make_job: Callable
     assert study.progress().complete
 
 
-def test_after_the_deadline_nothing_is_asked_for(make_job: Callable[..., Job]) -> None:
-    assert not work(make_job(), 4, deadline=0.0).trials()
-
-
 def test_cells_that_were_given_back_are_visited_again(make_job: Callable[..., Job]) -> None:
     job, deadline = make_job(stacked(TINY_REGRESSION)), Until()
     options = {"sampler": "grid", "pruner": "none"}
@@ -485,11 +458,10 @@ def test_several_processes_with_batches_share_a_study(
         assert sorted(cells) == list(range(6))
 
 
-@pytest.fixture
-def count(make_job: Callable[..., Job], saved_at_the_end: None) -> Callable[[int, int, int], int]:
-    """The number of transactions, by the size of batches, trials and epochs."""
-
-    def count(size: int, n_trials: int, epochs: int) -> int:
+def test_transactions_grow_with_batches_alone(
+    make_job: Callable[..., Job], saved_at_the_end: None
+) -> None:
+    def count(size: int, n_trials: int, epochs: int = 2) -> int:
         job = make_job(ONE_BATCH_SIZE, f"{size} {n_trials} {epochs}")
         worker = make_worker(job, size, n_trials=n_trials, epochs=epochs, **PLAIN)
         with transactions(worker.study.storage) as begun:
@@ -497,23 +469,10 @@ def count(make_job: Callable[..., Job], saved_at_the_end: None) -> Callable[[int
         assert states(worker.study) == ["COMPLETE"] * n_trials
         return len(begun)
 
-    return count
-
-
-def test_transactions_do_not_grow_with_epochs(count: Callable[[int, int, int], int]) -> None:
-    assert count(8, 8, 2) == count(8, 8, 20) < 8 * 20
-
-
-def test_transactions_grow_with_batches(count: Callable[[int, int, int], int]) -> None:
-    once, twice, four_times, alone = (count(size, 16, 2) for size in (16, 8, 4, 1))
+    once, twice, four_times, alone = (count(size, 16) for size in (16, 8, 4, 1))
     assert once < twice < four_times < alone
     assert four_times - twice == 2 * (twice - once)  # as much for each batch
-
-
-def test_transactions_do_not_grow_with_the_trials_of_a_batch(
-    count: Callable[[int, int, int], int],
-) -> None:
-    assert count(16, 16, 2) == count(4, 4, 2)
+    assert once == count(4, 4) == count(16, 16, 20) < 16 * 20  # whatever its trials and epochs
 
 
 @pytest.mark.parametrize(
@@ -540,7 +499,7 @@ def test_a_worker_chooses_how_many_trials_it_asks_for(
 
 def test_a_number_that_is_given_is_what_is_asked_for(make_job: Callable[..., Job]) -> None:
     assert len(make_worker(make_job(), 7, sampler="tpe", n_trials=10).ask()) == 7
-    images = make_worker(make_job(CNN_STUDY, "images"), 3, sampler="random", n_trials=10)
+    images = make_worker(make_job(TINY_CNN, "images"), 3, sampler="random", n_trials=10)
     assert len(images.ask()) == 3
 
 
@@ -558,7 +517,7 @@ def test_as_much_is_asked_for_as_takes_about_a_second(
         job = make_job(TINY_CLASSIFICATION.replace("[16, 32]", "[32]"), f"{n}")
         assert len(make_worker(job, **options).ask()) == n
     # Convolutions take long: theirs are begun one after another.
-    images = make_worker(make_job(CNN_STUDY.replace("epochs=1", "epochs=100"), "images"), **options)
+    images = make_worker(make_job(TINY_CNN.replace("epochs=2", "epochs=100"), "images"), **options)
     assert len(images.ask()) == 1
 
 
@@ -566,15 +525,3 @@ def test_of_all_processes_together_a_tenth_is_asked_for(make_job: Callable[..., 
     workers = [make_worker(make_job(), sampler="tpe", n_trials=40) for _ in range(3)]
     # But none is left without work.
     assert [len(worker.ask()) for worker in workers] == [4, 1, 1]
-
-
-def test_candidates_are_trials_in_storage(make_job: Callable[..., Job]) -> None:
-    worker = make_worker(make_job(VARIED), 5, sampler="random", n_trials=9)
-    candidates = worker.ask()
-    trials = stored(make_job(VARIED)).trials()
-    assert [candidate.trial.number for candidate in candidates] == list(range(5))
-    for candidate, trial in zip(candidates, trials, strict=True):
-        assert trial.params == candidate.trial.params
-        assert "worker" in trial.user_attrs
-        assert candidate.configuration.lr == trial.params["lr"]
-        assert candidate.configuration.epochs == worker.study.settings.epochs

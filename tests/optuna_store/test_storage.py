@@ -3,21 +3,20 @@ import gc
 import math
 import multiprocessing
 import os
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from conftest import at_once, sql
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hw1.errors import InputError
-from hw1.optuna_store.storage import Change, Storage, shown
+from hw1.optuna_store.storage import Change, Storage
 from hw1.optuna_store.tables import CHUNK
 
 
@@ -41,14 +40,6 @@ def test_a_storage_that_cannot_be_is_an_input_error(url: str, reason: str) -> No
         Storage(url)
 
 
-def test_a_password_is_not_repeated() -> None:
-    for url in ("foo://me:secret@host/db", "foo//me:secret@host/db", "me:secret@host/db"):
-        with pytest.raises(InputError) as error:
-            Storage(url)
-        assert "secret" not in str(error.value)
-    assert shown("foo://me:secret@host/db") == "foo://me:***@host/db"
-
-
 def test_tables_of_the_same_optuna_are_not_compared_again(url: str) -> None:
     """And what Optuna's constructor sets is there then, too."""
     made = Storage(url)
@@ -56,11 +47,9 @@ def test_tables_of_the_same_optuna_are_not_compared_again(url: str) -> None:
     attached = Storage(url)
     attached.scoped_session()
     assert vars(made).keys() == vars(attached).keys() | {"_version_manager"}
-    with made.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE version_info SET library_version = '4.0'")
+    sql(url, "UPDATE version_info SET library_version = '4.0'")
     assert "_version_manager" in vars(Storage(url, create=False))
-    with made.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v9.0.0.a'")
+    sql(url, "UPDATE alembic_version SET version_num = 'v9.0.0.a'")
     with pytest.raises(InputError, match="no longer compatible"):
         Storage(url)
 
@@ -88,15 +77,14 @@ def test_what_is_read_of_a_study_is_as_optuna_reads_it(url: str) -> None:
             storage.get_study_id_from_name("t")
 
 
-def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
-    file = tmp_path / "app.db"
-    with sqlite3.connect(file) as connection:
-        connection.execute("CREATE TABLE customers (name TEXT)")
-    connection.close()
-    before = file.read_bytes()
-    with pytest.raises(InputError, match="the database of another program"):
-        Storage(f"sqlite:///{file}")
-    assert file.read_bytes() == before
+def test_the_file_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "thesis.docx").write_bytes(b"chapter one" * 300)
+    sql(f"{tmp_path}/app.db", "CREATE TABLE customers (name TEXT)")
+    for name, reason in (("thesis.docx", "not a database"), ("app.db", "of another program")):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(InputError, match=reason):
+            Storage(f"sqlite:///{tmp_path}/{name}")
+        assert (tmp_path / name).read_bytes() == before
 
 
 def test_a_file_is_the_same_by_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,14 +98,6 @@ def test_a_file_is_the_same_by_every_name(tmp_path: Path, monkeypatch: pytest.Mo
         with storage.engine.connect() as connection:
             assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     assert sorted(path.name for path in tmp_path.glob("*.db")) == ["s.db"]
-
-
-def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
-    file = tmp_path / "thesis.docx"
-    file.write_bytes(b"chapter one" * 300)
-    with pytest.raises(InputError, match="not a database"):
-        Storage(f"sqlite:///{file}")
-    assert file.read_bytes() == b"chapter one" * 300
 
 
 def test_a_missing_file_is_made_only_when_asked_for(tmp_path: Path) -> None:
@@ -147,60 +127,50 @@ def open_unprivileged(url: str, create: bool = True) -> str:
     return f"opened, with {names}"
 
 
-def in_another_process(url: str, create: bool = True) -> str:
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        return str(pool.apply(open_unprivileged, (url, create)))
-
-
-def open_to_all(folder: Path) -> None:
+def in_another_process(folder: Path, mode: int, create: bool = True) -> str:
+    """What another user is told who opens the storage in a folder of this mode."""
+    folder.chmod(mode)
     for parent in folder.parents:
-        if parent.stat().st_mode & 0o011 != 0o011:
-            parent.chmod(parent.stat().st_mode | 0o011)
+        parent.chmod(parent.stat().st_mode | 0o011)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return str(pool.apply(open_unprivileged, (f"sqlite:///{folder}/studies.db", create)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "studies").mkdir()
+    return tmp_path / "studies"
 
 
 @needs_root
 @pytest.mark.parametrize("what", ["folder", "file"])
-def test_what_cannot_be_written_is_an_input_error(what: str, tmp_path: Path) -> None:
-    folder = tmp_path / "studies"
-    url = f"sqlite:///{folder}/studies.db"
+def test_what_cannot_be_written_is_an_input_error(what: str, folder: Path) -> None:
     if what == "file":
-        Storage(url)
-        folder.chmod(0o755)
-    else:
-        folder.mkdir(mode=0o755)
-    open_to_all(folder)
-    assert "cannot" in in_another_process(url)
+        Storage(f"sqlite:///{folder}/studies.db")
+    assert "cannot" in in_another_process(folder, 0o755)
 
 
 @needs_root
-def test_what_can_only_be_read_is_read(tmp_path: Path) -> None:
-    folder = tmp_path / "studies"
+def test_what_can_only_be_read_is_read(folder: Path) -> None:
     url = f"sqlite:///{folder}/studies.db"
     optuna.create_study(storage=Storage(url), study_name="s")
     gc.collect()
-    folder.chmod(0o755)
-    open_to_all(folder)
     before = sorted(path.name for path in folder.iterdir())
     # It reads the name, and is told that it cannot write.
-    assert "readonly database" in in_another_process(url, False)
+    assert "readonly database" in in_another_process(folder, 0o755, False)
     assert sorted(path.name for path in folder.iterdir()) == before
     reader = Storage(url)  # and while others have it open
     reader.study_names()
-    assert "readonly database" in in_another_process(url, False)
+    assert "readonly database" in in_another_process(folder, 0o755, False)
 
 
 @needs_root
-def test_another_user_of_a_shared_folder_works_there(tmp_path: Path) -> None:
-    folder = tmp_path / "studies"
-    url = f"sqlite:///{folder}/studies.db"
-    folder.mkdir()
+def test_another_user_of_a_shared_folder_works_there(folder: Path) -> None:
     file = folder / "studies.db"
     file.touch()
     file.chmod(0o666)  # as a generous umask makes it; SQLite's other files follow it
-    optuna.create_study(storage=Storage(url), study_name="s")
-    open_to_all(folder)
-    folder.chmod(0o777)
-    assert in_another_process(url) == "opened, with ['s']"
+    optuna.create_study(storage=Storage(f"sqlite:///{file}"), study_name="s")
+    assert in_another_process(folder, 0o777) == "opened, with ['s']"
 
 
 @pytest.mark.parametrize("what", ["deleted", "replaced by another file"])
@@ -222,9 +192,7 @@ def test_damaged_pages_are_an_input_error(url: str) -> None:
     study = optuna.create_study(storage=Storage(url), study_name="s")
     for _ in range(50):
         study.add_trial(create_trial(value=1.0, user_attrs={"a": "b" * 500}))
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
+    sql(url, "PRAGMA wal_checkpoint(TRUNCATE)")
     file = Path(url.removeprefix("sqlite:///"))
     content = bytearray(file.read_bytes())
     for start in range(8192, len(content), 4096):
@@ -279,10 +247,10 @@ input()
     assert storage.study_names() == []
 
 
-def drain(url: str, start: object) -> None:
+def drain(url: str, barrier: object) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.load_study(study_name="s", storage=Storage(url))
-    start.wait()  # type: ignore[attr-defined]
+    barrier.wait()  # type: ignore[attr-defined]
     while any(t.state == TrialState.WAITING for t in study.get_trials(deepcopy=False)):
         trial = study.ask()
         if "queued" not in trial.user_attrs:
@@ -297,15 +265,7 @@ def test_processes_share_a_queue_without_errors_or_repeats(url: str) -> None:
     study = optuna.create_study(storage=Storage(url), study_name="s")
     for job in range(40):
         study.enqueue_trial({"job": job}, user_attrs={"queued": True})
-    context = multiprocessing.get_context("spawn")
-    start = context.Event()
-    workers = [context.Process(target=drain, args=(url, start)) for _ in range(4)]
-    for worker in workers:
-        worker.start()
-    start.set()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0] * 4
+    at_once(drain, url)
     done = [t for t in study.get_trials() if t.state == TrialState.COMPLETE]
     assert sorted(t.params["job"] for t in done) == list(range(40))
     assert all(len(t.user_attrs) == 2 for t in done)
@@ -380,11 +340,10 @@ def test_trials_are_inserted_as_optuna_adds_them(n_trials: int, storage: Storage
 def dump(storage: Storage, first: int, last: int) -> dict[str, list[tuple[str, ...]]]:
     """What the tables hold of the trials with these ids, but for ids."""
     found = {}
-    with closing(sqlite3.connect(storage.url.removeprefix("sqlite:///"))) as connection:
-        for table in TABLES:
-            query = f"SELECT * FROM trial_{table} WHERE trial_id BETWEEN ? AND ?"
-            rows = connection.execute(query, (first, last))
-            found[table] = sorted(tuple(map(repr, row[2:])) for row in rows)
+    for table in TABLES:
+        query = f"SELECT * FROM trial_{table} WHERE trial_id BETWEEN ? AND ?"
+        rows = sql(storage.url, query, first, last)
+        found[table] = sorted(tuple(map(repr, row[2:])) for row in rows)
     return found
 
 
