@@ -33,9 +33,7 @@ def looked_at(model: nn.Module, dataset: Dataset, *moments: float) -> Subject:
 
 def drawn(figure: Callable[[Subject], Figure | None], *network: object) -> Figure:
     """The figure of what `looked_at` takes; there has to be one."""
-    made = figure(looked_at(*network))  # type: ignore[arg-type]
-    assert made is not None
-    return made
+    return figure(looked_at(*network))
 
 
 def images(shape: Sequence[int], n_outputs: int, n: int = 30, task: str = "") -> Dataset:

@@ -175,8 +175,7 @@ def test_points_and_images_lie_where_their_numbers_are() -> None:
     pixels = np.array(Pillow.open(io.BytesIO(matplotlib.png(one, 1))).convert("RGB"))
 
     def at(a: float, b: float) -> list[int]:
-        color: list[int] = pixels[round(350 - 30 * b), round(50 + 30 * a)].tolist()
-        return color
+        return pixels[round(350 - 30 * b), round(50 + 30 * a)].tolist()
 
     assert all(at(a, b) == [255, 0, 0] for a, b in zip(x, y, strict=True))
     assert at(0.3, 0.3) == [0, 0, 0]

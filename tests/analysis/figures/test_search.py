@@ -20,12 +20,11 @@ from optuna.distributions import (
 from optuna.trial import TrialState, create_trial
 
 from hw1.analysis.figures import search
-from hw1.analysis.figures.marks import Bars, Contour, Figure, HeatMap, Mark, Parallel, Points
+from hw1.analysis.figures.marks import Bars, Contour, Figure, HeatMap, Mark, Points
 from hw1.analysis.figures.matplotlib import svg
 from hw1.analysis.figures.plotly import draw as to_plotly
 from hw1.analysis.figures.search_trials import Parameter, Search, Values
 from hw1.errors import InputError
-from hw1.optuna_store.storage import Storage
 from hw1.samplers import SAMPLERS, make_sampler
 from hw1.study import Study
 from hw1.training.configuration import words_of
@@ -114,9 +113,7 @@ def mixed(make_study: MakeStudy) -> Study:
 
 def drawn(make: Callable[[Search], Figure | None], study: Study) -> Figure:
     """The figure of a study; there has to be one."""
-    figure = make(Search(study))
-    assert figure is not None
-    return figure
+    return make(Search(study))
 
 
 def named(figure: Figure) -> dict[str, Any]:
@@ -242,7 +239,6 @@ def test_slices_have_the_parameters_of_the_trials(make_study: MakeStudy) -> None
     assert len(figure.panels) == 6  # of eight
     for panel in figure.panels:
         points, axis = panel.marks[0], panel.x
-        assert isinstance(points, Points)
         name = LABELS[axis.label]
         having = [trial for trial in study.trials() if name in trial.params]
         values = [trial.params[name] for trial in having]
@@ -254,7 +250,7 @@ def test_slices_have_the_parameters_of_the_trials(make_study: MakeStudy) -> None
             assert choices == [*map(value_text, distribution.choices)]
         else:
             np.testing.assert_allclose(points.x, values, atol=0.21 if name == "depth" else 0)
-            assert axis.log == bool(distribution.log)  # type: ignore[attr-defined]
+            assert axis.log == bool(distribution.log)
         np.testing.assert_allclose(points.y, [trial.values[0] for trial in having])
         assert list(points.color) == [trial.number for trial in having]
         assert {mark.y[0] for mark in diamonds(panel.marks)} <= {best.values[0]}
@@ -278,8 +274,8 @@ def test_the_smoothed_value_of_categories_is_their_mean(make_study: MakeStudy) -
     surface = panel.marks[0]
     assert isinstance(surface, HeatMap)
     x, y = (LABELS[axis.label] for axis in (panel.x, panel.y))
-    for i, first in enumerate(SPACE[x].choices):  # type: ignore[attr-defined]
-        for j, second in enumerate(SPACE[y].choices):  # type: ignore[attr-defined]
+    for i, first in enumerate(SPACE[x].choices):
+        for j, second in enumerate(SPACE[y].choices):
             key = (first, second) if x == "optimizer" else (second, first)
             assert surface.values[j, i] == pytest.approx(np.mean(values[key]), rel=0.05)
 
@@ -313,7 +309,6 @@ def test_ranks(make_study: MakeStudy) -> None:
     figure = drawn(search.rank, study)
     (panel,) = figure.panels
     (points,) = panel.marks
-    assert isinstance(points, Points)
     by_dropout = points.x if panel.x.label == "dropout" else points.y
     trials = np.round(10 * np.asarray(by_dropout)).astype(int).tolist()
     ranks = dict(zip(trials, points.color, strict=True))
@@ -325,7 +320,6 @@ def test_parallel_coordinates(make_study: MakeStudy) -> None:
     draw(study, 25)
     figure = drawn(search.parallel_coordinates, study)
     (lines,) = figure.panels[0].marks
-    assert isinstance(lines, Parallel)
     labels = [label.replace("\n", " ") for label in lines.labels]
     assert labels[-1] == "mean squared error"
     assert len(labels) == 7
@@ -339,8 +333,8 @@ def test_parallel_coordinates(make_study: MakeStudy) -> None:
             n = len(distribution.choices) - 1
             expected = [distribution.choices.index(value) / n for value in values]
         else:
-            low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
-            if distribution.log:  # type: ignore[attr-defined]
+            low, high = distribution.low, distribution.high
+            if distribution.log:
                 low, high, values = math.log(low), math.log(high), np.log(values).tolist()
             expected = [(value - low) / (high - low) for value in values]
         np.testing.assert_allclose(column, expected, atol=1e-9)
@@ -466,21 +460,6 @@ def test_the_trials_of_every_sampler_can_be_drawn(sampler: str, make_study: Make
         study.optuna_study.optimize(objective, n_trials=1)
     found = search.search_figures(study)
     assert {figure.name for figure in found} == ALL
-
-
-def test_a_study_that_hw1_has_run(analysed_url: str) -> None:
-    study = Study(Storage(analysed_url, create=False), "classification-tpe")
-    figures = {figure.name: figure for figure in search.search_figures(study)}
-    completed = [t for t in study.trials() if t.state == TrialState.COMPLETE]
-    drawn = named(figures["search_history"])["completed"]
-    assert list(drawn.y) == [trial.values[0] for trial in completed]
-    best = study.best_trial()
-    assert f"trial {best.number} with" in figures["search_history"].caption
-    scores = np.array(best.user_attrs["fold_scores"])
-    assert f"± {scores.std(ddof=1):.4g}" in figures["search_history"].caption
-    curve = named(figures["search_curves"])[f"best (trial {best.number})"]
-    reports = [best.intermediate_values[epoch] for epoch in sorted(best.intermediate_values)]
-    np.testing.assert_array_equal(curve.y[: len(reports)], reports)
 
 
 POSITIVE = st.floats(1e-100, 1e100)

@@ -125,7 +125,6 @@ def test_the_most_confident_mistakes_come_first() -> None:
     for row, logit in ((10, 20.0), (20, 30.0)):
         outputs[row, (data.targets[row] + 1) % 10] = logit
     figure = confident_mistakes(outputs, data)
-    assert figure is not None
     images = [m for m in figure.panels[0].marks if isinstance(m, Image)]
     assert len(images) == 2
     for shown, row in zip(images, (20, 10), strict=True):

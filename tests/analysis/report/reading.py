@@ -1,5 +1,6 @@
 """What a reader finds in a report's files."""
 
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -37,7 +38,8 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.texts: list[str] = []
         self.scripts: list[tuple[str, str]] = []
-        self._open: list[tuple[str, str]] = []
+        self.plots: list[dict[str, Any]] = []
+        self._open: list[tuple[str, str, str | None]] = []
         self.feed(source)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -46,14 +48,16 @@ class Page(HTMLParser):
         self.ids += [given["id"] or ""] if "id" in given else []
         self.links += [given[key] or "" for key in ("href", "src", "data-plot") if key in given]
         if tag not in ("meta", "img", "br", "link", "input"):
-            self._open.append((tag, given.get("type") or ""))
+            self._open.append((tag, given.get("type") or "", given.get("data-plot")))
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop()[0] == tag
 
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1][0] == "script":
-            self.scripts.append((self._open[-1][1], data))
+            _, kind, plot = self._open[-1]
+            self.scripts.append((kind, data))
+            self.plots += [{"plot": plot, **json.loads(data)}] if plot else []
         elif self._open and self._open[-1][0] != "style":
             self.texts.append(data)
 

@@ -19,8 +19,7 @@ def parsed(command: str) -> dict[str, Any]:
     python, program, name, *arguments = shlex.split(command)
     assert (python, program) == ("python", "run_study.py")
     commands: Any = typer.main.get_command(app)
-    found: dict[str, Any] = commands.commands[name].make_context(name, arguments).params
-    return found
+    return commands.commands[name].make_context(name, arguments).params
 
 
 @pytest.fixture

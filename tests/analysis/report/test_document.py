@@ -149,7 +149,3 @@ def test_equations_of_one_source_are_typst_and_mathml() -> None:
     assert "<math><msup>" in page and page.count('<math display="block"><munderover>') == 1
     source = to_typst(found, lambda *drawn: "")
     assert "$x^2$" in source and "$ sum_(i=1)^n x_i $" in source
-
-
-def test_plain_text_of_code_is_what_it_shows() -> None:
-    assert plain(blocks_of("a `b &#42;` *c*")[0].node) == "a b * c"

@@ -59,7 +59,6 @@ def assert_main_part_is_short(path: Path, measured: int) -> None:
 
 def test_the_pdf_has_metadata_its_own_fonts_and_vector_figures(written: Written) -> None:
     reader = PdfReader(written.report.pdf)
-    assert reader.metadata is not None
     assert (reader.metadata.title, reader.metadata.author) == ("All of it", "Ada")
     assert str(reader.metadata.creation_date) == "2026-03-01 12:03:40+00:00"
     fonts: set[str] = set()

@@ -1,17 +1,9 @@
 import json
 import re
-from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from analysis.report.reading import Page, outline, squeezed, text_of
 from pypdf import PdfReader
-
-from hw1.analysis.figures.layout import grid
-from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
-from hw1.analysis.figures.style import BLUE
-from hw1.analysis.report.document import Document, blocks_of
-from hw1.analysis.report.to_html import to_html
 
 Written = Any  # see conftest
 
@@ -47,23 +39,3 @@ def test_the_page_has_the_blocks_of_the_pdf(written: Written) -> None:
     headings = [squeezed(title) for title, _ in outline(reader.outline, reader)]
     for heading in headings:
         assert heading in Page(written.report.page.read_text()).text
-
-
-def test_plots_side_by_side_keep_their_width_on_a_narrow_screen() -> None:
-    """Of panels one above the other some may be hidden."""
-    x, y = Axis("", (0.0, 1.0)), Axis("", (0.0, 1.0))
-    hidden = replace(x, visible=False)
-    line = Line([0, 1], [0, 1], BLUE)
-    layouts = [
-        [Panel((line,), axis, y, place) for axis, place in zip(axes, places, strict=True)]
-        for axes, places in (
-            ([hidden] * 3 + [x] * 3, grid(2, 3)),
-            ([x] * 3 + [hidden] * 3, grid(2, 3)),
-            ([x], grid(1, 1)),
-        )
-    ]
-    figures = {f"f{i}": Figure("name", "Title", "c", panels) for i, panels in enumerate(layouts)}
-    blocks = blocks_of("\n\n".join(f"![c]({key})" for key in figures))
-    page = to_html(Document("t", "", datetime(2026, 3, 1), blocks, figures), lambda *drawn: "")
-    widths = re.findall(r"min-width: ([0-9]+)px\"", page)
-    assert widths == ["690", "690", "300"]

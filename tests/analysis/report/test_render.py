@@ -75,7 +75,7 @@ def test_values_are_escaped_wherever_the_template_prints_them() -> None:
 def test_the_template_joins_no_texts_itself() -> None:
     """What Jinja2 joins it escapes as HTML, which is not enough for Markdown."""
     found = environment()
-    source, _, _ = found.loader.get_source(found, TEMPLATE)  # type: ignore[union-attr]
+    source, _, _ = found.loader.get_source(found, TEMPLATE)
     tree = found.parse(source)
     assert not list(tree.find_all((nodes.Concat, nodes.Mod)))
     # Equations are typst's code: nothing is printed in them.

@@ -100,11 +100,11 @@ def test_hidden_units_have_images_and_their_activations() -> None:
 
 def test_units_without_a_gradient_are_left_out_and_counted() -> None:
     model = nn.Sequential(*halves(4), nn.ReLU(), nn.Linear(4, 3))
-    model[1].bias.data[:3] = -1000.0  # type: ignore[union-attr, operator]
+    model[1].bias.data[:3] = -1000.0
     figure = drawn(maximized_units, model, DATA, 128.0, 64.0)
     assert texts(figure)[0] == "linear 1: 1 of 4 units" and len(pictures(figure)) == 1
     assert "For 3 other units no image above the mean activation was found" in figure.caption
-    model[1].bias.data[:] = -1000.0  # type: ignore[union-attr, operator]
+    model[1].bias.data[:] = -1000.0
     assert maximized_units(looked_at(model, DATA, 128.0, 64.0)) is None
 
 

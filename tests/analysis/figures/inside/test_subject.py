@@ -69,7 +69,7 @@ def test_hidden_layers_have_titles_and_shapes() -> None:
     assert first.heading(4) == "conv 1: 4 channels"
     assert second.heading(2) == "linear 2: 2 of 5 units"
     found = subject.activations([first, second], dataset.inputs)
-    maps = model.features[:3](dataset.inputs.float())  # type: ignore[index]
+    maps = model.features[:3](dataset.inputs.float())
     np.testing.assert_allclose(found[first.name], maps.mean((2, 3)).detach(), atol=1e-4)
     assert found[second.name].shape == (30, 5)
 

@@ -73,7 +73,7 @@ def test_channels_are_shown_by_their_mean_over_positions() -> None:
     first, second = marks(drawn(unit_profiles, model, dataset, *PIXELS), HeatMap)
     assert (first.values.shape, second.values.shape) == ((4, 3), (5, 3))
     with torch.no_grad():
-        maps = model.features[:3]((dataset.inputs - PIXELS[0]) / PIXELS[1])  # type: ignore[index]
+        maps = model.features[:3]((dataset.inputs - PIXELS[0]) / PIXELS[1])
     found = maps.mean((2, 3)).double()
     means = torch.stack([found[dataset.targets == c].mean(0) for c in range(3)])
     effects = ((means - found.mean(0)) / found.std(0, correction=0)).T
@@ -119,7 +119,6 @@ def test_each_unit_is_a_line_sorted_by_where_it_is_active() -> None:
     figure = drawn(units_along_input, hinges([8.0, 2.0, 5.0], [1.0, -3.0, 2.0]), LINE)
     (cells,) = marks(figure, HeatMap)
     assert cells.data is not None and cells.data[:, 0].tolist() == [1, 2, 0]
-    assert cells.x is not None
     edges = np.linspace(*cells.x, cells.values.shape[1] + 1)
     centers = (edges[1:] + edges[:-1]) / 2
     assert (centers[0], centers[-1]) == pytest.approx((0, 10), abs=1e-4)

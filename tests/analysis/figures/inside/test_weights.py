@@ -26,9 +26,7 @@ def with_weights(weights: Any) -> nn.Sequential:
 
 def of(before: Any, after: Any) -> Figure:
     trained, initial = (network_of(with_weights(w), DATA) for w in (after, before))
-    figure = weight_histograms(Subject(trained, initial, DATA))
-    assert figure is not None
-    return figure
+    return weight_histograms(Subject(trained, initial, DATA))
 
 
 def test_the_shares_of_weights_are_shown_before_and_after() -> None:
@@ -93,7 +91,7 @@ def test_ticks_are_round_and_within(weights: np.ndarray, expected: list[str]) ->
 
 
 def kernels_of(model: nn.Module) -> torch.Tensor:
-    weight: torch.Tensor = model.features[0].weight.data  # type: ignore[index, union-attr, assignment]
+    weight: torch.Tensor = model.features[0].weight.data
     return weight
 
 
@@ -159,7 +157,7 @@ def test_a_linear_layer_on_images_has_weight_images_and_a_linear_model_classes()
 def test_a_table_has_weights_by_feature_the_strongest_first() -> None:
     model = MLP((3,), 2, widths=(4,))
     weight = torch.tensor([[0.1, 3, 0], [0, -2, 0.2], [0.1, 4, 0.3], [0, 1, -1.5]])
-    model.layers[1].weight.data = weight  # type: ignore[index, union-attr]
+    model.layers[1].weight.data = weight
     figure = drawn(first_layer_weights, model, table(3, 2))
     (cells,) = marks(figure, HeatMap)
     ticks = figure.panels[0].y.ticks
