@@ -1,15 +1,13 @@
 import json
-from collections.abc import Callable
 
 import pytest
+from analysis.conftest import Open
 from conftest import sql
 from optuna.trial import TrialState
 
 from hw1.analysis.replay import replay
 from hw1.analysis.results import StudyResults
 from hw1.errors import InputError
-
-Open = Callable[..., StudyResults]
 
 
 @pytest.mark.parametrize("name", ["regression-random", "classification-tpe"])
