@@ -88,12 +88,6 @@ def make_study(make_job: Callable[..., Job]) -> Callable[..., Study]:
     return make
 
 
-def with_own_class(name: str) -> str:
-    """A study file whose model class is its own."""
-    own = f"class {name}(MLP):\n    pass\n\nstudy ="
-    return TINY_REGRESSION.replace("study =", own).replace("model=MLP", f"model={name}")
-
-
 def sql(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
     """What an SQLite database answers to a statement, which may change it."""
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:

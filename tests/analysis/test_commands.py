@@ -21,7 +21,7 @@ import optuna
 import pytest
 import torch
 from analysis.conftest import Open
-from conftest import ROOT, TINY_REGRESSION, command, sql, with_own_class
+from conftest import ROOT, TINY_REGRESSION, command, sql, with_family
 from PIL import Image
 
 from hw1.analysis.export import export, usage
@@ -186,7 +186,7 @@ def test_the_lines_that_are_printed_find_a_family_of_ones_own(
     monkeypatch.chdir(tmp_path)
     path = tmp_path / folder / "own.py"
     path.parent.mkdir()
-    path.write_text(with_own_class("Own"))
+    path.write_text(with_family(TINY_REGRESSION, "pass"))
     named = str(path) if folder == "elsewhere" else "own"
     job = Job(named, path, url, "own", tmp_path / "data", torch.device("cpu"))
     conftest.run(job, sampler="random", n_trials=1, epochs=1)

@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 from analysis.described import HOUSES, of_images
-from conftest import with_own_class
+from conftest import TINY_REGRESSION, with_family
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -318,13 +318,16 @@ def test_onnx_says_which_packages_it_needs(
 # The family of a .safetensors file.
 
 
-def scaled(tmp_path: Path) -> tuple[Case, Path]:
+OWN = with_family(TINY_REGRESSION, "pass")
+
+
+def of_own(tmp_path: Path) -> tuple[Case, Path]:
     """A network of a study file, saved."""
     study = tmp_path / "studies" / "tiny.py"
     study.parent.mkdir()
-    study.write_text(with_own_class("Scaled"))
+    study.write_text(OWN)
     family = load_definition(study).model
-    assert import_path(family) == "hw1_study_tiny.Scaled"
+    assert import_path(family) == "hw1_study_tiny.Own"
     case = make(family, import_path(family), (2,), 1, widths=[3])
     path = tmp_path / "model.safetensors"
     case.save(path)
@@ -334,7 +337,7 @@ def scaled(tmp_path: Path) -> tuple[Case, Path]:
 def test_the_family_of_a_study_file_is_found_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case, path = scaled(tmp_path)
+    case, path = of_own(tmp_path)
     inputs = case.draw(5)
     expected = case.outputs(inputs)
     monkeypatch.chdir(tmp_path)
@@ -351,10 +354,10 @@ def test_the_family_of_a_study_file_is_found_there(
 def test_the_family_of_a_study_file_needs_that_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, path = scaled(tmp_path)
+    _, path = of_own(tmp_path)
     monkeypatch.chdir(tmp_path)
     study = tmp_path / "studies" / "tiny.py"
-    study.write_text(with_own_class("Renamed"))
+    study.write_text(OWN.replace("Own", "Renamed"))
     refused(path, "the model class of .*tiny.py is hw1_study_tiny.Renamed", definition=study)
     study.unlink()
     refused(path, "made with the study file 'tiny', which does not come with hw1")
@@ -366,7 +369,7 @@ def test_a_file_says_nothing_of_what_is_imported(
 ) -> None:
     case, path = mlp(), tmp_path / "model.safetensors"
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "tiny.py").write_text(with_own_class("Scaled"))
+    (tmp_path / "studies" / "tiny.py").write_text(OWN)
     (tmp_path / "harmful.py").write_text("from hw1.models import MLP")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

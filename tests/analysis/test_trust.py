@@ -15,7 +15,7 @@ import optuna
 import pytest
 import torch
 from analysis.described import HOUSES
-from conftest import TINY_REGRESSION, call, command, with_own_class
+from conftest import TINY_REGRESSION, call, command, with_family
 
 from hw1.analysis.description import ModelDescription
 from hw1.analysis.model_files import save
@@ -203,7 +203,7 @@ def test_a_network_of_a_study_file_predicts_with_the_file_that_is_named(
     make_job: Callable[..., Any], tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    job = make_job(with_own_class("Own"))
+    job = make_job(with_family(TINY_REGRESSION, "pass"))
     assert call(url, "run", str(job.source), "--trials", "1").exit_code == 0
     named = ["--definition", str(job.source)]
     made = call(url, "export", "tiny-tpe", "--output", "own.safetensors", *named)
