@@ -35,7 +35,13 @@ def kind(configuration: Configuration) -> int:
 
 
 numba.extending.overload(rules.sqrt)(lambda x: lambda x: np.sqrt(x))
-numba.extending.overload(rules.sign)(lambda x: lambda x: np.sign(x))
+
+
+@numba.extending.overload(rules.sign, inline="always")
+def _sign(x):  # type: ignore[no-untyped-def]
+    # np.sign is a call for each element.
+    one = numba.np.numpy_support.as_dtype(x).type(1)
+    return lambda x: one if x > 0 else (-one if x < 0 else x)
 
 
 @numba.extending.overload(rules.average, inline="always")

@@ -199,12 +199,18 @@ class Compiled:
             operations: of each model.
         """
         least = max(WORTH_A_THREAD, operations.sum() / (8 * n_threads))
-        number = (operations.cumsum() - operations) // least
         if self.plan.augments:
-            number = np.arange(len(operations))  # images are changed by model
-        starts = np.flatnonzero(np.diff(number, prepend=-1)).tolist()
-        groups = list(pairwise([*starts, len(operations)]))
-        sums = np.add.reduceat(operations, starts)
+            least = 0  # images are changed by model
+        bounds, total = [0], 0.0
+        for i, own in enumerate(operations.tolist()):  # a few: NumPy takes longer
+            total += own
+            if total >= least:
+                bounds.append(i + 1)
+                total = 0.0
+        if total > 0:  # what is left goes with its neighbors
+            bounds[1:] = [*bounds[1:-1], len(operations)]
+        groups = list(pairwise(bounds))
+        sums = np.add.reduceat(operations, bounds[:-1])
         # The longest first: threads then end at about the same time.
         return [groups[i] for i in np.argsort(-sums, kind="stable")]
 
