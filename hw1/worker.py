@@ -205,7 +205,7 @@ class Worker:
         if in_a_row >= REFUSED_IN_A_ROW:
             raise InputError(
                 f"{in_a_row} consecutive configurations were invalid: narrow the search space, or "
-                f"choose another model class (of the last, hw1 says: {error})"
+                f"choose another model class (the last one: {error})"
             ) from error
 
     def _fail(self, trial: Trial, error: Exception) -> bool:
