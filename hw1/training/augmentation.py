@@ -3,8 +3,9 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from hw1.errors import InputError
 from hw1.training.options import option
 
 if TYPE_CHECKING:  # the fields of a configuration are read without torch
@@ -19,14 +20,20 @@ class Augmentation:
     """What is done to the images of a batch at random; other examples are never changed.
 
     Attributes:
-        flip: whether images are mirrored left to right half of the time.
+        flip: whether images are mirrored left to right half of the time; "alternating": half of
+            them in the first epoch, and each in every other epoch from then on (Jordan, 2024,
+            https://arxiv.org/abs/2404.00498).
         shift: pixels by which images are moved at most, each way; what moves in is black.
         erase: probability that a random rectangle of an image is made black.
     """
 
-    flip: bool = option(False, "horizontal flips", "augmentation")
+    flip: bool | Literal["alternating"] = option(False, "horizontal flips", "augmentation")
     shift: int = option(0, "random shifts", "augmentation", ge=0)
     erase: float = option(0.0, "random erasing", "augmentation", ge=0, le=1)
+
+    def __post_init__(self) -> None:
+        if self.flip not in (False, True, "alternating"):
+            raise InputError(f"flip = {self.flip!r:.60} must be False, True or 'alternating'")
 
     @property
     def augments(self) -> bool:
@@ -34,13 +41,19 @@ class Augmentation:
         return any(getattr(self, name) for name in AUGMENTATIONS)
 
 
-def augment(images: "Tensor", configurations: Sequence[Augmentation], key: "Tensor") -> "Tensor":
+def augment(
+    images: "Tensor",
+    configurations: Sequence[Augmentation],
+    key: "Tensor",
+    turns: "Tensor | None" = None,
+) -> "Tensor":
     """Change images as `AUGMENTATIONS` say.
 
     Args:
         images: ``(n_models, batch, channels, height, width)``.
         configurations: one a model.
         key: ``(n_models, 2)``; what is done to a model's images depends on its own key.
+        turns: whose turn it is to be mirrored where flips alternate; see `flip_turns`.
 
     Returns:
         Images of the same shape and type; the given ones are left as they are.
@@ -49,11 +62,34 @@ def augment(images: "Tensor", configurations: Sequence[Augmentation], key: "Tens
 
     n_numbers = max(numbers.stop for numbers, _ in AUGMENTATIONS.values())
     u = uniform(key, (n_numbers, images.shape[1])).transpose(0, 1)
+    alternate = [c.flip == "alternating" for c in configurations]
+    if any(alternate):
+        assert turns is not None, "flips that alternate need their turns"
+        u[0] = u[0].where(~turns.new_tensor(alternate)[:, None], ~turns / 2)
     for name, (numbers, change) in AUGMENTATIONS.items():
         strengths = [getattr(c, name) for c in configurations]
         if any(strengths):
             images = change(images, strengths, *u[numbers])
     return images
+
+
+def flip_turns(key: "Tensor", rows: "Tensor", epoch: "Tensor") -> "Tensor":
+    """Which images are mirrored in an epoch if flips alternate.
+
+    Args:
+        key: ``(..., 2)``, one a model, the same in all steps.
+        rows: ``(..., batch)``, their numbers.
+        epoch: ``(...)``, from 0.
+
+    Returns:
+        ``(..., batch)`` bool: at random in epoch 0, and the others in the next one.
+    """
+    import torch
+
+    from hw1.training.keys import fold_in
+
+    first = fold_in(key[..., None, :], rows.to(torch.int32).contiguous())[..., 0]
+    return ((first ^ epoch[..., None]) & 1).bool()
 
 
 def _shift(images: "Tensor", most: Sequence[int], u: "Tensor", v: "Tensor") -> "Tensor":
@@ -72,8 +108,8 @@ def _shift(images: "Tensor", most: Sequence[int], u: "Tensor", v: "Tensor") -> "
     return moved.as_strided(images.shape, strides)
 
 
-def _flip(images: "Tensor", flips: Sequence[bool], u: "Tensor") -> "Tensor":
-    flipped = (u < u.new_tensor(flips)[:, None] / 2)[..., None, None, None]
+def _flip(images: "Tensor", flips: Sequence[bool | str], u: "Tensor") -> "Tensor":
+    flipped = (u < u.new_tensor([bool(f) for f in flips])[:, None] / 2)[..., None, None, None]
     return images * ~flipped + images.flip(-1) * flipped  # faster than a choice
 
 

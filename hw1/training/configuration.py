@@ -66,6 +66,7 @@ class Configuration(Augmentation):
     patience: int | None = option(None, "early-stopping patience", "regularization", ge=1)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_options(self)
         if self.nesterov and not self.momentum:
             raise InputError("nesterov needs a momentum: give one above 0, or leave nesterov out")

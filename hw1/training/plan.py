@@ -11,13 +11,13 @@ from hw1.datasets import Dataset
 from hw1.datasets.dataset import feature_axis, per_feature
 from hw1.errors import ArchitectureError
 from hw1.tasks import TASKS
-from hw1.training.augmentation import augment
+from hw1.training.augmentation import augment, flip_turns
 from hw1.training.configuration import Configuration
 from hw1.training.keys import fold_in, keys, permutations
 from hw1.training.schedules import lr_schedule
 
 # What a model's key is folded with before it is used, so that no two uses share numbers.
-ORDER, DROPOUT, AUGMENTATION = range(3)
+ORDER, DROPOUT, AUGMENTATION, FLIPS = range(4)
 EVALUATED = 256
 """Examples of each model that are evaluated per batch."""
 ORDERED = 2**18
@@ -94,8 +94,8 @@ class Plan:
         smoothing = [c.label_smoothing for c in configurations]
         self.label_smoothing = torch.tensor(smoothing, dtype=dtype, device=device)
         model_keys = keys(seeds).to(device)
-        self._order_keys, self.dropout_keys, self._augmentation_keys = (
-            fold_in(model_keys, purpose) for purpose in (ORDER, DROPOUT, AUGMENTATION)
+        self._order_keys, self.dropout_keys, self._augmentation_keys, self._flip_keys = (
+            fold_in(model_keys, purpose) for purpose in (ORDER, DROPOUT, AUGMENTATION, FLIPS)
         )
         self.input_mean, self.input_std = self._statistics(dataset.inputs, dataset.pixel_moments)
         if self.task.normalizes_targets:
@@ -170,8 +170,12 @@ class Plan:
             return inputs
         numbers = torch.from_numpy(steps.astype(np.int32)).to(rows.device)
         step_keys = fold_in(self._augmentation_keys[models], numbers[:, None])
-        own = self.configurations[models] * len(steps)
-        changed = augment(inputs.flatten(0, 1), own, step_keys.flatten(0, 1))
+        own, turns = self.configurations[models], None
+        if any(c.flip == "alternating" for c in own):
+            epochs = numbers[:, None] // numbers.new_tensor(self.steps[models])
+            turns = flip_turns(self._flip_keys[models], rows, epochs).flatten(0, 1)
+        keys_of_all = step_keys.flatten(0, 1)
+        changed = augment(inputs.flatten(0, 1), own * len(steps), keys_of_all, turns)
         return changed.view_as(inputs)
 
     def load(
@@ -225,6 +229,7 @@ _OF_EACH_MODEL = (
     "dropout_keys",
     "_order_keys",
     "_augmentation_keys",
+    "_flip_keys",
     "_rows",
     "_lengths",
 )

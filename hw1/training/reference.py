@@ -12,11 +12,11 @@ from torch.nn import functional
 from torch.optim import lr_scheduler
 
 from hw1.datasets import Dataset
-from hw1.training.augmentation import augment
+from hw1.training.augmentation import augment, flip_turns
 from hw1.training.configuration import Configuration
 from hw1.training.keys import KeyedDropout, fold_in, keys, with_keyed_dropout
 from hw1.training.networks import ModelClass, build
-from hw1.training.plan import AUGMENTATION, DROPOUT, Plan
+from hw1.training.plan import AUGMENTATION, DROPOUT, FLIPS, Plan
 
 
 def train_alone(
@@ -55,7 +55,8 @@ def train_alone(
         inputs, targets = dataset.inputs[batch], dataset.targets[batch]
         if c.augments and inputs.dim() == 4:
             of_step = fold_in(fold_in(key, AUGMENTATION), step)
-            inputs = augment(inputs[None], [c], of_step)[0]
+            turns = flip_turns(fold_in(key, FLIPS), batch[None], torch.tensor([epoch]))
+            inputs = augment(inputs[None], [c], of_step, turns)[0]
         for i, layer in enumerate(dropouts):
             layer.key, layer.calls = fold_in(fold_in(fold_in(key[0], DROPOUT), step), i), 0
         outputs = model((inputs - mean) / std)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hw1.training import Configuration
-from hw1.training.augmentation import augment
+from hw1.training.augmentation import augment, flip_turns
 from hw1.training.keys import keys
 
 HEIGHT, WIDTH = 9, 7
@@ -55,6 +55,38 @@ def test_flips_and_shifts_are_drawn_evenly() -> None:
     expected_columns = n * np.array([1, 1, 2, 1, 1]) / 6
     assert np.abs(rows - expected_rows).max() < 4.5 * n**0.5 / 2
     assert np.abs(columns - expected_columns).max() < 4.5 * n**0.5 / 2
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**62), st.integers(0, 1000))
+def test_alternating_flips_mirror_an_image_in_every_other_epoch(seed: int, epoch: int) -> None:
+    alternating, random, off = (Configuration(flip=f) for f in ("alternating", True, False))
+    key, images = keys([seed, seed + 1, seed + 2]), IMAGES[:1].expand(3, *IMAGES.shape[1:])
+    rows = torch.tensor([[5, 0, 70_000], [5, 0, 70_000], [0, 5, 70_000]])
+    mirrored = []
+    for e in range(epoch, epoch + 4):
+        turns = flip_turns(key, rows, torch.full((3,), e))
+        result = augment(images, [alternating, random, off], keys([e, seed, seed]), turns)
+        assert torch.equal(result[2], images[2])
+        expected = augment(images, [random] * 3, keys([e, seed, seed]))
+        assert torch.equal(result[1], expected[1])
+        for image, new in zip(images[0], result[0], strict=True):
+            assert any(torch.equal(new, i) for i in (image, image.flip(-1)))
+        mirrored.append([not torch.equal(*two) for two in zip(images[0], result[0], strict=True)])
+    first, second, *others = mirrored
+    assert others == [first, second] and second == [not m for m in first]
+
+
+def test_alternating_flips_begin_at_random_with_a_model_and_an_image() -> None:
+    n = 4000
+    rows = torch.arange(n).expand(2, n)
+    turns = flip_turns(keys([1, 2]), rows, torch.zeros(2, dtype=torch.int64)).double()
+    assert (turns.mean(1) - 0.5).abs().max() < 4.5 * 0.5 / n**0.5
+    assert abs(float(torch.corrcoef(turns)[0, 1])) < 4.5 / n**0.5
+    # An image's turn is its own, wherever it stands.
+    order = torch.randperm(n)
+    shuffled = flip_turns(keys([1, 2]), rows[:, order], torch.zeros(2, dtype=torch.int64)).double()
+    assert torch.equal(shuffled, turns[:, order])
 
 
 @settings(deadline=None)

@@ -111,7 +111,7 @@ DIFFERENCES: dict[str, list[dict[str, Any]]] = {
 }
 OF_IMAGES: dict[str, list[dict[str, Any]]] = {
     "label_smoothing": [{"label_smoothing": 0.1}, {"label_smoothing": 0.4}],
-    "flip": [{"flip": True}, {}],
+    "flip": [{"flip": True}, {"flip": "alternating"}, {}],
     "shift": [{"shift": 2}, {"shift": 1}],
     "erase": [{"erase": 0.9}, {"erase": 0.2}],
 }

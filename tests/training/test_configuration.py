@@ -25,6 +25,8 @@ from hw1.training import Configuration
         {"patience": 0},
         {"shift": -1},
         {"erase": 1.5},
+        {"flip": 2},
+        {"flip": "sometimes"},
         {"optimizer": "adagrad"},
         {"schedule": "linear"},
         {"initialization": "zeros"},
@@ -36,7 +38,7 @@ def test_what_cannot_be_is_refused_by_name(wrong: dict[str, Any]) -> None:
 
 
 def test_a_configuration_survives_json() -> None:
-    configuration = Configuration(model={"widths": [3, 4]}, lr=0.1, patience=3, max_grad_norm=2.0)
+    configuration = Configuration(model={"widths": [3, 4]}, lr=0.1, patience=3, flip="alternating")
     assert Configuration(**json.loads(json.dumps(configuration.to_json()))) == configuration
 
 
