@@ -3,6 +3,7 @@
 A layer has the name of its module in ``model.named_modules()``. Where a module is called again,
 the later calls are ``"name:2"``, ``"name:3"``. An activation that is called as a function, such
 as ``torch.relu``, has the name of the module that calls it before its own: ``"block.relu()"``.
+What a network with ``mirrored`` does with the mirror image is left out.
 """
 
 from collections import Counter
@@ -119,6 +120,9 @@ class _Observer(TorchFunctionMode):
 @contextmanager
 def _observing(model: nn.Module, tell: Callable[[Call], None]) -> Iterator[None]:
     observer = _Observer(model, tell)
+    mirrored = [module for module in model.modules() if getattr(module, "mirrored", False) is True]
+    for module in mirrored:
+        module.mirrored = False  # type: ignore[assignment]
     handles = [module.register_forward_pre_hook(observer.begin) for module in observer.names]
     handles += [module.register_forward_hook(observer.end) for module in observer.names]
     try:
@@ -127,6 +131,8 @@ def _observing(model: nn.Module, tell: Callable[[Call], None]) -> Iterator[None]
     finally:
         for handle in handles:
             handle.remove()
+        for module in mirrored:
+            module.mirrored = True  # type: ignore[assignment]
 
 
 @contextmanager

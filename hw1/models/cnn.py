@@ -31,6 +31,8 @@ class CNN(nn.Module):
         hidden: units of a hidden layer in the head; 0 for none.
         activation: a name in `hw1.models.activations.ACTIVATIONS`.
         dropout: the probability of dropping an element after each block and in the head.
+        mirrored: whether, in evaluation mode, the outputs for an image and for its mirror image
+            are averaged.
 
     Raises:
         ArchitectureError: the inputs are not images, no pixel is left after pooling, the kernel
@@ -51,8 +53,10 @@ class CNN(nn.Module):
         hidden: int = 0,
         activation: str = "relu",
         dropout: float = 0.0,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
+        self.mirrored = mirrored
         check_sizes(
             1, channels=min(channels, default=1), convolutions=convolutions, kernel_size=kernel_size
         )
@@ -108,4 +112,6 @@ class CNN(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """``(batch, channels, height, width)`` to ``(batch, n_outputs)``."""
         outputs: Tensor = self.head(self.features(inputs))
+        if self.mirrored and not self.training:
+            outputs = (outputs + self.head(self.features(inputs.flip(-1)))) / 2
         return outputs

@@ -54,6 +54,8 @@ class ResNet(nn.Module):
         activation: a name in `hw1.models.activations.ACTIVATIONS`.
         dropout: the probability of dropping an element between the convolutions of a block
             (Zagoruyko and Komodakis, 2016, https://arxiv.org/abs/1605.07146).
+        mirrored: whether, in evaluation mode, the outputs for an image and for its mirror image
+            are averaged.
 
     Raises:
         ArchitectureError: the inputs are not images, a stage has nothing left to halve, or a size
@@ -70,8 +72,10 @@ class ResNet(nn.Module):
         blocks: int = 1,
         activation: str = "relu",
         dropout: float = 0.0,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
+        self.mirrored = mirrored
         check_sizes(1, width=width, stages=stages, blocks=blocks)
         n_channels, height, width_in_pixels = image_shape(input_shape)
         side = min(height, width_in_pixels)
@@ -104,4 +108,6 @@ class ResNet(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """``(batch, channels, height, width)`` to ``(batch, n_outputs)``."""
         outputs: Tensor = self.head(self.features(inputs))
+        if self.mirrored and not self.training:
+            outputs = (outputs + self.head(self.features(inputs.flip(-1)))) / 2
         return outputs

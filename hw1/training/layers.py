@@ -44,8 +44,8 @@ def _chain(model: nn.Module) -> list[str]:
     """The names of a network's layers, each of which takes what the one before gives; else none."""
     # Without a search of all that the network's modules import for functions to wrap: what calls
     # them is no chain of layers.
-    graph = trace(model, autowrap_modules=())
-    if graph is None:
+    graph, other = (trace(model, training=mode, autowrap_modules=()) for mode in (True, False))
+    if graph is None or str(graph) != str(other):
         return []
     first, *nodes, last = graph.nodes
     links = all(node.args == (before,) for before, node in pairwise([first, *nodes, last]))

@@ -12,21 +12,21 @@ class _Tracer(fx.Tracer):
         return isinstance(m, KeyedDropout) or super().is_leaf_module(m, module_qualified_name)
 
 
-def trace(model: nn.Module, **options: Any) -> fx.Graph | None:
-    """The graph of a network; None if it cannot be traced or is another one in evaluation.
+def trace(model: nn.Module, *, training: bool, **options: Any) -> fx.Graph | None:
+    """The graph of a network; None if it cannot be traced.
 
     Args:
         model: the network, whose dropout is keyed.
+        training: the mode in which it is traced; in the other one it may be another network.
         options: of ``torch.fx.Tracer``.
     """
     before = model.training
     try:
-        graphs = [_Tracer(**options).trace(model.train(training)) for training in (True, False)]
+        return _Tracer(**options).trace(model.train(training))
     except Exception:  # the network's own code, run on proxies, may raise anything
         return None
     finally:
         model.train(before)
-    return graphs[0] if str(graphs[0]) == str(graphs[1]) else None
 
 
 def is_hooked(module: nn.Module) -> bool:

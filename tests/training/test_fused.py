@@ -47,10 +47,12 @@ def assert_equals_plain(model: nn.Module, inputs: Tensor, n_blocks: int | None =
     """Also after a second step, and in evaluation."""
     for dtype, bound in BOUNDS.items():
         plain = prepared(copy.deepcopy(model)).to(dtype)
-        network = fuse(copy.deepcopy(plain))
-        blocks = [name for name, _ in network.named_children() if name.startswith("_fused")]
+        ours = copy.deepcopy(plain)
+        in_mode = {training: fuse(ours, training=training) for training in (True, False)}
+        blocks = [name for name, _ in in_mode[True].named_children() if name.startswith("_fused")]
         assert blocks if n_blocks is None else len(blocks) == n_blocks
         for training in (True, True, False):
+            network = in_mode[training]
             plain.train(training), network.train(training)
             for module in (*plain.modules(), *network.modules()):
                 if isinstance(module, KeyedDropout):
@@ -96,6 +98,18 @@ def test_residual_networks(activation: str, dropout: float) -> None:
     )
     # The stem, and in each block one between the convolutions and one behind.
     assert_equals_plain(model, images(channels=3, height=9, width=9), 1 + 4 * 2)
+
+
+@pytest.mark.parametrize(("family", "size"), [(CNN, "channels"), (ResNet, "width")])
+def test_networks_that_see_the_mirror_image_in_evaluation(
+    family: type[nn.Module], size: str
+) -> None:
+    sizes = {"channels": (3, 4)} if size == "channels" else {"width": 2, "stages": 2}
+    model = family((1, 8, 8), 3, **sizes, dropout=0.2, mirrored=True)
+    assert_equals_plain(model, images(height=8, width=8))
+    networks = [fuse(with_keyed_dropout(model), training=training) for training in (True, False)]
+    blocks = [str(network.graph).count("target=_fused_") for network in networks]
+    assert blocks[1] == 2 * blocks[0] > 0
 
 
 @pytest.mark.parametrize("n", [2, 7])
@@ -193,9 +207,17 @@ class OtherActivations(Own):
         return self.gelu(self.second(hidden))
 
 
+class DependsOnMode(Own):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs if self.training else -inputs)
+
+
 @pytest.mark.parametrize(
     "family",
-    [InPlace, OtherActivations, UnusedLayer, Own, AddsItself, Broadcasts, UsedThrice, OneOfTwoUsed],
+    [
+        *(InPlace, OtherActivations, UnusedLayer, Own, AddsItself, Broadcasts, UsedThrice),
+        *(OneOfTwoUsed, DependsOnMode),
+    ],
 )
 def test_custom_model_classes(family: type[Own]) -> None:
     assert_equals_plain(family(), images())
@@ -209,11 +231,6 @@ class ControlFlow(Own):
 class DrawsNoise(Own):
     def forward(self, inputs: Tensor) -> Tensor:
         return super().forward(inputs) + torch.randn(6, 5, 5)
-
-
-class DependsOnMode(Own):
-    def forward(self, inputs: Tensor) -> Tensor:
-        return super().forward(inputs) if self.training else inputs
 
 
 def hooked() -> nn.Module:
@@ -233,7 +250,6 @@ def parametrized() -> nn.Module:
     [
         ControlFlow,
         DrawsNoise,
-        DependsOnMode,
         hooked,
         parametrized,
         lambda: nn.Sequential(nn.Linear(3, 3), nn.ReLU()),

@@ -1,10 +1,12 @@
 """The promise: models trained in lockstep are those that torch.optim trains one by one."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, mean_squared_error
@@ -77,8 +79,9 @@ def test_lockstep_equals_torch_optim(
         (ResNet, {"width": 4, "stages": 2, "activation": "tanh", "dropout": 0.1}),
     ],
 )
+@pytest.mark.parametrize("flip", [True, "alternating"])
 def test_images_classes_and_augmentation_in_lockstep(
-    family: ModelClass, model: dict[str, Any]
+    family: ModelClass, model: dict[str, Any], flip: Any
 ) -> None:
     configuration = Configuration(
         model=model,
@@ -93,7 +96,7 @@ def test_images_classes_and_augmentation_in_lockstep(
         label_smoothing=0.1,
         max_grad_norm=1.0,
         schedule="one_cycle",
-        flip=True,
+        flip=flip,
         shift=1,
         erase=0.5,
     )
@@ -115,6 +118,46 @@ def test_every_epoch_is_a_new_order_of_each_models_own_rows() -> None:
     assert len({tuple(drawn[0].tolist()) for drawn in epochs}) == 20
     # Rows sit out at random: over the epochs every example of the longer list had its turn.
     assert set(torch.cat(epochs, 1)[1].tolist()) == set(rows[1].tolist())
+
+
+def test_flips_alternate_from_epoch_to_epoch_by_image() -> None:
+    c = Configuration(batch_size=16, flip="alternating")
+    rows, _ = folds(DIGITS)
+    plan = Plan([c] * K, DIGITS, rows, SEEDS, normalizes=False)
+    n = plan.steps[0] * 16
+    mirrored = torch.full((4, K, len(DIGITS)), -1)
+    for epoch in range(4):
+        of_steps = plan.order(epoch)[:, :n].view(K, -1, 16).transpose(0, 1)
+        steps = epoch * plan.steps[0] + np.arange(plan.steps[0])
+        seen = plan.inputs(slice(None), of_steps, steps).transpose(0, 1).flatten(1, 2)
+        for i, row in enumerate(plan.order(epoch)[:, :n]):
+            is_mirror = (seen[i] == DIGITS.inputs[row].flip(-1)).flatten(1).all(1)
+            assert (is_mirror | (seen[i] == DIGITS.inputs[row]).flatten(1).all(1)).all()
+            mirrored[epoch, i, row] = is_mirror.long()
+    for now, then in itertools.combinations(range(4), 2):
+        both = (mirrored[now] >= 0) & (mirrored[then] >= 0)  # some sit an epoch out
+        same = mirrored[now][both] == mirrored[then][both]
+        assert both.sum() > n and same.all() if (then - now) % 2 == 0 else not same.any()
+
+
+@pytest.mark.parametrize("backend", ["fused", "stacked"])
+@pytest.mark.parametrize(("family", "model"), [(CNN, {"channels": (4,)}), (ResNet, {"width": 2})])
+def test_mirrored_networks_train_as_others_and_average_over_the_mirror_image(
+    family: ModelClass, model: dict[str, Any], backend: Backend
+) -> None:
+    mirror = replace(DIGITS, inputs=DIGITS.inputs.flip(-1))
+    rows, validation = folds(DIGITS)
+    c = Configuration(model=model, batch_size=40, flip=True)
+    of_both = replace(c, model=model | {"mirrored": True})
+    plain, mirrored, other = (
+        Lockstep(family, [each] * K, dataset, rows, SEEDS, backend=backend)
+        for each, dataset in ((c, DIGITS), (of_both, DIGITS), (c, mirror))
+    )
+    assert torch.equal(trained(plain, 1).parameters, trained(mirrored, 1).parameters)
+    other.restore(plain.state())
+    first, expected = plain.predict(validation[0]), other.predict(validation[0])
+    torch.testing.assert_close(mirrored.predict(validation[0]), (first + expected) / 2)
+    assert not torch.allclose(first, expected)
 
 
 def normalized(inputs: Tensor, models: Lockstep, i: int) -> Tensor:

@@ -128,6 +128,11 @@ class StudyFacts:
         return [value for value in found if value is not None]
 
     @property
+    def mirrors(self) -> bool:
+        """Whether networks of some trials average over an image and its mirror image."""
+        return any(c["model"].get("mirrored") for c in self.kept("configuration"))
+
+    @property
     def constants(self) -> str:
         """What of the training is the same in all its trials, but not searched."""
         same = constants(self.kept("configuration"), self.distributions)

@@ -113,7 +113,10 @@ class _Model:
         self._of_grads = self._views(self._grads)
         self._dropouts = [m for m in network.modules() if isinstance(m, KeyedDropout)]
         self._on_cpu = _on_cpu(plan)
-        self._fused = fuse(network) if self._on_cpu else network
+        # In evaluation it may be another one.
+        self._fused = [
+            fuse(network, training=t) if self._on_cpu else network for t in (False, True)
+        ]
         n_weights = sum(p.numel() for p in self._parameters if p.dim() > 1)
         vectors = self.parameters[None], self._grads[None]
         self._optimizer = Optimizer([plan.configurations[number]], *vectors, n_weights)
@@ -135,17 +138,17 @@ class _Model:
         """Train for an epoch; ``order`` holds its rows."""
         plan, i = self.plan, self.number
         steps, batch = plan.steps[i], plan.batch_sizes[i]
-        self._fused.train()
+        self._fused[True].train()
         for step, rows in enumerate(order[: steps * batch].view(steps, batch)):
             self._step(rows, epoch * steps + step)
             yield
 
     def evaluate(self, rows: Tensor, outputs: Tensor) -> Iterator[None]:
         """Write the network's outputs for ``rows`` to ``outputs``."""
-        self._fused.eval()
+        self._fused[False].eval()
         for some, of_some in zip(rows.split(EVALUATED), outputs.split(EVALUATED), strict=True):
             with torch.no_grad():
-                of_some.copy_(self._forward(self._load(some, None)[0]))
+                of_some.copy_(self._forward(self._load(some, None)[0], training=False))
             yield
 
     def _load(self, rows: Tensor, step: int | None) -> tuple[Tensor, Tensor]:
@@ -154,11 +157,11 @@ class _Model:
         inputs, targets = self.plan.load(one, rows[None, None], steps)
         return inputs[0, 0], targets[0, 0]
 
-    def _forward(self, inputs: Tensor) -> Tensor:
+    def _forward(self, inputs: Tensor, *, training: bool) -> Tensor:
         inputs = _channels_last(inputs)
         rounds = self.precision == "bfloat16"
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=rounds):
-            outputs: Tensor = self._fused(inputs)
+            outputs: Tensor = self._fused[training](inputs)
         return outputs.to(inputs.dtype)
 
     @contextmanager
@@ -182,7 +185,7 @@ class _Model:
         with self._keyed(fold_in(step_key, len(self._dropouts))):
             grads = gradients(
                 self.network,
-                lambda: self._forward(inputs),
+                lambda: self._forward(inputs, training=True),
                 self._parameters,
                 lambda outputs: plan.task.gradients(outputs[None], targets[None], smoothing)[0],
                 check=step == 0,

@@ -22,15 +22,14 @@ from hw1.training.layers import has_defaults
 from hw1.training.tracing import is_hooked, trace
 
 
-def fuse(model: nn.Module) -> nn.Module:
-    """The network with chains of its layers replaced, or ``model`` itself if it has none.
+def fuse(model: nn.Module, *, training: bool = True) -> nn.Module:
+    """The network in one mode with chains of its layers replaced, or ``model`` if it has none.
 
     A chain is: batch norm, an addition, activation, pooling by 2, dropout, each of which may be
     missing. The new network shares all layers with ``model``, by the same names. Networks with
-    hooks or parametrizations stay as they are, as do those that cannot be traced or are other ones
-    in evaluation.
+    hooks or parametrizations stay as they are, as do those that cannot be traced.
     """
-    graph = None if any(map(_is_special, model.modules())) else trace(model)
+    graph = None if any(map(_is_special, model.modules())) else trace(model, training=training)
     # A tensor that the network makes by itself, maybe at random, would be made once and for all.
     if graph is None or any("_tensor_constant" in str(node.target) for node in graph.nodes):
         return model
