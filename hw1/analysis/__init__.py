@@ -18,6 +18,7 @@ from hw1.analysis.export import export, load_best
 from hw1.analysis.replay import replay
 from hw1.analysis.results import list_studies, open_study
 from hw1.analysis.searches import compare_searches
+from hw1.analysis.standings import scores_table
 
 __all__ = [
     "analyze",
@@ -30,6 +31,7 @@ __all__ = [
     "network_figures",
     "open_study",
     "replay",
+    "scores_table",
     "search_figures",
     "training_figures",
 ]

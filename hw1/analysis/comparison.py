@@ -188,11 +188,6 @@ def pair(
     """
     found = test.difference
     decimals = found.places
-    jointly = f" jointly for {n_pairs} pairs" if n_pairs > 1 else ""
-    measured = (
-        f"({LEVEL:.0%} confidence interval {between(found.low, found.high, decimals)}{jointly}, "
-        f"p {'' if test.p < 0.001 else '= '}{p_value(test.p)})"
-    )
     which = "lower" if found.mean < 0 else "higher"
     start = (
         f"{subject} is {which} than that of {names[1]} by {fixed(abs(found.mean), decimals)}{by}"
@@ -200,7 +195,18 @@ def pair(
     if found.std == 0 and found.mean == 0:
         sentence = f"{names[0]} and {names[1]} score alike on every fold, or with every seed."
     elif test.p < 1 - LEVEL:
-        sentence = f"{start} {measured}: more than {chance} explains."
+        sentence = f"{start} {measured(test, n_pairs)}: more than {chance} explains."
     else:
-        sentence = f"{start}, which may be {chance} {measured}: {otherwise}."
+        sentence = f"{start}, which may be {chance} {measured(test, n_pairs)}: {otherwise}."
     return Pair(*names, found, test.t, test.p, sentence, paired)
+
+
+def measured(test: PairedTest, n_pairs: int) -> str:
+    """The interval of a difference and its p value, in parentheses."""
+    found = test.difference
+    jointly = f" jointly for {n_pairs} pairs" if n_pairs > 1 else ""
+    interval = between(found.low, found.high, found.places)
+    return (
+        f"({LEVEL:.0%} confidence interval {interval}{jointly}, "
+        f"p {'' if test.p < 0.001 else '= '}{p_value(test.p)})"
+    )

@@ -1,12 +1,13 @@
 """How good a study's network really is: repeated and nested cross-validation, the test set once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 import torch
 from optuna.trial import FrozenTrial
 
+from hw1.analysis.beside import BaselineResult, fit_baselines, stored_baselines
 from hw1.analysis.nested import NESTED, Nested, nested_cross_validation
 from hw1.analysis.network import predict
 from hw1.analysis.results import StudyResults
@@ -137,6 +138,8 @@ class Evaluation:
         test: on the test examples; None if there are none.
         nested: of the procedure; None if it was never asked for.
         n_tests: how often the test examples of this study were scored, with any trial.
+        baselines: models of scikit-learn on the same folds and test examples, the best first; none
+            if they were left out.
     """
 
     study: str
@@ -148,6 +151,7 @@ class Evaluation:
     test: Tested | None
     nested: Nested | None
     n_tests: int
+    baselines: list[BaselineResult] = field(default_factory=list)
 
 
 def evaluate(
@@ -160,6 +164,7 @@ def evaluate(
     seed: int = 0,
     nested: tuple[int, int] | None = None,
     test: bool = True,
+    baselines: bool = True,
     again: bool = False,
     watcher: Watcher = UNWATCHED,
 ) -> Evaluation:
@@ -173,6 +178,8 @@ def evaluate(
         seed: of the splits and their networks.
         nested: outer and inner folds of a nested cross-validation, which repeats the search.
         test: whether the test examples are scored.
+        baselines: whether models of scikit-learn are scored beside it; see
+            `hw1.analysis.baselines`.
         again: whether the work is done again although it is stored.
 
     Raises:
@@ -185,9 +192,15 @@ def evaluate(
         results, chosen, n_repeats, n_splits, seed, again=again, watcher=watcher
     )
     tested = _test(results, chosen, n_seeds, again, watcher) if test else None
+    if baselines:
+        fingerprint = tested.fingerprint if tested else None
+        fit_baselines(
+            results, n_repeats, part.n_splits, seed, fingerprint, again=again, watcher=watcher
+        )
     if nested is not None:
         nested_cross_validation(results, *nested, again=again, watcher=watcher)
-    return _evaluation(results, chosen, part, tested)
+    found = _evaluation(results, chosen, part, tested)
+    return found if baselines else replace(found, baselines=[])
 
 
 def stored_evaluation(results: StudyResults) -> Evaluation | None:
@@ -214,6 +227,9 @@ def _evaluation(
         test=tested,
         nested=nested[-1] if nested else None,
         n_tests=len(results.records(Tested, TESTS)),
+        baselines=stored_baselines(
+            results, part.n_splits, part.seed, part.scores, tested.fingerprint if tested else None
+        ),
     )
 
 

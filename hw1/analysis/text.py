@@ -7,8 +7,9 @@ from hw1.analysis.comparison import Comparison
 from hw1.analysis.evaluation import Evaluation, Tested
 from hw1.analysis.replay import Replay
 from hw1.analysis.searches import SearchComparison
+from hw1.analysis.standings import left_out, standings, verdict
 from hw1.analysis.statistics import Estimate
-from hw1.words import between, counted, in_words, number, plus_minus
+from hw1.words import DASH, between, counted, in_words, listed, number, plus_minus
 
 WIDTH = 18
 
@@ -73,6 +74,7 @@ def evaluation_lines(found: Evaluation) -> list[str]:
             ),
             _row("  each fold", _scores(nested.scores)),
         ]
+    lines += _baseline_lines(found)
     if test is not None and test.share_largest is not None:
         lines.append(heavy_tails(test))
     if found.n_tests > 1:
@@ -81,6 +83,28 @@ def evaluation_lines(found: Evaluation) -> list[str]:
             "by such scores is no longer measured by them."
         )
     return lines
+
+
+def _baseline_lines(found: Evaluation) -> list[str]:
+    """The network among the baselines, a line each; none without any."""
+    if not found.baselines:
+        return []
+    table = [
+        ["beside scikit-learn", "cross-validation", "95% interval", "test", "95% interval", ""]
+    ]
+    for row in standings(found):
+        scores = []
+        for one in (row.cross_validation, row.test):
+            scores += [DASH, ""] if one is None else [plus_minus(one.mean, one.std), interval(one)]
+        table.append([f"  {row.name}", *scores, row.notes])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  " + "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    if missing := left_out(found):
+        lines.append(f"    not fitted, for it would take too long: {listed(missing)}")
+    return [*lines, *filter(None, [verdict(found)])]
 
 
 def heavy_tails(test: Tested) -> str:

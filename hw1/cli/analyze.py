@@ -41,6 +41,12 @@ def evaluate(
     test: Annotated[
         bool, typer.Option("--test/--no-test", help="Whether to score the test data.")
     ] = True,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines/--no-baselines", help="Whether to score scikit-learn's models beside it."
+        ),
+    ] = True,
     again: Annotated[bool, typer.Option("--again", help="Repeat what is stored already.")] = False,
     definition: options.Definition = None,
     data_dir: options.DataDir = None,
@@ -52,7 +58,9 @@ def evaluate(
     """Estimate how good the best configuration is on unseen data.
 
     Cross-validates it on new splits, then trains it on all training data with several seeds and
-    scores the test data. Results are stored with the study; the same command again shows them.
+    scores the test data. Models of scikit-learn, from the mean to gradient boosting, are scored
+    beside it on the same folds and test data. Results are stored with the study; the same command
+    again shows them.
     """
     folds_of_nested = parse_nested(nested)
     results = open_results(storage, name, definition, data_dir, device, precision, trial)
@@ -70,6 +78,7 @@ def evaluate(
             seed=seed,
             nested=folds_of_nested,
             test=test,
+            baselines=baselines,
             again=again,
             watcher=watcher,
         )

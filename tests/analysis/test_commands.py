@@ -74,7 +74,8 @@ def test_evaluate_prints_and_stores(call: Call, analysed_url: str) -> None:
     found = as_json(call, *arguments)
     assert found["n_tests"] == 1
     assert np.shape(found["cross_validation"]["scores"]) == (2, 3)
-    nested = call("evaluate", "regression-tpe", "--nested", "2x2", "--no-test", "--repeats", "1")
+    quick = ("--no-test", "--repeats", "1", "--no-baselines")
+    nested = call("evaluate", "regression-tpe", "--nested", "2x2", *quick)
     assert "2 of 2 outer folds" in nested.stdout
     assert "test set          none scored" in nested.stdout
     listed = call("list").stdout
@@ -361,7 +362,7 @@ def test_nothing_in_a_database_is_obeyed_by_a_terminal(
         ["best", hostile],
         ["trials", hostile, "--json"],
         ["trials", hostile],
-        ["evaluate", hostile, *quick, "--seeds", "1"],
+        ["evaluate", hostile, *quick, "--seeds", "1", "--no-baselines"],
         ["compare", hostile, "regression-tpe", *quick],
         ["replay", hostile, "0"],
         ["export", hostile, "--output", "network.safetensors"],

@@ -30,13 +30,19 @@ def test_what_was_evaluated_is_not_trained_again_and_the_other_way_round(
     open_results: Open,
 ) -> None:
     names = ["regression-random", "regression-tpe"]
-    evaluated = evaluate(open_results(names[0]), n_repeats=2, test=False)
+    evaluated = evaluate(open_results(names[0]), n_repeats=2, test=False, baselines=False)
     words: list[str] = []
     found = compare([open_results(n) for n in names], n_repeats=2, watcher=Watcher(words.append))
     assert found.studies[names[0]] == evaluated.cross_validation
     assert words and all(word.startswith("regression-tpe: ") for word in words)
     words.clear()
-    part = evaluate(open_results(names[1]), n_repeats=2, test=False, watcher=Watcher(words.append))
+    part = evaluate(
+        open_results(names[1]),
+        n_repeats=2,
+        test=False,
+        watcher=Watcher(words.append),
+        baselines=False,
+    )
     assert part.cross_validation == found.studies[names[1]]
     assert words == []
 

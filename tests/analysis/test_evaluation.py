@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,10 @@ from analysis.conftest import Open
 from conftest import TINY_CLASSIFICATION, TINY_REGRESSION
 from sklearn.metrics import accuracy_score, mean_squared_error
 
+from hw1.analysis import evaluation
 from hw1.analysis.evaluation import (
     CROSS_VALIDATIONS,
     TESTS,
-    evaluate,
     repeated_cross_validation,
     stored_evaluation,
 )
@@ -25,15 +26,17 @@ from hw1.datasets import Dataset
 from hw1.errors import InputError
 from hw1.watching import Watcher
 
+evaluate = partial(evaluation.evaluate, baselines=False)  # which test_beside.py is about
+
 
 @pytest.mark.parametrize("name", ["regression-random", "classification-random"])
 def test_test_scores_are_those_of_scikit_learn_and_their_intervals_those_of_the_rows(
     open_results: Open, name: str
 ) -> None:
     results = open_results(name)
-    evaluation = evaluate(results, n_repeats=1, n_seeds=3)
-    assert evaluation.trial == results.study.best_trial().number
-    found, test = evaluation.test, results.test_rows()
+    whole = evaluate(results, n_repeats=1, n_seeds=3)
+    assert whole.trial == results.study.best_trial().number
+    found, test = whole.test, results.test_rows()
     outputs = torch.stack(
         [predict(network, test.inputs) for network in retrain(results, results.trial(), 3).networks]
     )

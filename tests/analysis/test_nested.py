@@ -55,7 +55,7 @@ def test_an_interrupted_one_goes_on_where_it_stopped(open_results: Open) -> None
 
     with pytest.raises(KeyboardInterrupt):
         nested_cross_validation(open_results(), 3, 2, watcher=Watcher(stop_in_the_second))
-    part = evaluate(open_results(), n_repeats=1, test=False)
+    part = evaluate(open_results(), n_repeats=1, test=False, baselines=False)
     assert len(part.nested.scores) == 1
     assert "1 of 3 outer folds" in "\n".join(evaluation_lines(part))
     assert for_json(part)["nested"]["estimate"]["std"] is None

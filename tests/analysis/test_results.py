@@ -130,7 +130,7 @@ def test_a_record_replaces_those_of_the_same_values(open_results: Open) -> None:
 @pytest.mark.parametrize("key", [CROSS_VALIDATIONS, TESTS, NESTED])
 def test_damaged_records_are_named(open_results: Open, key: str) -> None:
     results = open_results()
-    evaluate(results, n_repeats=1, n_seeds=1, nested=(2, 2))
+    evaluate(results, n_repeats=1, n_seeds=1, nested=(2, 2), baselines=False)
     (good,) = results.stored(key)
     damaged: list[object] = [5, [5], {"a": 1}, [{"trial": 0}], [{"trial": 0, "seeds": 1}]]
     damaged += [[{k: v for k, v in good.items() if k != "scores"}]]
@@ -140,7 +140,7 @@ def test_damaged_records_are_named(open_results: Open, key: str) -> None:
     for value in damaged:
         results.study.optuna_study.set_user_attr(key, value)
         with pytest.raises(InputError, match=rf"{key} of 'regression-random' .* is damaged"):
-            evaluate(open_results(), n_repeats=1, n_seeds=1, nested=(2, 2))
+            evaluate(open_results(), n_repeats=1, n_seeds=1, nested=(2, 2), baselines=False)
     with pytest.raises(InputError, match=rf"{key} of 'regression-random' .* is damaged"):
         gather([open_results()], lambda results: Path("none"))
 
@@ -202,7 +202,7 @@ def test_a_damaged_network_is_named(twice: Open, model: dict[str, object]) -> No
     results = twice(configuration={"model": model})
     trial = results.trial(1)
     for work in (
-        lambda: evaluate(results, 1, n_repeats=1),
+        lambda: evaluate(results, 1, n_repeats=1, baselines=False),
         lambda: retrain(results, trial),
         lambda: cross_validate_again(results, [trial]),
     ):

@@ -45,7 +45,10 @@ RANDOM = [f"random-{seed}" for seed in range(3)]
 
 def scores(opened: Opened, *names: str) -> np.ndarray:
     """What the best configuration of each study scores, by `evaluate`."""
-    found = [evaluate(r, n_repeats=2, test=False).cross_validation for r in opened(*names)]
+    found = [
+        evaluate(r, n_repeats=2, test=False, baselines=False).cross_validation
+        for r in opened(*names)
+    ]
     return np.array([part.estimate.mean for part in found])
 
 

@@ -135,6 +135,7 @@ def test_a_search_within_another_is_run_from_the_file_that_is_named(
 ) -> None:
     named = ["--definition", str(finished / "regression.py")]
     nested = ["evaluate", NAME, "--nested", "2x2", "--no-test", "--repeats", "1"]
+    nested += ["--no-baselines"]
     assert call(analysed_url, *nested, *named).exit_code == 0
     part = f"{NAME}-outer1of2x2"
     assert call(analysed_url, "replay", part, "0").exit_code == 2

@@ -84,7 +84,17 @@ COMMANDS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
     "trials": ((NAMES,), ("--storage", "--json", "--csv")),
     "evaluate": (
         (NAMES,),
-        (*MACHINE, "--trial", "--repeats", "--folds", "--seeds", "--seed", "--nested", "--no-test"),
+        (
+            *MACHINE,
+            "--trial",
+            "--repeats",
+            "--folds",
+            "--seeds",
+            "--seed",
+            "--nested",
+            "--no-test",
+            "--no-baselines",
+        ),
     ),
     "compare": ((NAMES, NAMES), (*MACHINE, "--repeats", "--folds", "--seed", "--data-dir")),
     "replay": ((NAMES, NUMBERS), (*MACHINE, "--data-dir")),
@@ -98,7 +108,7 @@ COMMANDS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]] = {
 # What is asked for unless the words that follow ask for something else: little.
 LITTLE = {
     "run": ("--trials", "5", "--epochs", "2", "--folds", "2", "--sampler", "random"),
-    "evaluate": ("--repeats", "1", "--seeds", "1"),
+    "evaluate": ("--repeats", "1", "--seeds", "1", "--no-baselines"),
     "compare": ("--repeats", "1"),
     "export": ("--output", "new.safetensors"),
     "report": ("--output", "new.pdf"),

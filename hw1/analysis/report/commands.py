@@ -137,6 +137,8 @@ class Commander:
                 yield f"the evaluation of {name}", self.evaluate(study)
             elif done.test is None and study.has_test_set:
                 yield f"the test scores of {name}", self.evaluate(study)
+            elif not done.baselines:
+                yield f"the baselines of {name}", self.evaluate(study)
             what = f"a nested cross-validation of {name}"
             if nested:
                 folds = counted(nested[0].n_outer - len(nested[0].scores), "outer fold")

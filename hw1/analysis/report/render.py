@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hw1 import words
 from hw1.analysis.report.hyperparameters import table, varied
+from hw1.analysis.standings import left_out, standings, verdict
 from hw1.analysis.statistics import Estimate
 from hw1.analysis.text import heavy_tails, interval
 from hw1.errors import CONTROLS
@@ -46,6 +47,7 @@ def environment() -> SandboxedEnvironment:
     )
     found.filters = {name: found.filters[name] for name in _OF_JINJA} | FILTERS
     found.globals = {"range": range, "table": table, "varied": varied, "heavy_tails": heavy_tails}
+    found.globals |= {"standings": standings, "verdict": verdict, "left_out": left_out}
     return found
 
 

@@ -20,7 +20,7 @@ Made = Any
 def test_pairs_are_those_that_compare_finds(open_results: Callable[..., StudyResults]) -> None:
     studies = [open_results(f"regression-{sampler}") for sampler in ("random", "tpe")]
     for results in studies:
-        evaluate(results, n_repeats=2, test=False)
+        evaluate(results, n_repeats=2, test=False, baselines=False)
     found = compare([open_results(r.name) for r in studies], n_repeats=2)
     (problem,) = gather([open_results(r.name) for r in studies], lambda r: Path("none")).problems
     assert problem.repeats == (2, 3, 0)

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 import hw1
+from hw1.analysis.beside import SCORES
 from hw1.analysis.evaluation import evaluate
 from hw1.analysis.report.document import blocks_of, plain
 from hw1.analysis.report.facts import MOST_TRIALS, Facts
@@ -40,7 +41,7 @@ def test_every_number_in_storage_is_in_both_files(written: Written) -> None:
                 expected += [number(trial.value), number(trial.user_attrs["std"], 3)]
         best = results.trial()
         expected.append(plus_minus(best.value, best.user_attrs["std"]))
-        for key in ("evaluation:cross_validation", "evaluation:test", "evaluation:nested"):
+        for key in ("evaluation:cross_validation", "evaluation:test", "evaluation:nested", SCORES):
             for record in results.stored(key):
                 scores = record["scores"]
                 rows = scores if isinstance(scores[0], list) else [scores]
@@ -75,6 +76,23 @@ def test_a_report_changes_with_storage_and_tells_what_intervals_cover(made: Made
         ):
             assert squeezed(words) in text and squeezed(words) not in old, words
         assert squeezed("covers other test examples and other seeds") in text
+
+
+def test_baselines_stand_beside_the_network_in_both_files(made: Made) -> None:
+    results = made.study("one")
+    made.evaluated(results)
+    for text in texts_of(made.report(made.open("one"))):
+        for words in (
+            "network of one",
+            "ensemble of 3 networks",
+            "nearest neighbors (on 1,000 examples)",
+            "0.25 0.125 to 0.500",
+            "the best baseline, ",
+            "Not fitted to made up, since they would take too long: mean, ridge regression, "
+            "Gaussian process and scikit-learn’s MLP",
+            "Scikit-learn: machine learning in Python",
+        ):
+            assert squeezed(words) in text, words
 
 
 def test_the_same_input_gives_the_same_bytes_and_either_file_can_be_named(made: Made) -> None:
@@ -222,7 +240,7 @@ def test_what_was_made_in_python_is_repeated_there(
         device="cpu",
         console=Console(file=io.StringIO()),
     )
-    evaluate(results, n_repeats=1, n_seeds=1, test=False)
+    evaluate(results, n_repeats=1, n_seeds=1, test=False, baselines=False)
     report = write_report([results], tmp_path / "r.pdf", folder=lambda results: tmp_path / "none")
     again = "hw1.analysis.evaluate(results, n_repeats=1, n_splits=3, seed=0"
     missing = dict(report.missing)
