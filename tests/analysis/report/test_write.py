@@ -89,7 +89,7 @@ def test_baselines_stand_beside_the_network_in_both_files(made: Made) -> None:
             "0.25 0.125 to 0.500",
             "the best baseline, ",
             "Not fitted to made up, since they would take too long: mean, ridge regression, "
-            "Gaussian process and scikit-learn’s MLP",
+            "Gaussian process and scikit-learn's MLP",
             "Scikit-learn: machine learning in Python",
         ):
             assert squeezed(words) in text, words
