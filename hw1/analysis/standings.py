@@ -10,7 +10,7 @@ from hw1.analysis.comparison import measured
 from hw1.analysis.evaluation import Evaluation
 from hw1.analysis.statistics import LEVEL, Estimate, PairedTest
 from hw1.tasks import METRICS, TASKS
-from hw1.words import counted, fixed
+from hw1.words import counted, fixed, number
 
 NETWORK = "this network"
 ENSEMBLE = "its ensemble"
@@ -75,7 +75,11 @@ def left_out(found: Evaluation) -> list[str]:
 
 
 def verdict(found: Evaluation) -> str:
-    """Whether the network outperforms the best baseline, in a sentence; empty without any."""
+    """Whether the network outperforms the best baseline, in words; empty without any.
+
+    That is asked under cross-validation, and the best one is found there. The test scores of both
+    are told, too.
+    """
     metric = METRICS[found.metric]
     known = [one for one in found.baselines if one.difference is not None]
     if not known:
@@ -87,10 +91,21 @@ def verdict(found: Evaluation) -> str:
     by = f"{which} by {fixed(abs(difference.mean), difference.places)} {measured(test, len(known))}"
     if test.p >= 1 - LEVEL:
         start = "Chance alone may explain how the network and the best baseline"
-        return f"{start}, {best.name}, differ: its {metric.words} is {by}."
+        return f"{start}, {best.name}, differ: its {metric.words} is {by}.{_tested(best, found)}"
     is_better = metric.better(difference.mean, 0.0)
     start = "outperforms" if is_better else "does not reach"
-    return f"The network {start} the best baseline, {best.name}: its {metric.words} is {by}."
+    return (
+        f"The network {start} the best baseline, {best.name}: its {metric.words} is {by}."
+        + _tested(best, found)
+    )
+
+
+def _tested(best: BaselineResult, found: Evaluation) -> str:
+    if found.test is None or best.test is None or best.test.score is None:
+        return ""
+    which = "its ensemble" if len(found.test.seeds) > 1 else "it"
+    scores = f"{number(found.test.ensemble)}, {best.name} {number(best.test.score)}"
+    return f" On the test examples, {which} scores {scores}."
 
 
 def scores_table(found: Evaluation) -> pd.DataFrame:

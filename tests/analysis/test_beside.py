@@ -25,6 +25,7 @@ from hw1.analysis.statistics import corrected_t_test
 from hw1.analysis.text import evaluation_lines
 from hw1.cross_validation import Splits
 from hw1.watching import Watcher
+from hw1.words import number
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def test_the_network_stands_among_them_in_the_terminal_in_a_table_and_in_json(
     assert names.index(ENSEMBLE) == names.index(NETWORK) + 1
     best, lines = found.baselines[0], evaluation_lines(found)
     assert lines[-1] == verdict(found)
+    assert f"its ensemble scores {number(found.test.ensemble)}, {best.name} " in lines[-1]
     for name in names:
         assert sum(line.startswith(f"    {name}  ") for line in lines) == 1
     scores = np.array(best.cross_validation.scores)
