@@ -6,6 +6,7 @@ from typing import Any
 __version__ = "0.1.0"
 _PUBLIC = {
     "Configuration": "hw1.training",
+    "Round": "hw1.standings",
     "StudyDefinition": "hw1.definition",
     "list_studies": "hw1.analysis.results",
     "open_study": "hw1.analysis.results",

@@ -10,8 +10,8 @@ from rich.console import Console
 from hw1.analysis.results import StudyResults
 from hw1.console import Terminal
 from hw1.datasets.given import given
-from hw1.definition import StudyDefinition, is_count
-from hw1.errors import InputError
+from hw1.definition import StudyDefinition
+from hw1.errors import InputError, is_count
 from hw1.job import Options, make_job, prepare
 from hw1.optuna_store import quiet_optuna
 from hw1.progress import execute_shown
@@ -32,6 +32,9 @@ def run(
     epochs: int | None = None,
     seed: int | None = None,
     train_size: int | None = None,
+    search_rows: int | None = None,
+    finalists: int | None = None,
+    final_repeats: int | None = None,
     train_csv: str | Path | None = None,
     test_csv: str | Path | None = None,
     storage: str | None = None,
@@ -65,9 +68,12 @@ def run(
         timeout: seconds after which no further trial starts.
         sampler, pruner: names in `hw1.samplers`.
         n_splits: the folds of the cross-validation.
-        epochs: the epochs of a trial at most.
+        epochs: the epochs of a trial at most, in rounds too.
         seed: the random seed.
         train_size: the size of a stratified random subset of the training examples.
+        search_rows: the examples of them that are searched on; None for those of the definition.
+        finalists: how many of the best trials the final round cross-validates again; 0 for none.
+        final_repeats: how often it does.
         train_csv, test_csv: CSV files in place of the definition's data.
         storage, data_dir, device, precision: as in `hw1.open_study`.
         jobs: worker processes; more than one need a study file.
@@ -112,6 +118,9 @@ def run(
         epochs=epochs,
         seed=seed,
         train_size=train_size,
+        search_rows=search_rows,
+        finalists=finalists,
+        final_repeats=final_repeats,
         train_csv=None if train_csv is None else str(Path(train_csv).resolve()),
         test_csv=None if test_csv is None else str(Path(test_csv).resolve()),
         target=target,

@@ -28,7 +28,8 @@ Report = Callable[[int, Mapping[int, float]], Collection[int]]
 with the numbers of those to prune."""
 Stopped = Literal["epochs", "patience", "pruned", "diverged"]
 # The last of the numbers that a seed is derived from, so that no two uses draw alike.
-FRESH, OUTER = 1, 2
+FRESH, OUTER = 1, 2  # 3 and 4 are those of `hw1.analysis.training`
+ROUND, ROUND_NETWORKS, ROUND_ROWS, SEARCH_ROWS = 5, 6, 7, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,13 @@ class Splits:
     def draw_outer(cls, dataset: Dataset, n_splits: int, seed: int) -> "Splits":
         """The outer folds of a nested cross-validation."""
         return cls.draw(dataset, n_splits, derive_seed(seed, 0, 0, OUTER) % 2**32)
+
+    @classmethod
+    def draw_round(
+        cls, dataset: Dataset, n_splits: int, seed: int, number: int, repeat: int
+    ) -> "Splits":
+        """The folds of a repeat (from 0) of a round (from 0) after a search."""
+        return cls.draw(dataset, n_splits, derive_seed(seed, repeat, number, ROUND) % 2**32)
 
     @property
     def n_splits(self) -> int:

@@ -16,8 +16,9 @@ from optuna.samplers import RandomSampler
 from optuna.trial import BaseTrial, FrozenTrial
 
 from hw1.datasets import Dataset, Loader, Part
-from hw1.errors import ArchitectureError, InputError, choose, place, users_code
+from hw1.errors import ArchitectureError, InputError, choose, is_count, place, users_code
 from hw1.optuna_store import quiet_optuna
+from hw1.standings import Round
 from hw1.tasks import TASKS, TaskName
 from hw1.training import Configuration
 from hw1.training.networks import ModelClass
@@ -128,6 +129,10 @@ class StudyDefinition:
         n_trials: the number of trials of a study, unless it is a grid.
         n_splits: the number of folds.
         epochs: the epochs of a trial at most.
+        search_rows: the size of a stratified random subset of the training examples, on which the
+            trials are cross-validated; None for all. What is left is trained on in rounds, and
+            in the end.
+        rounds: what comes after the search; the last one decides which trial wins.
         sampler: a name in `hw1.samplers.SAMPLERS`.
         pruner: a name in `hw1.samplers.PRUNERS`.
 
@@ -142,6 +147,8 @@ class StudyDefinition:
     n_trials: int = 50
     n_splits: int = 5
     epochs: int = 100
+    search_rows: int | None = None
+    rounds: Sequence[Round] = (Round(),)
     metric: str = ""
     sampler: str = "tpe"
     pruner: str = "median"
@@ -163,11 +170,17 @@ class StudyDefinition:
             "search_space": (callable(self.search_space), "a function of a trial"),
         } | {
             name: (is_count(getattr(self, name), least), f"a whole number from {least}")
-            for name, least in (("n_trials", 1), ("n_splits", 2), ("epochs", 1))
+            for name, least in (("n_trials", 1), ("n_splits", 2), ("epochs", 1), ("search_rows", 1))
+            if name != "search_rows" or self.search_rows is not None
         }
+        are_rounds = isinstance(self.rounds, Sequence) and all(
+            isinstance(one, Round) for one in self.rounds
+        )
+        right["rounds"] = (are_rounds, "a list of hw1.Round")
         for name, (ok, kind) in right.items():
             if not ok:
                 raise InputError(f"{name} = {getattr(self, name)!r:.60} is not {kind}")
+        object.__setattr__(self, "rounds", tuple(self.rounds))
 
     def load(self, part: Part, data_dir: Path) -> Dataset:
         """The examples of one part, by the study's loader.
@@ -297,11 +310,6 @@ class _SamplerByName(RandomSampler):
         seed = zlib.crc32(f"{trial.number} {param_name}".encode())
         random = RandomSampler(seed)
         return random.sample_independent(study, trial, param_name, param_distribution)
-
-
-def is_count(value: object, least: int) -> bool:
-    """Whether a value is a whole number, and large enough."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _kind(value: object) -> str:

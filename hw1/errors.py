@@ -115,6 +115,11 @@ def choose(kind: str, name: str, options: Iterable[str]) -> str:
     raise InputError(f"unknown {kind} {name!r}: {hint}choose one of {', '.join(options)}")
 
 
+def is_count(value: object, least: int) -> bool:
+    """Whether a value is a whole number, and large enough."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 def printable(text: str, *, keep: str = "\n\t") -> str:
     r"""A text with visible escapes, such as ``\x1b``, in place of what a terminal obeys.
 

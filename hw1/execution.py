@@ -39,14 +39,14 @@ def execute(
     watcher: Watcher = UNWATCHED,
     on_interrupt: Callable[[], None] = lambda: None,
 ) -> None:
-    """Run the trials that a study is missing.
+    """Run the trials that a study is missing, and then what is missing of its rounds.
 
     Args:
         job: the study, as worker processes need it.
         study: the same, prepared.
         dataset: its training examples.
         jobs: the number of processes, this one included; they share the processor's threads.
-        deadline: a ``time.time()`` after which no further trial starts.
+        deadline: a ``time.time()`` after which no further trial starts, and no repeat of a round.
         watcher: is told of each step while trials run.
         on_interrupt: called on Ctrl-C, before the running trials are given up.
 
@@ -56,7 +56,8 @@ def execute(
         RuntimeError: another process died.
     """
     study.fail_orphans()
-    if study.progress().complete:
+    progress = study.progress()
+    if progress.complete:
         return
     with Interruption() as interruption:
 
@@ -68,10 +69,15 @@ def execute(
                 raise
 
         watcher = watcher.after(check)
-        if jobs == 1:
+        if progress.searched:
+            pass
+        elif jobs == 1:
             job.work(study, dataset, watcher, deadline)
         else:
             _work_in_processes(job, study, dataset, jobs, deadline, watcher)
+        if progress.searched or study.progress().searched:
+            # In this process alone, on all threads.
+            job.work_on_rounds(study, dataset, watcher, deadline)
 
 
 def _work_in_processes(

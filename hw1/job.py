@@ -14,13 +14,16 @@ import hw1
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset, Loader, tabular
 from hw1.datasets.given import GIVEN, Given
-from hw1.definition import CONFIGURATIONS, StudyDefinition, is_count
-from hw1.errors import InputError, choose
+from hw1.definition import CONFIGURATIONS, StudyDefinition
+from hw1.errors import InputError, choose, is_count
+from hw1.names import check_name
 from hw1.objective import Objective, shown_data
 from hw1.optuna_store.storage import Storage
 from hw1.places import data_folder, storage_url
+from hw1.rounds import Rounds, round_data, search_data
 from hw1.samplers import PRUNERS, SAMPLERS
-from hw1.study import FACTS_KEY, SHOWN_KEY, SPLITS_KEY, Settings, Study, check_name, counts
+from hw1.standings import Round, with_last
+from hw1.study import FACTS_KEY, SHOWN_KEY, SPLITS_KEY, Settings, Study, counts
 from hw1.study_files import IN_PYTHON, find_definition, find_device, find_precision, load_definition
 from hw1.tasks import METRICS
 from hw1.training.precision import Precision, choose_precision
@@ -29,12 +32,25 @@ from hw1.worker import Worker
 
 # The command line's words for options whose names differ there.
 FLAGS = {"n_splits": "folds", "n_trials": "trials"}
-LEAST = {"n_trials": 1, "n_splits": 2, "epochs": 1, "seed": 0, "train_size": 1}
+LEAST = {
+    "n_trials": 1,
+    "n_splits": 2,
+    "epochs": 1,
+    "seed": 0,
+    "train_size": 1,
+    "search_rows": 1,
+    "finalists": 0,
+    "final_repeats": 1,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a run asks for; None where the study's own setting or the definition's serves."""
+    """What a run asks for; None where the study's own setting or the definition's serves.
+
+    `finalists` and `final_repeats` change the last one of the definition's rounds; ``rounds``
+    replaces all. Where ``epochs`` are given but not the rounds, rounds have as many.
+    """
 
     sampler: str | None = None
     pruner: str | None = None
@@ -47,6 +63,10 @@ class Options:
     test_csv: str | None = None
     target: str | None = None
     outer_fold: tuple[int, int] | None = None
+    search_rows: int | None = None
+    finalists: int | None = None
+    final_repeats: int | None = None
+    rounds: tuple[Round, ...] | None = None
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
@@ -133,10 +153,10 @@ class Job:
         return dataset
 
     def objective(self, study: Study, dataset: Dataset) -> Objective:
-        """The objective of the study over its folds of ``dataset``."""
+        """The objective of the study over its folds, of the training examples ``dataset``."""
         return Objective(
             self.definition,
-            dataset,
+            search_data(dataset, study.settings.search_rows, study.settings.seed),
             study.splits(),
             seed=study.settings.seed,
             epochs=study.settings.epochs,
@@ -149,6 +169,14 @@ class Job:
         objective = self.objective(study, dataset)
         worker = Worker(study, objective, trials_per_batch=self.trials_per_batch, watcher=watcher)
         worker.run(deadline)
+
+    def work_on_rounds(
+        self, study: Study, dataset: Dataset, watcher: Watcher, deadline: float
+    ) -> None:
+        """Run what is missing of the rounds after the search; see `hw1.rounds.Rounds.run`."""
+        precision = self.precision or choose_precision(self.device)
+        data = dataset.to(self.device)
+        Rounds(study, self.definition, data, precision=precision, watcher=watcher).run(deadline)
 
 
 def make_job(
@@ -217,7 +245,8 @@ def prepare(job: Job, options: Options) -> tuple[Study, Dataset]:
     if study.settings != settings:  # it was there, or another process was faster
         dataset = _check(job, study, options)
         stored = study.kept()  # less, if an earlier version made it
-        for key, value in _kept(dataset).items():
+        searched = search_data(dataset, study.settings.search_rows, study.settings.seed)
+        for key, value in _kept(searched).items():
             if key not in stored:
                 study_id = storage.get_study_id_from_name(job.name)
                 storage.set_study_system_attr(study_id, key, value)
@@ -243,6 +272,8 @@ def _check(job: Job, study: Study, options: Options) -> Dataset:
         if field.name == "n_trials" or given is None:
             continue
         stored = getattr(settings, field.name)
+        if field.name == "search_rows" and given >= settings.n_rows:
+            given = None  # all of them
         if given != stored:
             flag = "--" + FLAGS.get(field.name, field.name).replace("_", "-")
             made = f"with {flag} {stored}" if stored is not None else f"without {flag}"
@@ -297,16 +328,27 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Settings, Dat
         raise InputError(
             f"{dataset.name} is data for {dataset.task}, but the study is for {definition.task}"
         )
-    splits = Splits.draw(dataset, options.n_splits or definition.n_splits, seed)
+    search_rows = options.search_rows or definition.search_rows
+    if search_rows is not None and search_rows >= len(dataset):
+        search_rows = None
+    searched = search_data(dataset, search_rows, seed)
+    splits = Splits.draw(searched, options.n_splits or definition.n_splits, seed)
+    rounds = _rounds(definition, options)
+    for number, one in enumerate(rounds):
+        if one.rows is not None:  # that they suffice is known before the search
+            Splits.draw(round_data(dataset, one, seed, number), splits.n_splits, seed)
     metric = METRICS[definition.metric]
     asked = vars(options).copy()
     n_trials = asked.pop("n_trials") or (definition.n_trials if grid is None else len(grid))
+    del asked["finalists"], asked["final_repeats"]
     decided = {
         "sampler": sampler,
         "pruner": pruner,
         "n_splits": splits.n_splits,
         "epochs": options.epochs or definition.epochs,
         "seed": seed,
+        "search_rows": search_rows,
+        "rounds": rounds,
     }
     settings = Settings(
         **asked | decided,
@@ -327,9 +369,17 @@ def _create(job: Job, storage: Storage, options: Options) -> tuple[Settings, Dat
                 StudyDirection[metric.direction.upper()],
                 metric.name,
                 user_attrs={"n_trials": n_trials, "settings": dataclasses.asdict(settings)},
-                system_attrs={SPLITS_KEY: splits.encode()} | _kept(dataset),
+                system_attrs={SPLITS_KEY: splits.encode()} | _kept(searched),
             )
     return settings, dataset
+
+
+def _rounds(definition: StudyDefinition, options: Options) -> tuple[Round, ...]:
+    """The rounds of a new study."""
+    rounds = tuple(definition.rounds) if options.rounds is None else options.rounds
+    if options.epochs is not None and options.rounds is None:
+        rounds = tuple(dataclasses.replace(one, epochs=None) for one in rounds)
+    return with_last(rounds, options.finalists, options.final_repeats)
 
 
 def _kept(dataset: Dataset) -> dict[str, Any]:

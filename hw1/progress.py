@@ -18,7 +18,9 @@ from hw1.console import SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_UPDATES
 from hw1.datasets import Dataset
 from hw1.execution import execute
 from hw1.job import Job
-from hw1.study import Progress, Study, state_name
+from hw1.rounds import round_name
+from hw1.standings import Progress, Standings
+from hw1.study import Study, state_name
 from hw1.training.kernels import being_compiled
 from hw1.watching import Watcher
 from hw1.words import duration, number
@@ -70,7 +72,7 @@ def execute_shown(
             dataset,
             jobs=jobs,
             deadline=deadline,
-            watcher=Watcher(on_step=line.update),
+            watcher=Watcher(say=line.say, on_step=line.update),
             on_interrupt=line.interrupted,
         )
 
@@ -96,6 +98,8 @@ class ProgressLine:
         elif console.is_terminal:
             self._live = Live(console=console, auto_refresh=False)
         self._told_of_compilation = False
+        self._said = ""
+        self._rounds_start: tuple[float, int] | None = None
 
     def __enter__(self) -> "ProgressLine":
         if self._live is not None:
@@ -118,21 +122,31 @@ class ProgressLine:
             self._told_of_compilation = True
             self.console.print(text, soft_wrap=True)
 
+    def say(self, what: str) -> None:
+        """What is being done in a round, of which storage knows no more than what is finished."""
+        self._said = what
+
     def interrupted(self) -> None:
         """Say that Ctrl-C was received, and what happens next."""
-        self.console.print(
-            "Stopping: the running trials begin again when the study goes on.", soft_wrap=True
-        )
+        what = "this cross-validation begins" if self._said else "the running trials begin"
+        self.console.print(f"Stopping: {what} again when the study goes on.", soft_wrap=True)
 
     def _show(self, with_table: bool = True) -> None:
         self._shown = time.monotonic()
         trials = self.study.trials()
-        line = Text(self.line(self.study.progress(trials)), no_wrap=True, overflow="ellipsis")
+        progress = self.study.progress(trials)
+        line = Text(self.line(progress), no_wrap=True, overflow="ellipsis")
         if self._live is None:
             self.console.print(line, soft_wrap=True)
             return
         most = min(MOST_ROWS, self.console.height - 4)
-        parts: list[Table | Text] = [self.table(trials, most)] if with_table and most > 0 else []
+        parts: list[Table | Text] = []
+        if with_table and most > 0:
+            in_rounds = progress.searched and progress.standings.rounds
+            shown = self.standings(progress.standings, trials) if in_rounds else None
+            parts.append(shown or self.table(trials, most))
+        if with_table and self._said:
+            parts.append(Text(self._said, no_wrap=True, overflow="ellipsis"))
         if with_table and (text := being_compiled()):
             parts.append(Text(text, no_wrap=True, overflow="ellipsis"))
         self._live.update(Group(*parts, line), refresh=True)
@@ -172,22 +186,50 @@ class ProgressLine:
             table.add_row("", "", "", f"and {len(rows) - most} more", "")
         return table
 
+    def standings(self, standings: Standings, trials: Sequence[FrozenTrial]) -> Table:
+        """The trials of the current round: what they scored in the search, and so far in it."""
+        current = len(standings.entrants) - 1
+        repeats = standings.rounds[current].repeats
+        names = ("trial", "objective value", "repeats", "mean score", "± std")
+        columns = [Column(name, justify="right") for name in names]
+        table = Table(*columns, box=None, padding=(0, 2, 0, 0))
+        for trial in standings.entrants[current][:MOST_ROWS]:
+            entry = standings.entry(current, trial)
+            scored = entry is not None and not entry.failure
+            table.add_row(
+                str(trial),
+                number(trials[trial].value),
+                f"{repeats - standings.left(current, trial)}/{repeats}",
+                number(entry.score if entry and scored else None),
+                number(entry.std if entry and scored else None),
+            )
+        return table
+
     def line(self, progress: Progress) -> str:
-        """Done of target, best value and its trial, pruned, failed, time left."""
-        filled = round(BAR_WIDTH * min(progress.done / max(progress.n_trials, 1), 1))
-        parts = [f"{progress.done}/{progress.n_trials}"]
+        """Done of target, best value and its trial, pruned, failed, time left; of rounds less."""
+        standings, start = progress.standings, self._start
+        done, total, before = progress.done, progress.n_trials, self._done_at_start
+        in_rounds = progress.searched and bool(standings.rounds)
+        if in_rounds:
+            done, total = standings.done, standings.total
+            if self._rounds_start is None:
+                self._rounds_start = time.monotonic(), done
+            start, before = self._rounds_start
+        filled = round(BAR_WIDTH * min(done / max(total, 1), 1))
+        parts = [f"{done}/{total}"]
         if self._live is not None:
             parts.insert(0, "━" * filled + "╌" * (BAR_WIDTH - filled))
+        if in_rounds:
+            parts.append(round_name(standings.rounds, len(standings.entrants) - 1))
         if progress.best is not None:
             parts.append(f"best {number(progress.best.value)} (trial {progress.best.number})")
-        parts.append(f"pruned {progress.pruned}")
-        parts.append(f"failed {progress.failed}")
-        if progress.refused:
-            parts.append(f"invalid {progress.refused}")
-        elapsed = time.monotonic() - self._start
-        done = progress.done - self._done_at_start
-        if done > 0 and not progress.complete:
-            left = elapsed / done * (progress.n_trials - progress.done)
+        if in_rounds:
+            parts += [f"scored {number(entry.score)}" for entry in standings.final[:1]]
+        else:
+            parts += [f"pruned {progress.pruned}", f"failed {progress.failed}"]
+            parts += [f"invalid {progress.refused}"] if progress.refused else []
+        if done > before and done < total:
+            left = (time.monotonic() - start) / (done - before) * (total - done)
             parts.append(f"{duration(left)} left")
         return "  ".join(parts)
 

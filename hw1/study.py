@@ -1,6 +1,6 @@
 """Studies in storage: their settings, their progress, their next trial."""
 
-import re
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 import hw1
 from hw1.errors import ForeignStudyError, InputError, choose
-from hw1.optuna_store.storage import Storage
+from hw1.names import require_study
+from hw1.optuna_store.storage import GRACE_SECONDS, Storage
 from hw1.processes import lives, this_process
 from hw1.samplers import PRUNERS, SAMPLERS
+from hw1.standings import ENTRY_FIELDS, Entry, Progress, Round, Standings
 from hw1.tasks import METRICS, Metric
 
 if TYPE_CHECKING:  # what only reads a study does without torch
@@ -29,6 +31,9 @@ which are made up for, nor those that were never trained."""
 SPLITS_KEY, SHOWN_KEY, FACTS_KEY = "hw1:splits", "hw1:shown", "hw1:facts"
 """The attributes of a study that hold its folds, its `hw1.objective.shown_data`, and the facts of
 its data, `hw1.datasets.Dataset.facts`."""
+ROUNDS_KEY, ROUNDS_WORKER = "rounds", "hw1:rounds_worker"
+"""The user attribute of a study that holds what was scored in its rounds, as `Entry`, and the
+system attribute that says which process works on them."""
 RETRY_OF, CRASHES = "retry_of", "crashes"
 """The user attributes of a trial that repeats an interrupted one: that one's number, and how often
 a process has died with these parameters."""
@@ -87,6 +92,8 @@ class Settings:
         version: of hw1 when the study was made.
         outer_fold: ``(n_splits, fold)`` for a study that is part of a nested cross-validation and
             searches on the examples outside this outer fold alone.
+        search_rows: the training examples that trials are cross-validated on; None for all.
+        rounds: what follows the search.
     """
 
     definition: str
@@ -108,8 +115,12 @@ class Settings:
     grid: list[dict[str, Any]] | None
     version: str
     outer_fold: tuple[int, int] | None = None
+    search_rows: int | None = None
+    rounds: tuple[Round, ...] = ()
 
     def __post_init__(self) -> None:
+        rounds = tuple(Round(**one) if isinstance(one, dict) else one for one in self.rounds)
+        object.__setattr__(self, "rounds", rounds)
         if self.outer_fold is not None:  # JSON has no tuples
             object.__setattr__(self, "outer_fold", tuple(self.outer_fold))
         for name, hint in get_type_hints(Settings).items():
@@ -118,43 +129,30 @@ class Settings:
                 raise TypeError(name)
         choose("sampler", self.sampler, SAMPLERS)
         choose("pruner", self.pruner, PRUNERS)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a study is.
-
-    Attributes:
-        n_trials: the study's target.
-        done: trials that count towards it and have ended.
-        running: trials that are being trained.
-        completed: trials with a value.
-        pruned: trials ended by the pruner or because they diverged.
-        failed: trials that ended in an error.
-        interrupted: trials that were interrupted or lost; they are made up for.
-        refused: configurations whose network is invalid; they spend no trial.
-        best: the best completed trial.
-    """
-
-    n_trials: int
-    done: int
-    running: int
-    completed: int
-    pruned: int
-    failed: int
-    interrupted: int
-    refused: int
-    best: FrozenTrial | None
+        if not all(isinstance(one, Round) for one in rounds):
+            raise TypeError("rounds")
 
     @property
-    def complete(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.done >= self.n_trials
+    def finalists(self) -> int:
+        """The trials in the final round."""
+        return self.rounds[-1].trials if self.rounds else 0
 
     @property
-    def state(self) -> str:
-        """``"complete"``, ``"running"`` or ``"stopped"``."""
-        return "complete" if self.complete else "running" if self.running else "stopped"
+    def final_repeats(self) -> int:
+        """The cross-validations of each of them."""
+        return self.rounds[-1].repeats if self.rounds else 0
+
+    def rounds_share(self, n_trials: int) -> float:
+        """The part of a study's training that its rounds take, if no trial is pruned."""
+        search = n_trials * self.epochs * (self.search_rows or self.n_rows)
+        rounds = sum(
+            min(one.trials, n_trials)
+            * one.repeats
+            * (one.epochs or self.epochs)
+            * min(one.rows or self.n_rows, self.n_rows)
+            for one in self.rounds
+        )
+        return rounds / (rounds + search)
 
 
 class Study:
@@ -266,7 +264,7 @@ class Study:
         return trials
 
     def best_trial(self) -> FrozenTrial:
-        """The completed trial with the best value.
+        """The completed trial that wins: by the final round, or by its value if there is none yet.
 
         Raises:
             InputError: no trial has completed yet.
@@ -302,6 +300,23 @@ class Study:
         completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         return self.metric.best_first(completed, lambda trial: trial.values[0])
 
+    def standings(self, trials: Sequence[FrozenTrial] | None = None) -> Standings:
+        """Who takes part in the rounds and what they score, as far as the study is.
+
+        Raises:
+            InputError: what is stored of them is damaged.
+        """
+        ranked = [t.number for t in self.ranked(trials) if "configuration" in t.user_attrs]
+        with self.storage.readable(f"the rounds of {self.name!r}"):
+            stored = self.optuna_study.user_attrs.get(ROUNDS_KEY, [])
+            if not isinstance(stored, list) or any(one.keys() != ENTRY_FIELDS for one in stored):
+                raise TypeError("not a list of entries")
+            entries = [Entry(**one) for one in stored]
+            for entry in entries:
+                one = self.settings.rounds[entry.round]
+                entry.check(one, self.settings.n_splits, self.settings.epochs)
+            return Standings(self.settings.rounds, ranked, entries, self.metric)
+
     def progress(self, trials: Sequence[FrozenTrial] | None = None) -> Progress:
         """How far the study is, from its trials in storage unless they have just been read."""
         trials = self.trials() if trials is None else trials
@@ -309,6 +324,9 @@ class Study:
         n_trials = self.n_trials
         if self.settings.grid is not None:
             n_trials = min(n_trials, len(self.settings.grid) - n["invalid"])
+        ranked, standings = self.ranked(trials), self.standings(trials)
+        best = trials[standings.final[0].trial] if standings.final else next(iter(ranked), None)
+        in_rounds = not standings.complete and self.rounds_worker() is not None
         return Progress(
             n_trials=n_trials,
             done=sum(n[state] for state in COUNTED) - n["running"],
@@ -318,8 +336,19 @@ class Study:
             failed=n["failed"] + n[OUT_OF_MEMORY],
             interrupted=n["interrupted"],
             refused=n["invalid"],
-            best=next(iter(self.ranked(trials)), None),
+            best=best,
+            standings=standings,
+            in_rounds=in_rounds,
         )
+
+    def rounds_worker(self) -> dict[str, Any] | None:
+        """The process that works on the rounds, if there is one and it lives."""
+        worker = self.kept().get(ROUNDS_WORKER)
+        if not isinstance(worker, dict) or not lives(worker):
+            return None
+        seen = worker.get("seen")  # all that is known of a process of another machine
+        is_late = not isinstance(seen, NUMBER) or time.time() - seen > GRACE_SECONDS
+        return None if is_late else worker
 
     def fail_orphans(self, *, own: bool = False) -> None:
         """Mark as failed the running trials that are lost, and queue their parameters again.
@@ -350,39 +379,6 @@ class Study:
                     attributes = {RETRY_OF: trial.number, CRASHES: crashes}
                     self.optuna_study.enqueue_trial(trial.params, user_attrs=attributes)
                 self.optuna_study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-
-
-def check_name(name: str) -> None:
-    """Raise an `InputError` unless a study can have this name."""
-    if not name.isprintable() or name.startswith("-") or not 0 < len(name) <= 100:
-        raise InputError(
-            "a study's --name has 1 to 100 printable characters and does not begin with a dash"
-        )
-
-
-def require_study(storage: Storage, name: str) -> None:
-    """Raise an `InputError` that names the nearest one if there is no study of that name."""
-    names = storage.study_names()
-    if not names:
-        raise InputError(f"there is no study {name!r}: the storage holds none yet, run one first")
-    choose("study", name, names)
-
-
-def require_different(names: Sequence[str]) -> None:
-    """Raise an `InputError` unless these are two names or more, no two alike."""
-    if len(set(names)) < max(len(names), 2):
-        raise InputError("name two or more different studies to compare")
-
-
-def outer_name(name: str, fold: int, n_outer: int, n_inner: int) -> str:
-    """The name of the search outside a fold of a nested cross-validation of study ``name``."""
-    return f"{name}-outer{fold + 1}of{n_outer}x{n_inner}"
-
-
-def searches_within(storage: Storage, name: str) -> list[str]:
-    """The names of the searches within nested cross-validations of a study."""
-    pattern = re.compile(re.escape(name) + r"-outer\d+of\d+x\d+")
-    return [other for other in storage.study_names() if pattern.fullmatch(other)]
 
 
 def counts(trial: FrozenTrial) -> bool:

@@ -18,6 +18,7 @@ from hw1.optuna_store.working_copy import Conflict, WorkingCopy
 from hw1.processes import this_process
 from hw1.samplers import ADAPTIVE_SAMPLERS, make_pruner, make_sampler
 from hw1.study import OUT_OF_MEMORY, Study, counts, state_name
+from hw1.training.networks import Footprint
 from hw1.watching import UNWATCHED, Watcher
 
 REFUSED_IN_A_ROW = 100
@@ -210,7 +211,7 @@ class Worker:
 
     def _fail(self, trial: Trial, error: Exception) -> bool:
         """Fail a trial; answer whether the study can go on."""
-        lacks_memory = _out_of_memory(error)
+        lacks_memory = out_of_memory(error)
         reason = OUT_OF_MEMORY if lacks_memory else f"{type(error).__name__}: {error}"
         self._tell(trial, TrialState.FAIL, failure=reason)
         return lacks_memory
@@ -233,21 +234,9 @@ class Worker:
 
     def _next_batch(self) -> list[Candidate]:
         """The trial that waits longest, and others that are trained with it at a profit."""
-        first = self._asked[0]
-        stacked = first.footprint.backend == "stacked"
-        most = MOST_ELEMENTS[self._device] if stacked else MOST_PARAMETERS
-        most //= self.objective.splits.n_splits
-        others = [c for c in self._asked[1:] if c.footprint.key == first.footprint.key]
-        if stacked:
-            # Narrower networks are padded to the widest, so those of its size come first.
-            size = first.footprint.n_elements
-            others.sort(key=lambda c: abs(c.footprint.n_elements - size))
-        batch = [first]
-        for other in others:
-            sizes = [c.footprint.n_elements for c in (*batch, other)]
-            if (max(sizes) * len(sizes) if stacked else sum(sizes)) <= most:
-                batch.append(other)
-        return batch
+        footprints = [candidate.footprint for candidate in self._asked]
+        batch = together(footprints, self.objective.splits.n_splits, self._device)
+        return [self._asked[i] for i in batch]
 
     def _train(self, batch: Sequence[Candidate]) -> None:
         remaining = {candidate.trial.number: candidate for candidate in batch}
@@ -266,7 +255,7 @@ class Worker:
                 self._refused_untrained += 1
                 self._refuse(candidate.trial, error, self._refused_untrained)
                 return
-            if len(remaining) == 1 or not (is_refused or _out_of_memory(error)):
+            if len(remaining) == 1 or not (is_refused or out_of_memory(error)):
                 goes_on = [self._fail(c.trial, error) for c in remaining.values()]
                 if not all(goes_on):
                     raise
@@ -292,7 +281,32 @@ class Worker:
             self._last_heartbeat = now
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def together(footprints: Sequence[Footprint], n_networks: int, device: str) -> list[int]:
+    """Which configurations to train in one batch: the first, and those that join it at a profit.
+
+    Args:
+        footprints: of those that wait, the one that waits longest first.
+        n_networks: of each of them.
+        device: the type of the device.
+    """
+    first = footprints[0]
+    stacked = first.backend == "stacked"
+    most = MOST_ELEMENTS[device] if stacked else MOST_PARAMETERS
+    most //= n_networks
+    others = [i for i, other in enumerate(footprints) if i and other.key == first.key]
+    if stacked:
+        # Narrower networks are padded to the widest, so those of its size come first.
+        others.sort(key=lambda i: abs(footprints[i].n_elements - first.n_elements))
+    batch = [0]
+    for other in others:
+        sizes = [footprints[i].n_elements for i in (*batch, other)]
+        if (max(sizes) * len(sizes) if stacked else sum(sizes)) <= most:
+            batch.append(other)
+    return batch
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is said of memory that there is not."""
     return isinstance(
         error, MemoryError | torch.OutOfMemoryError
     ) or "can't allocate memory" in str(error)

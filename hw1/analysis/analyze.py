@@ -108,7 +108,7 @@ def training_figures(
     results: StudyResults, trial: FrozenTrial, *, watcher: Watcher = UNWATCHED
 ) -> list[Figure]:
     """How a completed trial trains, and where the networks of its folds are right and wrong."""
-    dataset, metric = results.dataset, results.metric
+    dataset, metric = results.search_data, results.metric
     is_function = dataset.task == "regression" and dataset.input_shape == (1,)
     found = cross_validate_again(results, [trial], keep_models=is_function, watcher=watcher)[
         trial.number

@@ -11,7 +11,7 @@ from hw1.analysis.evaluation import REPEATS, CrossValidated, repeated_cross_vali
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_test
 from hw1.errors import InputError
-from hw1.study import require_different
+from hw1.names import require_different
 from hw1.tasks import Metric
 from hw1.watching import UNWATCHED, Watcher
 from hw1.words import between, fixed, p_value

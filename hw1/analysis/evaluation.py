@@ -48,6 +48,8 @@ class CrossValidated:
         scores: ``(n_repeats, n_splits)``; None for a network that diverged.
         provenance: see `hw1.provenance`.
         metric: what the scores measure.
+        epochs: to which they were trained, if that is the best epoch of the final round; None for
+            the trial's own.
     """
 
     trial: int
@@ -56,6 +58,7 @@ class CrossValidated:
     scores: list[list[float | None]]
     provenance: dict[str, Any]
     metric: str | None = None
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         if self.n_splits < 2 or any(len(row) != self.n_splits for row in self.scores):
@@ -88,6 +91,7 @@ class Tested:
         ensemble_interval: the same of the ensemble, for other test examples.
         n_largest, share_largest: how many squared errors are the largest, and their share of the
             mean squared error, if they decide it; see `hw1.analysis.statistics.largest_errors`.
+        final: whether they were trained as in the final round.
     """
 
     trial: int
@@ -103,6 +107,7 @@ class Tested:
     ensemble_interval: list[float | None] | None = None
     n_largest: int | None = None
     share_largest: float | None = None
+    final: bool = False
 
     def __post_init__(self) -> None:
         if len(self.seeds) != len(self.scores) or self.n_rows < 1:
@@ -125,6 +130,32 @@ class Tested:
 
 
 @dataclass(frozen=True)
+class Final:
+    """A trial in the final round of its study.
+
+    Attributes:
+        mean, std: over the folds of all repeats.
+        n_repeats: of the cross-validation.
+        n_splits: its folds.
+        n_trials: that have a score.
+        best_epoch: which they chose.
+    """
+
+    mean: float
+    std: float
+    n_repeats: int
+    n_splits: int
+    n_trials: int
+    best_epoch: int
+
+    @property
+    def chose(self) -> str:
+        """What was chosen by these scores, in words."""
+        among = f"the trial among {self.n_trials} and " if self.n_trials > 1 else ""
+        return f"{among}epoch {self.best_epoch}"
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What is known of a trial's configuration.
 
@@ -134,6 +165,7 @@ class Evaluation:
         maximize: whether higher is better.
         trial: whose configuration it is.
         value: its value in the study, which the search has picked for being good.
+        final: its score in the final round, which may have picked it; None if it did not take part.
         cross_validation: on new splits.
         test: on the test examples; None if there are none.
         nested: of the procedure; None if it was never asked for.
@@ -147,6 +179,7 @@ class Evaluation:
     maximize: bool
     trial: int
     value: float
+    final: Final | None
     cross_validation: CrossValidated
     test: Tested | None
     nested: Nested | None
@@ -206,23 +239,49 @@ def evaluate(
 def stored_evaluation(results: StudyResults) -> Evaluation | None:
     """The last evaluation of the best trial; None if its cross-validation is not stored."""
     chosen = results.trial()
-    parts = results.records(CrossValidated, CROSS_VALIDATIONS, trial=chosen.number)
+    parts = cross_validations(results, chosen)
     if not parts:
         return None
-    tests = results.records(Tested, TESTS, trial=chosen.number)
+    tests = _tests(results, chosen)
     return _evaluation(results, chosen, parts[-1], tests[-1] if tests else None)
+
+
+def cross_validations(results: StudyResults, trial: FrozenTrial) -> list[CrossValidated]:
+    """What is stored of a trial, trained as it would be now: by the final round, or without it."""
+    final = results.final(trial)
+    same = {"trial": trial.number, "epochs": final.best_epoch if final else None}
+    return results.records(CrossValidated, CROSS_VALIDATIONS, **same)
+
+
+def _tests(results: StudyResults, trial: FrozenTrial) -> list[Tested]:
+    """The same of scores on the test examples."""
+    final = results.final(trial)
+    found = results.records(Tested, TESTS, trial=trial.number, final=final is not None)
+    return [tested for tested in found if final is None or tested.epochs == final.best_epoch]
 
 
 def _evaluation(
     results: StudyResults, trial: FrozenTrial, part: CrossValidated, tested: Tested | None
 ) -> Evaluation:
-    nested = results.records(Nested, NESTED)
+    nested, standings = results.records(Nested, NESTED), results.study.standings()
+    entry = standings.final_of(trial.number)
+    final = None
+    if entry is not None:
+        final = Final(
+            mean=entry.score,
+            std=entry.std,
+            n_repeats=len(entry.scores),
+            n_splits=results.settings.n_splits,
+            n_trials=len(standings.final),
+            best_epoch=entry.best_epoch,
+        )
     return Evaluation(
         study=results.name,
         metric=results.metric.name,
         maximize=results.metric.maximize,
         trial=trial.number,
         value=float(trial.values[0]),
+        final=final,
         cross_validation=part,
         test=tested,
         nested=nested[-1] if nested else None,
@@ -252,7 +311,9 @@ def repeated_cross_validation(
         InputError: the data cannot be split into so many folds.
     """
     n_splits = n_splits or results.settings.n_splits
-    same = {"trial": trial.number, "n_splits": n_splits, "seed": seed}
+    final = results.final(trial)
+    same: dict[str, Any] = {"trial": trial.number, "n_splits": n_splits, "seed": seed}
+    same["epochs"] = final.best_epoch if final else None
     found = [] if again else results.records(CrossValidated, CROSS_VALIDATIONS, **same)
     part = CrossValidated(
         scores=found[0].scores if found else [],
@@ -279,8 +340,7 @@ def _test(
     results: StudyResults, trial: FrozenTrial, n_seeds: int, again: bool, watcher: Watcher
 ) -> Tested | None:
     """The score on the test examples; every one that was ever made stays in storage."""
-    stored = results.records(Tested, TESTS, trial=trial.number)
-    same = [tested for tested in stored if len(tested.seeds) == n_seeds]
+    same = [tested for tested in _tests(results, trial) if len(tested.seeds) == n_seeds]
     if same and not again:
         return same[-1]
     rows = results.test_rows()
@@ -310,6 +370,7 @@ def _test(
         ),
         n_largest=largest and largest[0],
         share_largest=largest and largest[1],
+        final=results.final(trial) is not None,
     )
     results.store(TESTS, vars(tested))
     return tested

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 from hw1.analysis.description import ModelDescription, import_path
 from hw1.analysis.model_files import save
 from hw1.analysis.network import Network
-from hw1.analysis.results import StudyResults, configuration, require_writable
+from hw1.analysis.results import StudyResults, require_writable
 from hw1.analysis.training import retrain
 from hw1.places import home
 from hw1.provenance import provenance
@@ -66,7 +66,7 @@ def load_best(
         "n_rows": settings.n_rows,
         "device": str(results.job.device),
     }
-    return Best(retrained.networks[0], configuration(chosen), made, retrained.initial[0])
+    return Best(retrained.networks[0], retrained.configuration, made, retrained.initial[0])
 
 
 def default_path(results: StudyResults, trial: FrozenTrial) -> Path:

@@ -16,8 +16,8 @@ from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Options, prepare
+from hw1.names import outer_name
 from hw1.provenance import provenance
-from hw1.study import outer_name
 from hw1.watching import UNWATCHED, Watcher
 
 NESTED = "evaluation:nested"
@@ -110,21 +110,22 @@ def _search_outside(
     job = replace(results.job, name=outer_name(results.name, fold, n_outer, n_inner))
     own = {f.name: getattr(results.settings, f.name, None) for f in fields(Options)}
     folds = {"n_splits": n_inner, "outer_fold": (n_outer, fold)}
+    own |= {"finalists": None, "final_repeats": None}  # the rounds say it
+    own["search_rows"] = results.settings.search_rows or results.settings.n_rows
     options = Options(**own | folds | {"n_trials": results.study.n_trials})
     study, dataset = prepare(job, options)
     part = StudyResults(study, lambda: job)
 
     said = -math.inf
+    named = watcher.of(f"search outside fold {fold + 1} of {n_outer}")
 
     def read() -> None:
         nonlocal said
         if time.monotonic() - said >= SECONDS_BETWEEN_READINGS:
             progress = study.progress()
-            watcher.say(
-                f"search outside fold {fold + 1} of {n_outer}: "
-                f"{progress.done} of {progress.n_trials} trials"
-            )
+            if not progress.searched:  # then the rounds say where they are
+                named.say(f"{progress.done} of {progress.n_trials} trials")
             said = time.monotonic()
 
-    execute(job, study, dataset, watcher=watcher.after(read))
+    execute(job, study, dataset, watcher=named.after(read))
     return part

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from hw1.analysis.results import StudyResults
-from hw1.analysis.training import cross_validate_again
+from hw1.analysis.training import cross_validate_again, cross_validate_final
+from hw1.errors import InputError
 from hw1.objective import backend_of
 from hw1.provenance import differences, provenance
+from hw1.rounds import best_epoch
 from hw1.study import state_name
 from hw1.training.threads import torch_threads
 from hw1.watching import UNWATCHED, Watcher
@@ -22,7 +24,7 @@ class Replay:
 
     Attributes:
         trial: its number.
-        state: completed or pruned.
+        state: completed or pruned, or final round.
         stored_scores, scores: of the folds at the best epoch.
         exact: whether all scores and the whole mean validation curve are the same, bit for bit.
         difference: the largest absolute difference in the mean validation curve and the scores.
@@ -52,6 +54,8 @@ def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) 
 
     Models that are trained each by itself do not depend on their batch, and the trial is then
     trained alone; where they share operations, the whole batch is trained again.
+
+    See `replay_final_round` for what a trial scores in the final round.
 
     Raises:
         InputError: there is no such trial, or it was neither completed nor pruned.
@@ -96,6 +100,54 @@ def replay(results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED) 
         relative=float((gap / np.where(old == 0, 1, np.abs(old))).max()),
         batch=batch,
         alone=alone,
+        differences=changed,
+        provenance=stored,
+    )
+
+
+def replay_final_round(
+    results: StudyResults, number: int, *, watcher: Watcher = UNWATCHED
+) -> Replay:
+    """Cross-validate a trial again on the folds of the final round, from its own seeds.
+
+    It is trained alone, which makes a difference in the last bits at most, and on a CPU none.
+
+    Raises:
+        InputError: there is no such trial, or it has no score in the final round.
+    """
+    trial = results.trial(number)
+    entry = results.final(trial)
+    if entry is None:
+        raise InputError(
+            f"trial {number} of {results.name!r} has no score in a final round: choose one that "
+            "has, as `trials` shows them, or leave --final-round out"
+        )
+    stored = entry.trained["provenance"]
+    with torch_threads(stored["threads"]):
+        curves, backend, precision = cross_validate_final(
+            results, trial, watcher=watcher, precision=entry.trained["precision"]
+        )
+        now = provenance(results.job.device)
+    scores = curves[:, entry.best_epoch - 1].ravel()
+    old, gap = np.array(entry.every_score), np.abs(scores - np.array(entry.every_score))
+    epoch = best_epoch(curves, results.metric)
+    changed = differences(stored, now)
+    for name, value, was in (
+        ("backend", backend, entry.trained["backend"]),
+        ("precision", precision, entry.trained["precision"]),
+        ("best epoch", epoch, entry.best_epoch),
+    ):
+        changed += [f"{name} {value}, was {was}"] if value != was else []
+    return Replay(
+        trial=number,
+        state="final round",
+        stored_scores=entry.every_score,
+        scores=scores.tolist(),
+        exact=bool((gap == 0).all()) and epoch == entry.best_epoch,
+        difference=float(gap.max()),
+        relative=float((gap / np.where(old == 0, 1, np.abs(old))).max()),
+        batch=[number],
+        alone=True,
         differences=changed,
         provenance=stored,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import pandas as pd
+import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1.analysis.scores import fits
@@ -21,7 +22,9 @@ from hw1.job import Job
 from hw1.objective import backend_of
 from hw1.optuna_store.storage import Storage
 from hw1.places import data_folder, storage_url
+from hw1.rounds import round_configuration, search_data
 from hw1.rows import study_as_dict, trial_as_dict
+from hw1.standings import Entry
 from hw1.study import Settings, Study
 from hw1.study_files import Named, find_device, find_precision, stored_definition
 from hw1.tasks import Metric
@@ -91,6 +94,12 @@ class StudyResults:
         """
         return self.job.load_unchanged(self.study).to(self.job.device)
 
+    @property
+    def search_data(self) -> Dataset:
+        """The training examples on which trials were cross-validated: all or a subset of them."""
+        dataset, settings = self.dataset.to(torch.device("cpu")), self.settings
+        return search_data(dataset, settings.search_rows, settings.seed).to(self.job.device)
+
     @cached_property
     def facts(self) -> dict[str, Any]:
         """`hw1.datasets.Dataset.facts` of its data; they are loaded if the study lacks them."""
@@ -114,16 +123,17 @@ class StudyResults:
     @property
     def trials(self) -> pd.DataFrame:
         """One row a trial, by its number: state, value, what is kept with it, ``params_*``."""
-        rows = []
-        for trial in self.study.trials():
-            row = trial_as_dict(trial)
+        rows, trials = [], self.study.trials()
+        standings = self.study.standings(trials)
+        for trial in trials:
+            row = trial_as_dict(trial, standings)
             params = row.pop("params")
             rows.append(row | {f"params_{name}": value for name, value in sorted(params.items())})
         return pd.DataFrame(rows).set_index("trial") if rows else pd.DataFrame()
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """The hyperparameters of the best trial."""
+        """The hyperparameters of the best trial; see `trial`."""
         return self.study.best_trial().params
 
     def checked_trials(self) -> list[FrozenTrial]:
@@ -148,7 +158,7 @@ class StudyResults:
         return trials
 
     def trial(self, number: int | None = None, *, pruned: bool = False) -> FrozenTrial:
-        """See `hw1.study.Study.trial`.
+        """See `hw1.study.Study.trial`: without a number, the one that wins the final round.
 
         Raises:
             InputError: there is none, or it was not made by hw1.
@@ -160,14 +170,39 @@ class StudyResults:
     def top(self, n: int) -> list[FrozenTrial]:
         """The best ``n`` completed trials, the best first; fewer if there are no more.
 
+        Those of the final round stand before the others.
+
         Raises:
             InputError: no trial has completed yet.
         """
         self.study.best_trial()
-        best = self.study.ranked()[:n]
+        ranked = self.study.ranked()
+        final = [entry.trial for entry in self.study.standings().final]
+        first = [trial for n in final for trial in ranked if trial.number == n]
+        best = [*first, *(trial for trial in ranked if trial.number not in final)][:n]
         for trial in best:
             self._require_configuration(trial)
         return best
+
+    def final(self, trial: FrozenTrial) -> Entry | None:
+        """What a trial scores in the final round; None if it did not take part."""
+        entry = self.study.standings().final_of(trial.number)
+        if entry is not None:
+            with self.study.storage.readable(f"the rounds of {self.name!r}"):
+                _check_provenance(entry.trained["provenance"])
+        return entry
+
+    def tuned(self, trial: FrozenTrial) -> tuple[Configuration, int]:
+        """With what, and to which epoch, a network of a completed trial is trained.
+
+        Of a trial in the final round: with the epochs of that round, to its best one there. Of any
+        other: as in the search, to its own best epoch.
+        """
+        final, found = self.final(trial), configuration(trial)
+        if final is None:
+            return found, int(trial.user_attrs["best_epoch"])
+        last = self.settings.rounds[-1]
+        return round_configuration(found, last, self.settings.epochs), final.best_epoch
 
     def footprint(self, trial: FrozenTrial) -> Footprint:
         """What it takes to train the network of a trial's configuration.
@@ -250,8 +285,12 @@ def _check_details(trial: FrozenTrial, n_splits: int) -> None:
     batch = kept.get("batch", [trial.number])
     if not fits(batch, list[int]) or trial.number not in batch:
         raise ValueError("its batch")
-    provenance = kept.get("provenance")
-    if provenance is not None and not (
+    if kept.get("provenance") is not None:
+        _check_provenance(kept["provenance"])
+
+
+def _check_provenance(provenance: dict[str, Any]) -> None:
+    if not (
         all(fits(provenance[name], kind) for name, kind in _PROVENANCE.items())
         and 0 < provenance["threads"] <= MOST_THREADS
     ):
@@ -259,7 +298,7 @@ def _check_details(trial: FrozenTrial, n_splits: int) -> None:
 
 
 def _has(record: dict[str, Any], same: dict[str, Any]) -> bool:
-    return all(record[name] == value for name, value in same.items())
+    return all(record.get(name) == value for name, value in same.items())
 
 
 def configuration(trial: FrozenTrial) -> Configuration:

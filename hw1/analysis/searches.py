@@ -11,6 +11,7 @@ from hw1.analysis.evaluation import REPEATS
 from hw1.analysis.results import StudyResults
 from hw1.analysis.statistics import Estimate, over_seeds, t_test_over_seeds
 from hw1.errors import InputError
+from hw1.standings import rounds_in_words
 from hw1.watching import UNWATCHED, Watcher
 from hw1.words import counted, in_words, listed
 
@@ -18,7 +19,16 @@ FEWEST_SEEDS = 3
 
 _OF_A_SEED = {"seed", "splits", "version"}
 """Settings that may differ between the studies of a search, on the same data."""
-_NAMED = ("definition", "sampler", "pruner", "epochs", "n_splits", "n_trials")
+_NAMED = (
+    "definition",
+    "sampler",
+    "pruner",
+    "epochs",
+    "n_splits",
+    "n_trials",
+    "search_rows",
+    "rounds",
+)
 """What a search is called by, as far as it differs between the searches."""
 
 
@@ -157,7 +167,7 @@ def _of_search(results: StudyResults) -> dict[str, Any]:
     found = {k: v for k, v in vars(results.settings).items() if k not in _OF_A_SEED}
     if found["grid"] is not None:  # the cells are visited in an order that the seed decides
         found["grid"] = sorted(found["grid"], key=lambda cell: json.dumps(cell, sort_keys=True))
-    return found | {"n_trials": results.study.n_trials}
+    return found | {"n_trials": results.study.n_trials, "rounds": rounds_in_words(found["rounds"])}
 
 
 def _labels(firsts: Sequence[StudyResults]) -> list[str]:

@@ -43,6 +43,7 @@ def evaluation_lines(found: Evaluation) -> list[str]:
             "in the search",
             f"{number(found.value)}, optimistically biased: the best of many trials",
         ),
+        *final_lines(found),
         _row("cross-validation", estimate(part.estimate)),
         _row("", f"{len(part.scores)} × {part.n_splits} new splits, epochs fixed beforehand"),
     ]
@@ -107,6 +108,17 @@ def _baseline_lines(found: Evaluation) -> list[str]:
     return [*lines, *filter(None, [verdict(found)])]
 
 
+def final_lines(found: Evaluation) -> list[str]:
+    """What the trial scores in the final round, if it took part."""
+    final = found.final
+    if final is None:
+        return []
+    return [
+        _row("final round", plus_minus(final.mean, final.std)),
+        _row("", f"{final.n_repeats} × {final.n_splits} splits, which chose {final.chose}"),
+    ]
+
+
 def heavy_tails(test: Tested) -> str:
     """What a test score says of which a few squared errors make up a large part."""
     assert test.share_largest is not None
@@ -164,7 +176,9 @@ def search_comparison_lines(found: SearchComparison) -> list[str]:
 def replay_lines(study: str, metric: str, found: Replay) -> list[str]:
     """A replay beside what is stored."""
     batch = ", ".join(map(str, found.batch))
-    if len(found.batch) == 1:
+    if found.state == "final round":
+        how = "alone"
+    elif len(found.batch) == 1:
         how = "trained alone, then and now"
     elif found.alone:
         how = f"then in a batch (trials {batch}), now alone: here companions make no difference"
@@ -177,7 +191,8 @@ def replay_lines(study: str, metric: str, found: Replay) -> list[str]:
         _row("folds now", "  ".join(f"{s:.6g}" for s in found.scores) or "none"),
     ]
     if found.exact:
-        lines.append(_row("same", "bit for bit, every fold and the whole learning curve"))
+        curve = "the best epoch" if found.state == "final round" else "the whole learning curve"
+        lines.append(_row("same", f"bit for bit, every fold and {curve}"))
     else:
         lines.append(
             _row("differs by", f"{found.difference:.3g} at most, {found.relative:.3g} relative")

@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from optuna.trial import FrozenTrial
 from torch import Tensor
 
 from hw1.analysis.network import Network
-from hw1.analysis.results import StudyResults, configuration
+from hw1.analysis.results import StudyResults
+from hw1.analysis.results import configuration as searched
 from hw1.cross_validation import CrossValidation, Splits, cross_validate
+from hw1.datasets import Dataset
+from hw1.rounds import cross_validate_round, round_data
+from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import Lockstep
 from hw1.training.precision import Precision, choose_precision
@@ -25,12 +30,14 @@ class Retrained:
 
     Attributes:
         epochs: to which they were trained: the trial's best one.
+        configuration: with which they were.
         seeds: one a network.
         networks: the trained networks.
         initial: the same before training.
     """
 
     epochs: int
+    configuration: Configuration
     seeds: list[int]
     networks: list[Network]
     initial: list[Network]
@@ -45,22 +52,24 @@ def retrain(
 ) -> Retrained:
     """Train a trial's configuration on all training examples, to its best epoch, in lockstep.
 
+    That of the final round if it took part; see `hw1.analysis.results.StudyResults.tuned`.
+
     Args:
         trial: with a value.
         n_seeds: the number of networks.
     """
     results.footprint(trial)  # says so if it is damaged
-    epochs = int(trial.user_attrs["best_epoch"])
+    configuration, epochs = results.tuned(trial)
     seeds = [
         derive_seed(results.settings.seed, trial.number, i, RETRAINING) for i in range(n_seeds)
     ]
     rows = [torch.arange(len(results.dataset))] * n_seeds
-    models = _lockstep(results, trial, rows, seeds, watcher)
+    models = _lockstep(results, configuration, results.dataset, rows, seeds, watcher)
     initial = [Network.of(models, i) for i in range(n_seeds)]
     what = "network" if n_seeds == 1 else f"{n_seeds} networks"
     _train(models, epochs, f"retraining {what} on all training data", watcher)
     networks = [Network.of(models, i) for i in range(n_seeds)]
-    return Retrained(epochs, seeds, networks, initial)
+    return Retrained(epochs, configuration, seeds, networks, initial)
 
 
 def score_folds(
@@ -82,6 +91,7 @@ def score_folds(
         ``(n_repeats, n_splits)``; NaN for a network that diverged.
     """
     n_splits = repeats[0][1].n_splits
+    configuration, epochs = results.tuned(trial)
     seeds = [
         derive_seed(seed, trial.number, repeat, fold, EVALUATION)
         for repeat, _ in repeats
@@ -89,10 +99,9 @@ def score_folds(
     ]
     rows = [r for _, splits in repeats for r in splits.training_rows()]
     validation = [r for _, splits in repeats for r in splits.validation_rows()]
-    models = _lockstep(results, trial, rows, seeds, watcher, validation)
+    models = _lockstep(results, configuration, results.dataset, rows, seeds, watcher, validation)
     first, last = repeats[0][0] + 1, repeats[-1][0] + 1
     which = f"repeat {first}" if first == last else f"repeats {first} to {last}"
-    epochs = int(trial.user_attrs["best_epoch"])
     _train(models, epochs, f"cross-validation, {which}, {n_splits} folds", watcher)
     scores: list[list[float]] = models.validate().view(len(repeats), n_splits).tolist()
     return scores
@@ -118,8 +127,8 @@ def cross_validate_again(
     return dict(
         cross_validate(
             results.definition.model,
-            {trial.number: configuration(trial) for trial in trials},
-            results.dataset,
+            {trial.number: searched(trial) for trial in trials},
+            results.search_data,
             results.study.splits(),
             seed=results.settings.seed,
             report=report,
@@ -131,19 +140,54 @@ def cross_validate_again(
     )
 
 
+def cross_validate_final(
+    results: StudyResults,
+    trial: FrozenTrial,
+    *,
+    watcher: Watcher = UNWATCHED,
+    precision: Precision | None = None,
+) -> tuple[np.ndarray, str, Precision]:
+    """Train a trial again as the final round did, alone.
+
+    Returns:
+        The scores ``(n_repeats, n_epochs, n_splits)``, and the backend and precision of training.
+    """
+    settings = results.settings
+    number, last = len(settings.rounds) - 1, settings.rounds[-1]
+    dataset = round_data(results.dataset, last, settings.seed, number)
+    curves = []
+    for repeat in range(last.repeats):
+        watcher.say(f"training trial {trial.number} again, repeat {repeat + 1} of {last.repeats}")
+        ((_, found),) = cross_validate_round(
+            settings,
+            results.definition,
+            dataset,
+            (number, repeat),
+            {trial.number: results.tuned(trial)[0]},
+            report=lambda epoch, means: (),
+            precision=precision or _precision(results),
+            on_step=watcher.on_step,
+        )
+        curves.append(found.curves)
+    common = min(map(len, curves))
+    return np.stack([curve[:common] for curve in curves]), found.backend, found.precision
+
+
 def fold_networks(
     results: StudyResults, trial: FrozenTrial, state: list[dict[str, Tensor]]
 ) -> list[Network]:
     """The network of each of the study's folds, from the state that a cross-validation kept."""
     rows = results.study.splits().training_rows()
-    models = _lockstep(results, trial, rows, list(range(len(rows))), UNWATCHED)
+    seeds = list(range(len(rows)))
+    models = _lockstep(results, searched(trial), results.search_data, rows, seeds, UNWATCHED)
     models.restore(state)
     return [Network.of(models, i) for i in range(len(rows))]
 
 
 def _lockstep(
     results: StudyResults,
-    trial: FrozenTrial,
+    configuration: Configuration,
+    dataset: Dataset,
     rows: Sequence[Tensor],
     seeds: Sequence[int],
     watcher: Watcher,
@@ -151,8 +195,8 @@ def _lockstep(
 ) -> Lockstep:
     return Lockstep(
         results.definition.model,
-        [configuration(trial)] * len(rows),
-        results.dataset,
+        [configuration] * len(rows),
+        dataset,
         rows,
         seeds,
         validation_rows=validation_rows,

@@ -135,7 +135,7 @@ def compare(
     confidence intervals are over seeds, with these training data; studies with --train-size draw
     other data for each seed, and so cannot be compared like that.
     """
-    from hw1.study import require_different
+    from hw1.names import require_different
 
     require_different(names)
     for name in names:
@@ -163,6 +163,9 @@ def compare(
 def replay(
     name: options.Name,
     trial: Annotated[int, typer.Argument(min=0, metavar="TRIAL", help="The trial's number.")],
+    final_round: Annotated[
+        bool, typer.Option("--final-round", help="What it scored in the final round instead.")
+    ] = False,
     definition: options.Definition = None,
     data_dir: options.DataDir = None,
     storage: options.Storage = None,
@@ -176,11 +179,13 @@ def replay(
     """
     results = open_results(storage, name, definition, data_dir, device, "auto", trial, pruned=True)
     from hw1.analysis.replay import replay as replay_trial
+    from hw1.analysis.replay import replay_final_round
     from hw1.analysis.scores import for_json
     from hw1.analysis.text import replay_lines
 
     with watched("nothing is stored.") as watcher:
-        found = replay_trial(results, trial, watcher=watcher)
+        again = replay_final_round if final_round else replay_trial
+        found = again(results, trial, watcher=watcher)
     metric = results.metric.name
     as_dict = {"study": name, "metric": metric, **for_json(found)}
     show(as_dict, replay_lines(name, metric, found), as_json)

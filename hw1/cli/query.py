@@ -2,7 +2,7 @@
 
 import contextlib
 import shlex
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,10 @@ from hw1.cli.app import (
 from hw1.errors import ForeignStudyError, InputError, NoStorageError, printable
 from hw1.passwords import secrets, without
 from hw1.places import program, storage_url
+
+if TYPE_CHECKING:
+    from hw1.standings import Standings
+    from hw1.study import Settings
 
 
 @app.command("list", **example("list"))
@@ -68,9 +72,11 @@ def list_studies(storage: options.Storage = None, as_json: options.Json = False)
             done = f"{study['done']} of {study['n_trials']}"
             best = f"{copyable(study['best_value'])} (trial {study['best_trial']})"
             found = None if study["best_trial"] is None else best
+            final = None if study["final_score"] is None else copyable(study["final_score"])
             row = [study["name"], study["state"], done, study["pruned"], study["failed"], found]
-            rows.append(row)
-        print_table(("study", "state", "trials", "pruned", "failed", "best"), rows)
+            rows.append([*row, final])
+        columns = ("study", "state", "trials", "pruned", "failed", "best", "final round")
+        print_table(columns, rows)
     else:
         command = shlex.join([*program(), "run", "regression_mlp", *storage_option(storage)])
         echo(f"No study is stored in {shown(url)} yet: {command}")
@@ -92,7 +98,9 @@ def best(
     from hw1.words import copyable, duration
 
     study = open_study(storage, name)
-    trial = trial_as_dict(study.best_trial())
+    progress = study.progress()
+    standings, found = progress.standings, progress.best or study.best_trial()
+    trial = trial_as_dict(found, standings)
     if as_json:
         print_json({"study": name, "metric": study.settings.metric, **trial})
         return
@@ -109,15 +117,34 @@ def best(
         settings.metric: f"{copyable(trial['value'])} ± {copyable(trial['std'])} "
         f"(mean and standard deviation over {settings.n_splits} folds)",
         "folds": "  ".join(map(copyable, trial["fold_scores"])),
+        "final round": _final_round(settings, standings, found.number),
         "best epoch": f"{trial['best_epoch']} of {trial['epochs']} trained",
         "time": duration(trial["seconds"]),
         "parameters": f"{trial['n_parameters']:,}",
     }
     for key, value in rows.items():
-        echo(f"  {key:<18}  {value}")
+        if value is not None:
+            echo(f"  {key:<18}  {value}")
     echo("hyperparameters")
     for key, value in sorted(trial["params"].items()):
         echo(f"  {key:<18}  {copyable(value) if isinstance(value, float) else value}")
+
+
+def _final_round(settings: "Settings", standings: "Standings", trial: int) -> str | None:
+    """What a trial scores in the final round; None for a study without one."""
+    from hw1.words import copyable
+
+    if not settings.rounds:
+        return None
+    final = standings.final_of(trial)
+    if final is None:
+        return f"to come: {standings.done} of {standings.total} cross-validations are done"
+    n = len(standings.final)
+    return (
+        f"{copyable(final.score)} ± {copyable(final.std)} "
+        f"({settings.final_repeats} x {settings.n_splits} other folds; "
+        f"{f'best of {n} trials, ' if n > 1 else ''}epoch {final.best_epoch})"
+    )
 
 
 @app.command(**example("trials regression_mlp-tpe --csv > trials.csv"))
@@ -134,7 +161,8 @@ def trials(
     options.one_form(as_json, as_csv)
     study = open_study(storage, name)
     found = study.trials()
-    rows = [trial_as_dict(trial) for trial in found]
+    standings = study.standings(found)
+    rows = [trial_as_dict(trial, standings) for trial in found]
     if as_json:
         print_json(rows)
         return
@@ -147,12 +175,14 @@ def trials(
             lines.append(cells + [row["params"].get(key) for key in parameters])
         print_csv(lines)
         return
-    columns = ("trial", "state", study.settings.metric, "± std", "epoch", "seconds")
+    columns = ["trial", "state", study.settings.metric, "± std", "epoch", "seconds"]
     shown = [
         row | {"state": state_name(trial), "best_epoch": row["best_epoch"] or None}
         for trial, row in zip(found, rows, strict=True)
     ]
-    keys = ("trial", "state", "value", "std", "best_epoch", "seconds")
+    keys = ["trial", "state", "value", "std", "best_epoch", "seconds"]
+    if study.settings.rounds:
+        columns, keys = [*columns, "final round", "± std"], [*keys, "final_score", "final_std"]
     print_table(columns, ([row[key] for key in keys] for row in shown))
 
 
@@ -164,8 +194,9 @@ def delete(
 ) -> None:
     """Delete a study and all its trials, after asking."""
     from hw1.dashboard.artifacts import artifact_ids, remove_artifacts
+    from hw1.names import require_study, searches_within
     from hw1.optuna_store.storage import Storage
-    from hw1.study import Study, require_study, searches_within
+    from hw1.study import Study
     from hw1.words import counted
 
     quiet_optuna()

@@ -25,7 +25,8 @@ from hw1.errors import ForeignStudyError, InputError
 from hw1.optuna_store.dashboard import Attributes, with_file, with_note, with_plot
 from hw1.optuna_store.storage import UNREADABLE, Storage
 from hw1.places import program
-from hw1.study import SHOWN_KEY, Study
+from hw1.standings import rounds_in_words
+from hw1.study import ROUNDS_KEY, SHOWN_KEY, Study
 from hw1.study_files import naming
 from hw1.words import number, value_text
 
@@ -71,10 +72,11 @@ class Publisher:
         self._made: dict[str, Publication] = {}
 
     def look(self, study_id: int) -> None:
-        """Bring what is shown of a study up to date, if a trial has ended since."""
+        """Bring what is shown of a study up to date, if a trial or a round has ended since."""
         with self._lock, suppress(KeyError):  # there is no such study
             name = self._storage.get_study_name_from_id(study_id)
-            seen = self._storage.last_completed(study_id)
+            rounds = self._storage.get_study_user_attrs(study_id).get(ROUNDS_KEY)
+            seen = self._storage.last_completed(study_id), rounds
             if name not in self._made or self._made[name].seen != seen:
                 self._made[name] = publication(self._storage, name, seen)
 
@@ -119,7 +121,8 @@ def _publication(study: Study, seen: object) -> Publication:
         for trial in best
         if "curves" in trial.user_attrs
     }
-    return Publication(seen, note(study, best[:1]), plots, pictures)
+    winner = [study.best_trial()] if best else []
+    return Publication(seen, note(study, winner), plots, pictures)
 
 
 def _interactive(figure: Figure) -> str:
@@ -174,8 +177,10 @@ def note(study: Study, best: list[FrozenTrial]) -> str:
         "folds": f"{s.n_splits}, the same for all trials, hash `{s.splits}`",
         "search": f"{s.sampler}, pruner {s.pruner}, {study.n_trials} trials, up to {s.epochs} "
         f"epochs, seed {s.seed}",
+        "rounds after it": rounds_in_words(s.rounds),
         "made with": f"hw1 {s.version}",
     }
+    standings = study.standings()
     if s.train_csv is not None:
         facts["files"] = f"`{s.train_csv}`" + (f", test `{s.test_csv}`" if s.test_csv else "")
     space = {
@@ -186,8 +191,14 @@ def note(study: Study, best: list[FrozenTrial]) -> str:
         line
         for trial in best
         for params in [{name: value_text(x) for name, x in trial.params.items()}]
+        for final in [standings.final_of(trial.number)]
         for line in (
             f"## Best trial so far: {trial.number}, {study.metric.words} {number(trial.values[0])}",
+            *(
+                ["", f"In the final round {number(final.score)} ± {number(final.std)}."]
+                if final
+                else []
+            ),
             *_table("hyperparameter", params),
         )
     ]

@@ -157,8 +157,13 @@ class Dataset:
         """The same examples on another device."""
         return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
-    def sample(self, n_rows: int, seed: int) -> "Dataset":
+    def sample(self, n_rows: int, seed: int, what: str = "a --train-size") -> "Dataset":
         """Draw ``n_rows`` examples without replacement, in their old order, stratified for classes.
+
+        Args:
+            n_rows: how many.
+            seed: of the draw.
+            what: how the number is called by whom an error tells to change it.
 
         Raises:
             InputError: more examples are asked for than there are, or too few for every class.
@@ -166,7 +171,7 @@ class Dataset:
         if not 0 < n_rows <= len(self):
             raise InputError(
                 f"cannot take {n_rows} of the {len(self)} training examples of {self.name}: "
-                f"give a --train-size from 1 to {len(self)}"
+                f"give {what} from 1 to {len(self)}"
             )
         if n_rows == len(self):
             return self
@@ -174,7 +179,7 @@ class Dataset:
         if stratify is not None and min(n_rows, len(self) - n_rows) < self.n_outputs:
             raise InputError(
                 f"cannot draw a stratified sample of {n_rows} of {len(self)} examples from "
-                f"{self.n_outputs} classes: give a --train-size from {self.n_outputs} to "
+                f"{self.n_outputs} classes: give {what} from {self.n_outputs} to "
                 f"{len(self) - self.n_outputs}, or none"
             )
         from sklearn.model_selection import train_test_split  # slow to import, and seldom needed

@@ -13,7 +13,7 @@ from hw1.analysis.text import evaluation_lines
 from hw1.analysis.training import retrain
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
-from hw1.study import searches_within
+from hw1.names import searches_within
 from hw1.watching import Watcher
 
 

@@ -13,8 +13,9 @@ from optuna.trial import TrialState
 from hw1.dashboard.publish import Publisher
 from hw1.dashboard.view import LONGEST, View, _brief
 from hw1.job import Job, Options, prepare
+from hw1.names import outer_name
 from hw1.optuna_store.storage import Storage
-from hw1.study import Study, outer_name
+from hw1.study import Study
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -24,7 +24,8 @@ from hw1.analysis.report.hyperparameters import (
 from hw1.datasets.given import GIVEN
 from hw1.definition import CONFIGURATIONS
 from hw1.objective import backend_of
-from hw1.study import Progress, Settings
+from hw1.standings import Entry, Progress, rounds_in_words
+from hw1.study import Settings
 from hw1.study_files import IN_PYTHON
 from hw1.tasks import Metric, TaskName
 from hw1.training.configuration import OPTIONS, words_of
@@ -52,7 +53,7 @@ class StudyFacts:
         conditions: of the hyperparameters that only some configurations have; see
             `hw1.analysis.report.conditions`. None if the definition has changed since.
         trials: all of them.
-        best: the completed trial with the best value.
+        best: the completed trial that wins; see `hw1.study.Study.best_trial`.
         evaluation: the stored evaluation of the best trial.
         cross_validations, tests, nested: every stored record.
         figures: of the search, drawn from storage, of how the best trial trains, and of what its
@@ -147,9 +148,23 @@ class StudyFacts:
     @property
     def close_trials(self) -> int:
         """How many other completed trials lie within a standard error of the best value."""
-        near: float = (self.best.user_attrs.get("std") or 0.0) / math.sqrt(self.settings.n_splits)
-        done = [t.values[0] for t in self.trials if t.state == TrialState.COMPLETE]
-        return sum(bool(abs(value - self.best.values[0]) <= near) for value in done) - 1
+        done = [t for t in self.trials if t.state == TrialState.COMPLETE]
+        best = self.metric.best_first(done, lambda trial: trial.values[0])[0]
+        near: float = (best.user_attrs.get("std") or 0.0) / math.sqrt(self.settings.n_splits)
+        return sum(bool(abs(t.values[0] - best.values[0]) <= near) for t in done) - 1
+
+    @property
+    def final(self) -> Entry | None:
+        """What the best trial scores in the final round; None without one."""
+        return self.progress.standings.final_of(self.best.number)
+
+    @property
+    def best_epoch(self) -> str:
+        """The epoch to which networks of the best trial are trained, of those that were trained."""
+        kept, final, settings = self.best.user_attrs, self.final, self.settings
+        if final is not None:
+            return f"{final.best_epoch} of {settings.rounds[-1].epochs or settings.epochs}"
+        return f"{kept.get('best_epoch')} of {kept.get('epochs')}"
 
     @property
     def at_edges(self) -> list[str]:
@@ -270,6 +285,12 @@ class Facts:
     def studies(self) -> list[StudyFacts]:
         """All studies."""
         return [study for problem in self.problems for study in problem.studies]
+
+    @property
+    def rounds(self) -> list[str]:
+        """The rounds of the studies that have some, in words."""
+        every = [study.settings.rounds for study in self.studies]
+        return sorted({rounds_in_words(rounds) for rounds in every if rounds})
 
     @property
     def spaces(self) -> list[list[StudyFacts]]:

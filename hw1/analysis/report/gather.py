@@ -14,6 +14,7 @@ from hw1.analysis.evaluation import (
     TESTS,
     CrossValidated,
     Tested,
+    cross_validations,
     stored_evaluation,
 )
 from hw1.analysis.figures import search
@@ -50,6 +51,7 @@ def gather(studies: Sequence[StudyResults], folder: Folder) -> Facts:
 def _study(results: StudyResults, folder: Path) -> StudyFacts:
     best, definition = results.trial(), results.definition
     trials = results.checked_trials()
+    current = cross_validations(results, best)
     figures, analyzed = stored_figures(results.name, folder, best.number)
     curves = best.user_attrs.get("curves")
     if curves and "learning_curves" not in [figure.name for figure in figures]:
@@ -76,7 +78,11 @@ def _study(results: StudyResults, folder: Path) -> StudyFacts:
         trials=trials,
         best=best,
         evaluation=stored_evaluation(results),
-        cross_validations=results.records(CrossValidated, CROSS_VALIDATIONS),
+        cross_validations=[
+            part
+            for part in results.records(CrossValidated, CROSS_VALIDATIONS)
+            if part.trial != best.number or part in current
+        ],
         tests=results.records(Tested, TESTS),
         nested=results.records(Nested, NESTED),
         figures=[*search.search_figures(results.study), *figures],
