@@ -279,7 +279,7 @@ def test_damaged_rounds_are_told(make_job: Make, damage: Callable[[object], obje
     assert isinstance(found[0], dict)
     assert Entry(**found[0]).score > 0
     study.optuna_study.set_user_attr(ROUNDS_KEY, damage(found))
-    with pytest.raises(InputError, match="the rounds of 'tiny'.+is damaged"):
+    with pytest.raises(InputError, match=r"the rounds of 'tiny'.+is damaged"):
         study.best_trial()
 
 
