@@ -49,8 +49,10 @@ study = StudyDefinition(
     n_trials=4,
     n_splits=3,
     epochs=2,
+    rounds=(),
 )
 '''
+WITH_FINAL_ROUND = TINY_REGRESSION.replace("    rounds=(),\n", "")
 TINY_CLASSIFICATION = TINY_REGRESSION.replace("function", "digits").replace(
     '"regression"', '"classification"'
 )

@@ -167,7 +167,7 @@ def test_what_became_of_a_trial_in_a_word(make_study: Callable[..., Study]) -> N
     assert (p.running, p.done, p.n_trials) == (1, 4, 99)
     assert p.best is not None
     assert p.best.number == study.optuna_study.best_trial.number == 1
-    rows = [trial_as_dict(trial) for trial in study.trials()]
+    rows = [trial_as_dict(trial, p.standings) for trial in study.trials()]
     assert all(set(row) == {*TRIAL_FIELDS, "params"} for row in rows)
     assert rows[3]["state"] == "refused"  # the word in storage
     assert rows[3]["refused"] == "no pixel is left"

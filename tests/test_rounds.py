@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY_REGRESSION, call, replacing, run, sql, with_family
+from conftest import WITH_FINAL_ROUND, call, replacing, run, sql, with_family
 
 from hw1.cross_validation import ROUND_NETWORKS, Splits, cross_validate
 from hw1.errors import InputError
@@ -26,7 +26,7 @@ from hw1.watching import Watcher
 
 Make = Callable[..., Job]
 OPTIONS = {"sampler": "random", "pruner": "none", "epochs": 6, "n_trials": 6}
-IMPORTED = replacing(TINY_REGRESSION, "import StudyDefinition", "import Round, StudyDefinition")
+IMPORTED = replacing(WITH_FINAL_ROUND, "import StudyDefinition", "import Round, StudyDefinition")
 
 
 def with_rounds(rounds: str, more: str = "") -> str:
@@ -51,7 +51,7 @@ def curves_alone(job: Job, study: Study, trial: int, repeat: int) -> np.ndarray:
 def test_the_best_few_are_trained_again_on_new_folds_and_the_best_mean_wins(
     make_job: Make,
 ) -> None:
-    job = make_job()
+    job = make_job(WITH_FINAL_ROUND)
     study = run(job, **OPTIONS, seed=3)
     assert study.settings.rounds == (Round(FINALISTS, FINAL_REPEATS),)
     values = {trial.number: trial.value for trial in study.trials()}
@@ -70,7 +70,7 @@ def test_the_best_few_are_trained_again_on_new_folds_and_the_best_mean_wins(
 
 
 def test_no_folds_are_those_of_the_search_the_evaluation_or_another_repeat(make_job: Make) -> None:
-    study, dataset = prepare(make_job(), Options())
+    study, dataset = prepare(make_job(WITH_FINAL_ROUND), Options())
     drawn = [Splits.draw_round(dataset, 3, 0, number, r) for number in (0, 1) for r in range(3)]
     drawn += [Splits.draw_fresh(dataset, 3, 0, r) for r in range(3)]
     drawn += [Splits.draw_outer(dataset, 3, 0), study.splits()]
@@ -89,8 +89,8 @@ def stop_when(said: str) -> Watcher:
 
 
 def test_an_interrupted_round_goes_on_where_it_stopped(make_job: Make) -> None:
-    whole = comparable(run(make_job(name="whole"), **OPTIONS))
-    job = make_job(name="stopped")
+    whole = comparable(run(make_job(WITH_FINAL_ROUND, name="whole"), **OPTIONS))
+    job = make_job(WITH_FINAL_ROUND, name="stopped")
     study, dataset = prepare(job, Options(**OPTIONS))
     with pytest.raises(KeyboardInterrupt):
         execute(job, study, dataset, watcher=stop_when("repeat 2 of 3"))
@@ -106,8 +106,10 @@ def test_an_interrupted_round_goes_on_where_it_stopped(make_job: Make) -> None:
 
 
 def test_further_trials_are_trained_in_the_round_and_the_others_not_again(make_job: Make) -> None:
-    at_once = comparable(run(make_job(name="at once"), **OPTIONS | {"n_trials": 14}))
-    job = make_job(name="in parts")
+    at_once = comparable(
+        run(make_job(WITH_FINAL_ROUND, name="at once"), **OPTIONS | {"n_trials": 14})
+    )
+    job = make_job(WITH_FINAL_ROUND, name="in parts")
     first = {entry.trial for entry in run(job, **OPTIONS).standings().final}
     study, dataset = prepare(job, Options(n_trials=14))
     said: list[str] = []
@@ -162,7 +164,7 @@ def test_rows_that_cannot_be_split_are_refused_before_the_search(make_job: Make)
 
 
 def test_no_rounds_are_as_before(make_job: Make) -> None:
-    study = run(make_job(), **OPTIONS, finalists=0)
+    study = run(make_job(WITH_FINAL_ROUND), **OPTIONS, finalists=0)
     assert study.settings.rounds == ()
     assert ROUNDS_KEY not in study.optuna_study.user_attrs
     assert study.progress().complete
@@ -170,14 +172,14 @@ def test_no_rounds_are_as_before(make_job: Make) -> None:
 
 
 def test_a_study_of_an_earlier_version_has_no_rounds(make_job: Make, url: str) -> None:
-    study = run(make_job(), **OPTIONS, finalists=0)
+    study = run(make_job(WITH_FINAL_ROUND), **OPTIONS, finalists=0)
     query = "FROM study_user_attributes WHERE key = 'settings'"
     ((text,),) = sql(url, f"SELECT value_json {query}")
     settings = json.loads(text)
     del settings["rounds"], settings["search_rows"]
     update = "UPDATE study_user_attributes SET value_json = ? WHERE key = 'settings'"
     sql(url, update, json.dumps(settings))
-    again = run(make_job(), n_trials=7)
+    again = run(make_job(WITH_FINAL_ROUND), n_trials=7)
     assert again.settings == study.settings
     assert len(again.trials()) == 7
     assert again.progress().complete
@@ -189,10 +191,10 @@ def test_a_study_of_an_earlier_version_has_no_rounds(make_job: Make, url: str) -
      ({"search_rows": 50}, "without --search-rows")],
 )  # fmt: skip
 def test_other_rounds_are_another_study(make_job: Make, option: dict[str, int], words: str) -> None:
-    make_study_of(make_job(), **OPTIONS)
-    make_study_of(make_job(), finalists=4, final_repeats=3, search_rows=100)
+    make_study_of(make_job(WITH_FINAL_ROUND), **OPTIONS)
+    make_study_of(make_job(WITH_FINAL_ROUND), finalists=4, final_repeats=3, search_rows=100)
     with pytest.raises(InputError, match=words):
-        make_study_of(make_job(), **option)
+        make_study_of(make_job(WITH_FINAL_ROUND), **option)
 
 
 FAILING = """
@@ -212,7 +214,7 @@ def __init__(self, *args, **kwargs):
 def test_trials_that_cannot_be_trained_in_a_round_are_out(
     make_job: Make, monkeypatch: pytest.MonkeyPatch, error: str, reason: str
 ) -> None:
-    job = make_job(with_family(TINY_REGRESSION, FAILING.format(error=error)))
+    job = make_job(with_family(WITH_FINAL_ROUND, FAILING.format(error=error)))
     study, dataset = prepare(job, Options(**OPTIONS))
     job.work(study, dataset, Watcher(), float("inf"))
     assert study.progress().searched
@@ -239,7 +241,7 @@ def test_an_epoch_without_finite_scores_is_not_chosen() -> None:
 
 
 def test_rounds_are_left_to_the_process_that_works_on_them(make_job: Make, url: str) -> None:
-    job = make_job()
+    job = make_job(WITH_FINAL_ROUND)
     study, dataset = prepare(job, Options(**OPTIONS))
     job.work(study, dataset, Watcher(), float("inf"))
     storage, study_id = study.storage, study.storage.get_study_id_from_name(study.name)
@@ -259,7 +261,7 @@ def test_rounds_are_left_to_the_process_that_works_on_them(make_job: Make, url: 
 
 
 def test_no_repeat_begins_after_the_deadline(make_job: Make) -> None:
-    job = make_job()
+    job = make_job(WITH_FINAL_ROUND)
     study, dataset = prepare(job, Options(**OPTIONS))
     job.work(study, dataset, Watcher(), float("inf"))
     execute(job, study, dataset, deadline=time.time() - 1)
@@ -274,7 +276,7 @@ def test_no_repeat_begins_after_the_deadline(make_job: Make) -> None:
      lambda found: [found[0] | {"round": 5}]],
 )  # fmt: skip
 def test_damaged_rounds_are_told(make_job: Make, damage: Callable[[object], object]) -> None:
-    study = run(make_job(), **OPTIONS)
+    study = run(make_job(WITH_FINAL_ROUND), **OPTIONS)
     found = study.optuna_study.user_attrs[ROUNDS_KEY]
     assert isinstance(found[0], dict)
     assert Entry(**found[0]).score > 0
@@ -284,7 +286,7 @@ def test_damaged_rounds_are_told(make_job: Make, damage: Callable[[object], obje
 
 
 def test_what_the_command_line_says_of_rounds(make_job: Make, url: str) -> None:
-    job = make_job()
+    job = make_job(WITH_FINAL_ROUND)
     options = ["--name", "tiny", "--epochs", "4"]
     ended = call(url, "run", job.definition_name, *options)
     assert ended.exit_code == 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from analysis.conftest import Open
-from conftest import TINY_REGRESSION, call, replacing
+from conftest import WITH_FINAL_ROUND, call, replacing
 
 from hw1.analysis.analyze import training_figures
 from hw1.analysis.evaluation import evaluate, stored_evaluation
@@ -22,7 +22,7 @@ from hw1.names import searches_within
 from hw1.study import ROUNDS_KEY
 
 ROUNDS = replacing(
-    replacing(TINY_REGRESSION, "import StudyDefinition", "import Round, StudyDefinition"),
+    replacing(WITH_FINAL_ROUND, "import StudyDefinition", "import Round, StudyDefinition"),
     "epochs=2,",
     "epochs=5, search_rows=60, rounds=[Round(2, 2, epochs=9)],",
 )
@@ -40,6 +40,9 @@ def test_networks_are_trained_as_in_the_final_round_or_as_in_the_search(
 ) -> None:
     finalists = {entry.trial: entry for entry in results.study.standings().final}
     assert results.trial().number == next(iter(finalists))
+    values = {trial.number: trial.value for trial in results.study.trials()}
+    others = sorted(values.keys() - finalists.keys(), key=lambda n: values[n])
+    assert [trial.number for trial in results.top(100)] == [*finalists, *others]
     for trial in results.study.trials():
         configuration, epochs = results.tuned(trial)
         found = retrain(results, trial)

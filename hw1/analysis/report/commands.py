@@ -132,7 +132,8 @@ class Commander:
             name, done, nested = study.name, study.evaluation, study.nested[-1:]
             left = study.progress.n_trials - study.progress.done
             if not study.progress.complete:
-                yield f"{counted(left, 'trial')} of {name}", self.run(study)
+                what = counted(left, "trial") if left > 0 else "the final round"
+                yield f"{what} of {name}", self.run(study)
             if done is None:
                 yield f"the evaluation of {name}", self.evaluate(study)
             elif done.test is None and study.has_test_set:
