@@ -1,0 +1,182 @@
+"""What a search hands in, over many seeds: its test error, an honest score, and what it cost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmarks.search_quality.searching import Found, Space, search, tpe, values
+from benchmarks.search_quality.space import OPTIMIZERS
+from benchmarks.search_quality.table import REPEATS, Problem
+
+
+@dataclass(frozen=True)
+class Option:
+    """A way to search and to hand in a network.
+
+    Attributes:
+        label: as tables show it.
+        n_trials: of the search.
+        sampler: "random", or "tpe".
+        settings: keyword arguments of `searching.search`.
+        intervals: whether trials are also scored on folds that are intervals, where there are any:
+            the value is the mean over both kinds.
+        handed: "network", one that was trained on all training rows from one seed (the mean over
+            seeds); "seeds", their ensemble; "folds", the ensemble of the search's own networks.
+        members: how many of the best trials have a part in the ensemble.
+        allowed: which configurations belong to the space.
+    """
+
+    label: str
+    n_trials: int = 30
+    sampler: str = "random"
+    settings: dict[str, Any] = field(default_factory=dict)
+    intervals: bool = False
+    handed: str = "network"
+    members: int = 1
+    allowed: Callable[[dict[str, Any]], bool] = lambda parameters: True
+
+
+@dataclass(frozen=True)
+class Played:
+    """Of each seed ``(n_seeds,)``; NaN where there is no such thing.
+
+    Attributes:
+        test: the error on test rows.
+        honest: the cross-validated error in repeats that had no say in the choice, with the epoch
+            that was chosen.
+        gaps: the same on folds that are intervals.
+        cost: in complete trials.
+        distance: with TPE, between what was asked for and what was answered.
+    """
+
+    test: np.ndarray
+    honest: np.ndarray
+    gaps: np.ndarray
+    cost: np.ndarray
+    distance: np.ndarray
+
+
+def play(problem: Problem, option: Option, n_seeds: int) -> Played:
+    """Replay a search from many seeds.
+
+    A seed decides the order of the configurations and which repeat of the folds the search sees,
+    in the same way for all options.
+    """
+    pool = np.flatnonzero([option.allowed(p) for p in problem.parameters])
+    usual = REPEATS if option.members == 1 else 1  # outputs are kept of the first repeat alone
+    space = Space(problem.parameters, NUMBERS) if option.sampler == "tpe" else None
+    rows = [_play(problem, option, pool, space, seed, usual) for seed in range(n_seeds)]
+    return Played(*np.array(rows, float).T)
+
+
+def _play(
+    problem: Problem,
+    option: Option,
+    pool: np.ndarray,
+    space: Space | None,
+    seed: int,
+    n_first: int,
+) -> tuple[float, float, float, float, float]:
+    generator = np.random.default_rng(seed)
+    # Drawn for the whole table, so that a smaller space keeps what is left of the order.
+    order = generator.permutation(problem.numbers.max() + 1)
+    rank = np.argsort(order)[problem.numbers[pool]]
+    first = int(generator.integers(n_first))
+    roles = [first, *(r for r in generator.permutation(REPEATS) if r != first)]
+    curves = problem.curves[:, roles]
+    if option.intervals and problem.curves.shape[1] > REPEATS:
+        curves = np.concatenate(
+            [(curves[:, :1] + problem.curves[:, REPEATS:]) / 2, curves[:, 1:]], 1
+        )
+    distance = np.nan
+    if space is None:
+        trials = pool[np.argsort(rank)][: option.n_trials]
+    else:
+        settings = {k: v for k, v in option.settings.items() if k in ("rule", "window")}
+        value, _ = values(curves[:, 0], **{"rule": "least", **settings})
+        trials, distance = tpe(space, value, option.n_trials, seed)
+    found = search(trials, curves, **option.settings)
+    unused = roles[1 + option.settings.get("rounds", 0) :]
+    at = found.epoch - 1
+    honest = problem.curves[found.trial, unused, at].mean() if unused else np.nan
+    has_intervals = problem.curves.shape[1] > REPEATS
+    gaps = problem.curves[found.trial, REPEATS, at] if has_intervals else np.nan
+    return _test_error(problem, option, found, first), honest, gaps, found.epochs_trained, distance
+
+
+def _test_error(problem: Problem, option: Option, found: Found, first: int) -> float:
+    """Of what is handed in; the worst of the table if it has diverged."""
+    if not problem.has_test:
+        return np.nan
+    point = int(problem.points(np.array(found.epoch)))
+    test = problem.test
+    if option.members > 1:
+        kind = ["folds", "seeds"].index(option.handed)
+        at = 1 if option.settings.get("rule") == "last" else 0
+        outputs = test["test_outputs"][found.best[: option.members], kind, at]
+        error = _error(problem, outputs.astype(float).mean(0))
+    elif option.handed == "network":
+        error = test["test_seeds"][found.trial, point].mean()
+    elif option.handed == "seeds":
+        error = test["test_seed_ensembles"][found.trial, point]
+    else:
+        error = test["test_fold_ensembles"][found.trial, point, first]
+    worst: float = np.nanmax(test["test_seeds"][:, -1])
+    return float(error) if np.isfinite(error) else worst
+
+
+def _error(problem: Problem, outputs: np.ndarray) -> float:
+    assert problem.targets is not None
+    if problem.targets.ndim == 1:
+        return float((outputs.argmax(1) != problem.targets).mean())
+    return float(((outputs - problem.targets) ** 2).mean())
+
+
+def ratio(played: Sequence[np.ndarray], base: Sequence[np.ndarray]) -> tuple[float, float, float]:
+    """Errors relative to others: the geometric mean over seeds and problems, and the range of the
+    problems' own. Each argument has ``(n_seeds,)`` of each problem."""
+    logs = [
+        np.log(np.maximum(a, 1e-12)).mean() - np.log(np.maximum(b, 1e-12)).mean()
+        for a, b in zip(played, base, strict=True)
+        if np.isfinite(a).all() and np.isfinite(b).all()
+    ]
+    if not logs:
+        return np.nan, np.nan, np.nan
+    return float(np.exp(np.mean(logs))), float(np.exp(min(logs))), float(np.exp(max(logs)))
+
+
+def _log_range(name: str, low: float, high: float) -> Callable[[dict[str, Any]], float]:
+    def number(parameters: dict[str, Any]) -> float:
+        return float(np.log(parameters[name] / low) / np.log(high / low))
+
+    return number
+
+
+def _rate(parameters: dict[str, Any]) -> float:
+    """The learning rate within the range of its optimizer."""
+    return _log_range("lr", *OPTIMIZERS[parameters["optimizer"]][3])(parameters)
+
+
+def _penalty(name: str, low: float, high: float) -> Callable[[dict[str, Any]], float]:
+    """0 for none, a quarter for the least and 1 for the greatest."""
+
+    def number(parameters: dict[str, Any]) -> float:
+        if not parameters[name]:
+            return 0.0
+        decoupled = name == "weight_decay" and parameters["optimizer"] == "adamw"
+        ends = (1e-4, 1.0) if decoupled else (low, high)
+        return 0.25 + 0.75 * _log_range(name, *ends)(parameters)
+
+    return number
+
+
+NUMBERS: dict[str, Callable[[dict[str, Any]], float]] = {
+    "depth": lambda p: (p["depth"] - 1) / 2,
+    "width": _log_range("width", 8, 256),
+    "lr": _rate,
+    "weight_decay": _penalty("weight_decay", 1e-6, 1e-2),
+    "l1": _penalty("l1", 1e-5, 1e-2),
+}
+"""Parameters that are numbers, on a scale from 0 to 1."""

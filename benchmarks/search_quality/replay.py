@@ -1,0 +1,261 @@
+"""Replay searches from the trained table: which defaults find the better network.
+
+    python -m benchmarks.search_quality.replay --table /tmp/table
+
+Writes results.json and the tables between the marks in README.md; minutes.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+
+from benchmarks.run import hardware, versions
+from benchmarks.search_quality.playing import Option, Played, play, ratio
+from benchmarks.search_quality.problems import problems as make_problems
+from benchmarks.search_quality.references import references
+from benchmarks.search_quality.restrictions import effects, restrictions
+from benchmarks.search_quality.table import FUNCTIONS, OTHERS, Problem, load
+
+HERE = Path(__file__).resolve().parent
+RESULTS, README = HERE / "results.json", HERE / "README.md"
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+TPE_SEEDS = 40
+"""A search with TPE takes a hundred times as long as a random one."""
+
+
+def experiments(trials: int) -> dict[str, list[Option]]:
+    """What is compared: in each list the first one is the base, 1.00."""
+    base = Option(f"{trials} trials", trials)
+    few = replace(base, label=f"{trials // 3} trials", n_trials=trials // 3)
+
+    def on_top(k: int, r: int) -> dict[str, int]:
+        return {"best_of": k, "rounds": r}
+
+    return {
+        "Trials": [
+            base,
+            *(Option(f"{n} trials", n) for n in (trials // 6, trials // 3, 2 * trials, 3 * trials)),
+        ],
+        "Sampler": [
+            Option(f"{sampler}, {n}", n, sampler)
+            for n in (trials, 2 * trials)
+            for sampler in ("random", "tpe")
+        ],
+        "Pruner": [
+            replace(base, label=pruner, settings={"pruner": pruner})
+            for pruner in ("none", "median", "percentile", "halving")
+        ],
+        "Value": [
+            replace(base, label="least of the mean curve"),
+            *(
+                replace(base, label=f"least, smoothed by {w}", settings={"window": w})
+                for w in (5, 15, 51, 101)
+            ),
+            *(
+                replace(base, label=label, settings={"rule": "last", "window": w})
+                for w, label in ((1, "last epoch"), (25, "mean of the last 25 epochs"))
+            ),
+        ],
+        "Rounds at equal cost": [
+            base,
+            *(
+                Option(f"{n} trials, best {k} by {r}", n, settings=on_top(k, r))
+                for k in (2, 3, 5, 10)
+                for r in (1, 2)
+                if (n := trials - k * r) >= k
+            ),
+        ],
+        "Rounds on top": [
+            base,
+            *(
+                replace(base, label=f"best {k} by {r}", settings=on_top(k, r))
+                for k in (2, 3, 5, 10)
+                for r in (1, 2)
+            ),
+        ],
+        "Folds": [
+            replace(base, label="random folds"),
+            replace(base, label="and folds that are intervals", intervals=True),
+        ],
+        "Handed in": [
+            replace(base, label="one network on all rows"),
+            replace(base, label="5 seeds on all rows", handed="seeds"),
+            replace(base, label="the search's 5 networks", handed="folds"),
+            *(
+                replace(base, label=f"{label} of each of the best {m}", handed=handed, members=m)
+                for m in (2, 3, 5, 10)
+                for label, handed in (("5 seeds", "seeds"), ("the 5 networks", "folds"))
+            ),
+            *(
+                replace(base, label=f"{label}, last epoch", handed=h, settings={"rule": "last"})
+                for label, h in (
+                    ("one network", "network"),
+                    ("5 seeds", "seeds"),
+                    ("the search's 5", "folds"),
+                )
+            ),
+        ],
+        "Space": [few, *restrictions(few)],
+    }
+
+
+def compare(
+    problems: dict[str, Problem], options: Sequence[Option], n_seeds: int
+) -> list[dict[str, Any]]:
+    """Of each option the ratios of errors to those of the first one."""
+    base: dict[str, Played] = {}
+    rows = []
+    for option in options:
+        n = min(n_seeds, TPE_SEEDS) if option.sampler == "tpe" else n_seeds
+        played = {name: play(p, option, n) for name, p in problems.items()}
+        base = base or played
+        print(f"  {option.label}", file=sys.stderr)
+        rows.append({"option": option.label} | _row(played, base))
+    return rows
+
+
+def _row(played: dict[str, Played], base: dict[str, Played]) -> dict[str, Any]:
+    """What is said of an option."""
+    n = min(len(p.test) for p in (*played.values(), *base.values()))
+
+    def of(part: str, names: Sequence[str]) -> tuple[float, float, float]:
+        there = [name for name in names if name in played]
+        return ratio(*([getattr(one[name], part)[:n] for name in there] for one in (played, base)))
+
+    distances = [p.distance.mean() for p in played.values() if np.isfinite(p.distance).all()]
+    return {
+        "test_functions": of("test", FUNCTIONS),
+        "test_others": of("test", OTHERS),
+        "honest": of("honest", list(played)),
+        "honest_homework": of("honest", ["homework"])[0],
+        "gaps_homework": of("gaps", ["homework"])[0],
+        "cost": float(np.mean([p.cost.mean() for p in played.values()])),
+        "seeds": n,
+        "distance": float(np.mean(distances)) if distances else None,
+        "test": {k: float(np.exp(np.log(p.test).mean())) for k, p in played.items()},
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """As Markdown."""
+    lines = [
+        "| | test error, functions | test error, others | honest CV | homework: honest CV, gaps "
+        "| cost in trials |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [_range(row[k]) for k in ("test_functions", "test_others", "honest")]
+        homework = f"{row['honest_homework']:.2f}, {row['gaps_homework']:.2f}"
+        cells += [homework, f"{row['cost']:.1f}"]
+        lines.append(f"| {row['option']} | {' | '.join(cells)} |".replace("nan", "–"))
+    return "\n".join(lines)
+
+
+def _range(values: tuple[float, float, float]) -> str:
+    mean, low, high = values
+    return "–" if np.isnan(mean) else f"**{mean:.2f}** ({low:.2f} to {high:.2f})"
+
+
+def references_table(found: dict[str, dict[str, float]]) -> str:
+    """As Markdown."""
+    lines = [f"| | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
+    names = list(dict.fromkeys(name for own in found.values() for name in own))
+    for name in names:
+        cells = [f"{own[name]:.4g}" if name in own else "–" for own in found.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def with_references(
+    problems: dict[str, Problem], n_trials: int, n_seeds: int
+) -> dict[str, dict[str, float]]:
+    """Test errors of each problem: of scikit-learn's estimators, and of a search's networks."""
+    base = Option(f"{n_trials} trials, one network", n_trials)
+    ours = [
+        base,
+        replace(base, label=f"{n_trials} trials, 5 seeds", handed="seeds"),
+        replace(base, label=f"{n_trials} trials, the search's 5 networks", handed="folds"),
+    ]
+    makers = make_problems(Path())
+    found = {}
+    for name, problem in problems.items():
+        if problem.has_test:
+            found[name] = references(makers[name]())
+            for option in ours:
+                test = play(problem, option, n_seeds).test
+                found[name][option.label] = float(np.exp(np.log(test).mean()))
+            best = np.nanmin(problem.test["test_seed_ensembles"][:, -1])
+            found[name]["the best 5 seeds in the table, last epoch"] = float(best)
+    return found
+
+
+def effects_table(rows: Sequence[dict[str, Any]]) -> str:
+    """As Markdown."""
+    lines = ["| parameter | value | n | functions | others |", "|---|---|---|---|---|"]
+    for row in rows:
+        cells = [_range(row[kind]) for kind in ("functions", "others")]
+        lines.append(f"| {row['parameter']} | {row['value']} | {row['n']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Replay."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--table", type=Path, required=True, help="the folder that train.py filled")
+    parser.add_argument("--space", choices=("wide", "focused", "all"), default="focused")
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--trials", type=int, default=30, help="of the search that is the base")
+    parser.add_argument("--only", nargs="+", help="some of the experiments; writes no file")
+    args = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    problems = load(args.table, args.space)
+    found: dict[str, Any] = {}
+    texts = []
+    for name, options in experiments(args.trials).items():
+        if args.only and name not in args.only:
+            continue
+        print(name, file=sys.stderr)
+        found[name] = compare(problems, options, args.seeds)
+        texts.append(f"### {name}\n\n{table(found[name])}")
+    if not args.only or "Effects" in args.only:
+        found["Effects"] = effects(problems)
+        texts.append(f"### Effects\n\n{effects_table(found['Effects'])}")
+    if not args.only or "References" in args.only:
+        found["References"] = with_references(problems, args.trials, args.seeds)
+        texts.append(f"### References\n\n{references_table(found['References'])}")
+    sizes = {name: len(p.numbers) for name, p in problems.items()}
+    about = {
+        "command": "python -m benchmarks.search_quality.replay " + " ".join(sys.argv[1:]),
+        "configurations": sizes,
+        "seeds": args.seeds,
+        "seconds_of_training": {n: float(p.seconds.sum()) for n, p in problems.items()},
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "hardware": hardware("cpu"),
+        "versions": versions(),
+    }
+    text = "\n\n".join(texts)
+    if args.only:
+        print(text)
+        return
+    RESULTS.write_text(json.dumps(about | {"experiments": found}, indent=1) + "\n")
+    counted = ", ".join(f"{name} {n}" for name, n in sizes.items())
+    note = (
+        f"Configurations: {counted}. Seeds: {args.seeds}, with TPE {TPE_SEEDS}. {about['date']}, "
+    )
+    note += f"{about['hardware']}; {about['versions']}."
+    before, _, rest = README.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    README.write_text(f"{before}{BEGIN}\n\n{note}\n\n{text}\n\n{END}{after}")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
