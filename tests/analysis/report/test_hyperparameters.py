@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
@@ -9,6 +10,8 @@ from optuna.distributions import (
 )
 
 from hw1.analysis.report.hyperparameters import at_edge, distribution_text, table, varied
+from hw1.analysis.report.write import written
+from hw1.training import Configuration
 
 Made = Any
 
@@ -76,6 +79,13 @@ def test_what_all_trials_share_is_told_unless_it_is_off(made: Made) -> None:
     assert "early-stopping patience 7" in text and "epochs 30" in text
     assert "learning rate" not in text  # searched
     assert "label smoothing" not in text and "flip" not in text  # off
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_networks_that_see_the_mirror_image_are_told(made: Made, mirrored: bool) -> None:
+    kept = {"configuration": Configuration(model={"mirrored": mirrored}).to_json()}
+    facts = made.facts(made.study(kept=kept))
+    assert ("image and its mirror image are averaged" in written(facts)[0]) is mirrored
 
 
 def test_values_at_the_edge_of_their_range_are_found() -> None:
