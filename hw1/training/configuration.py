@@ -1,12 +1,12 @@
 """Everything that a search may choose about one network and its training."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from hw1.errors import InputError
 from hw1.training.augmentation import Augmentation
 from hw1.training.initialization import INITIALIZATIONS
-from hw1.training.options import check_options, option, options_of
+from hw1.training.options import check_options, option, options_of, stored
 from hw1.training.rules import OPTIMIZERS
 from hw1.words import in_words
 
@@ -39,6 +39,9 @@ class Configuration(Augmentation):
         max_grad_norm: the norm to which a model's gradient is clipped; None for no clipping.
         schedule: "step" divides lr by 10 after each third of the epochs; "cosine" anneals it to
             zero; "one_cycle" is ``torch.optim.lr_scheduler.OneCycleLR`` without momentum cycling.
+        ema: the decay, per step, of an exponential moving average of the parameters and of batch
+            norm's statistics; see `hw1.training.schedules.ema_shares`. The average is what is
+            scored, and what becomes of a training, in place of the last step's. 0 for none.
         patience: epochs without a better mean validation score after which training stops; None for
             never.
 
@@ -63,6 +66,7 @@ class Configuration(Augmentation):
     schedule: Schedule = option(
         "constant", "learning-rate schedule", "optimization", choices=SCHEDULES
     )
+    ema: float = option(0.0, "EMA decay", "optimization", ge=0, lt=1, later=True)
     patience: int | None = option(None, "early-stopping patience", "regularization", ge=1)
 
     def __post_init__(self) -> None:
@@ -73,7 +77,7 @@ class Configuration(Augmentation):
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that JSON can hold; ``Configuration(**...)`` turns it back."""
-        return asdict(self)
+        return stored(self)
 
 
 OPTIONS = options_of(Configuration)

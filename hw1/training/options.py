@@ -25,12 +25,15 @@ class Option:
         words: what it is called in a sentence.
         group: the heading under which tables show it.
         choices: the names that it may be; none where it is no name.
+        later: whether studies were stored before there was this field. What is stored leaves it
+            out while it has its default, so that their search space is still the same.
         gt, ge, lt, le: greater than, greater or equal, less than, less or equal.
     """
 
     words: str
     group: Group
     choices: Sequence[str] = ()
+    later: bool = False
     gt: float | None = None
     ge: float | None = None
     lt: float | None = None
@@ -57,6 +60,15 @@ def option(default: Any, words: str, group: Group, **limits: Any) -> Any:
 def options_of(owner: Any) -> dict[str, Option]:
     """The options of a dataclass or of an instance of it, by the names of their fields."""
     return {field.name: field.metadata["option"] for field in dataclasses.fields(owner)}
+
+
+def stored(values: Any) -> dict[str, Any]:
+    """The fields of an instance that are to be stored; see `Option.later`."""
+    return {
+        field.name: dataclasses.asdict(values)[field.name]
+        for field in dataclasses.fields(values)
+        if not field.metadata["option"].later or getattr(values, field.name) != field.default
+    }
 
 
 def check_options(values: Any) -> None:

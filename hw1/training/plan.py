@@ -1,6 +1,6 @@
 """What a batch of models is trained on, and in which order: the same on every device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from hw1.tasks import TASKS
 from hw1.training.augmentation import augment, flip_turns
 from hw1.training.configuration import Configuration
 from hw1.training.keys import fold_in, keys, permutations
-from hw1.training.schedules import lr_schedule
+from hw1.training.schedules import ema_shares, lr_schedule
 
 # What a model's key is folded with before it is used, so that no two uses share numbers.
 ORDER, DROPOUT, AUGMENTATION, FLIPS = range(4)
@@ -51,6 +51,7 @@ class Plan:
         batch_sizes: the examples in each model's batches; see `cut`.
         steps: of each model in an epoch.
         lr: ``(n_models, most_steps)``, of all epochs.
+        shares: the same, of each step in averaged weights; empty if no model averages them.
         label_smoothing: ``(n_models,)``.
         input_mean, input_std: ``(n_models, n_features)``, of sequences over all steps, or
             ``(n_models, channels)`` of images.
@@ -85,12 +86,10 @@ class Plan:
                 f"batch norm needs batches of two examples, and {n_rows} examples in batches "
                 f"of {smallest} give batches of one"
             )
-        schedules: dict[int, Tensor] = {}
-        for c, steps in zip(configurations, self.steps, strict=True):
-            if id(c) not in schedules:  # the folds of a trial have one
-                schedules[id(c)] = lr_schedule(c, steps)
-        self.lr = pad_sequence([schedules[id(c)] for c in configurations], batch_first=True)
-        self.lr = self.lr.to(device, dtype)
+        self.lr = self._by_step(lr_schedule).to(device, dtype)
+        self.shares = self.lr.new_empty(len(rows), 0)
+        if self.averages:
+            self.shares = self._by_step(ema_shares).to(device, dtype)
         smoothing = [c.label_smoothing for c in configurations]
         self.label_smoothing = torch.tensor(smoothing, dtype=dtype, device=device)
         model_keys = keys(seeds).to(device)
@@ -115,6 +114,19 @@ class Plan:
         """Whether images are changed at random."""
         are_images = len(self.dataset.input_shape) == 3
         return are_images and any(c.augments for c in self.configurations)
+
+    @property
+    def averages(self) -> bool:
+        """Whether weights are averaged in some model."""
+        return any(c.ema for c in self.configurations)
+
+    def _by_step(self, of: Callable[[Configuration, int], Tensor]) -> Tensor:
+        """What each model has at each step, ``(n_models, most_steps)``."""
+        found: dict[int, Tensor] = {}
+        for c, steps in zip(self.configurations, self.steps, strict=True):
+            if id(c) not in found:  # the folds of a trial have one
+                found[id(c)] = of(c, steps)
+        return pad_sequence([found[id(c)] for c in self.configurations], batch_first=True)
 
     def keep(self, models: Sequence[int]) -> None:
         """Go on with these models alone."""
@@ -221,6 +233,7 @@ def _mean_and_std(
 # The attributes whose first dimension is that of the models.
 _OF_EACH_MODEL = (
     "lr",
+    "shares",
     "label_smoothing",
     "input_mean",
     "input_std",

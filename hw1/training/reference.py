@@ -5,11 +5,14 @@ networks at once, and tests hold what becomes of each to what becomes of it here
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hw1.datasets import Dataset
 from hw1.training.augmentation import augment, flip_turns
@@ -42,6 +45,8 @@ def train_alone(
     steps, batch_size = plan.steps[0], plan.batch_sizes[0]
     optimizer, weights = _optimizer(c, model), [p for p in model.parameters() if p.dim() > 1]
     scheduler = _scheduler(c, optimizer, steps)
+    averaged = AveragedModel(model, multi_avg_fn=_averaging(c.ema), use_buffers=True)
+    averaged.update_parameters(model)  # it begins with the initial weights
     known = dataset.inputs[rows].to(torch.get_default_dtype())
     apart = 2 if known.dim() == 3 else 1  # features, also of sequences, or channels of images
     over = [d for d in range(known.dim()) if d != apart]
@@ -73,7 +78,8 @@ def train_alone(
             nn.utils.clip_grad_norm_(model.parameters(), c.max_grad_norm)
         optimizer.step()
         scheduler.step()
-    return model.eval()
+        averaged.update_parameters(model)
+    return (averaged.module if c.ema else model).eval()
 
 
 def _optimizer(c: Configuration, model: nn.Module) -> torch.optim.Optimizer:
@@ -93,6 +99,17 @@ def _optimizer(c: Configuration, model: nn.Module) -> torch.optim.Optimizer:
             return torch.optim.AdamW(groups, c.lr)
         case _:
             return torch.optim.RMSprop(groups, c.lr, momentum=c.momentum)
+
+
+def _averaging(decay: float) -> Callable[[Any, Any, Tensor], None]:
+    """Exponential moving averages with TensorFlow's warm-up; counts are taken as they are."""
+
+    def average(averages: list[Tensor], values: list[Tensor], t: Tensor) -> None:
+        of_floats = min(decay, float((1 + t) / (10 + t)))
+        step = get_ema_multi_avg_fn(of_floats if values[0].is_floating_point() else 0.0)
+        step(averages, values, t)
+
+    return average
 
 
 def _scheduler(

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as factors of the highest learning rate."""
+"""What changes from step to step: the learning rate, and a step's share in averaged weights."""
 
 import math
 
@@ -34,6 +34,20 @@ def lr_schedule(configuration: Configuration, steps_per_epoch: int) -> Tensor:
             )
         case _:
             return torch.full((n_steps,), lr, dtype=torch.float64)
+
+
+def ema_shares(configuration: Configuration, steps_per_epoch: int) -> Tensor:
+    """How far averages of the weights move towards those after each step, ``(n_steps,)`` float64.
+
+    1 - min(ema, (1 + t) / (10 + t)) after step t, from 1: the warm-up of TensorFlow's
+    ``tf.train.ExponentialMovingAverage`` with ``num_updates``. The average begins with the initial
+    weights, and early spans about a ninth of the steps so far, so that it forgets them. Without
+    an average all shares are 1.
+    """
+    t = torch.arange(1, configuration.epochs * steps_per_epoch + 1, dtype=torch.float64)
+    if not configuration.ema:
+        return torch.ones_like(t)
+    return 1 - ((1 + t) / (10 + t)).clamp(max=configuration.ema)
 
 
 def _cosine(start: float, end: float, fraction: Tensor) -> Tensor:

@@ -161,6 +161,14 @@ def update(
 
 
 @compiled
+def follow(averages: np.ndarray, values: np.ndarray, share: float) -> None:
+    """Move ``averages`` by this share, of their type, towards ``values``, in place."""
+    rest = averages.dtype.type(1) - share
+    for i in range(len(averages)):
+        rules.average(i, averages, rest, share, values[i])
+
+
+@compiled
 def update_all(
     lr: np.ndarray,
     t: int,

@@ -76,6 +76,7 @@ class Compiled:
         most = int(self._sizes["n_parameters"].max())
         self.parameters = torch.zeros(n_models, most, dtype=dtype)
         self._buffers = torch.zeros(n_models, max(n_buffers), dtype=dtype)
+        self._averaged = self.parameters, self._buffers  # what is evaluated: these, or averages
         self._moments = [torch.zeros_like(self.parameters) for _ in range(2)]
         with torch.no_grad():
             for i, network in enumerate(networks):
@@ -83,6 +84,8 @@ class Compiled:
                 for name, layer in network:
                     for key, value in layer.state_dict().items():
                         own[f"{name}.{key}"].copy_(value)
+        if plan.averages:
+            self._averaged = self.parameters.clone(), self._buffers.clone()
         self._bind()
 
     def _bind(self) -> None:
@@ -97,6 +100,7 @@ class Compiled:
             self.parameters.numpy(),
             self._buffers.numpy(),
         )
+        averages = self._averaged[0].numpy(), self._averaged[1].numpy()
         self._training = Training(
             settings(plan.configurations, self._constants.dtype),
             plan.label_smoothing.numpy(),
@@ -104,7 +108,10 @@ class Compiled:
             self._moments[1].numpy(),
             plan.dropout_keys.numpy().view(np.uint32),
             plan.lr.numpy(),
+            plan.shares.numpy(),
+            averages,
         )
+        self._evaluated = self._networks._replace(parameters=averages[0], buffers=averages[1])
         shape, numeric = dataset.input_shape, plan.task.normalizes_targets
         no_numbers = torch.empty(0, 1, dtype=plan.lr.dtype)
         self._rows = Rows(
@@ -160,7 +167,7 @@ class Compiled:
     def named(self, i: int) -> dict[str, Tensor]:
         """The parameters and buffers of model ``i`` by name, sharing their memory."""
         found: dict[str, Tensor] = {}
-        own, buffers = self.parameters[i], self._buffers[i]
+        own, buffers = (values[i] for values in self._averaged)
         for row, (name, layer) in zip(self._table[i].tolist(), self._layers[i], strict=False):
             _, n_in, n_out, _, weight, bias, buffer, _ = row
             if isinstance(layer, nn.Linear):
@@ -169,7 +176,7 @@ class Compiled:
                 found[f"{name}.weight"] = own[weight : weight + n_in]
                 found[f"{name}.running_mean"] = buffers[buffer : buffer + n_in]
                 found[f"{name}.running_var"] = buffers[buffer + n_in : buffer + 2 * n_in]
-                found[f"{name}.num_batches_tracked"] = buffers[N_BATCHES]
+                found[f"{name}.num_batches_tracked"] = self._buffers[i, N_BATCHES]
             if bias >= 0:
                 found[f"{name}.bias"] = own[bias : bias + n_out]
         return found
@@ -188,7 +195,9 @@ class Compiled:
         self._layers = [self._layers[i] for i in models]
         for name in ("_table", "_constants", "_sizes"):
             setattr(self, name, getattr(self, name)[models])
-        self.parameters, self._buffers = self.parameters[chosen], self._buffers[chosen]
+        self.parameters, self._buffers = own = self.parameters[chosen], self._buffers[chosen]
+        averaged = self._averaged[0][chosen], self._averaged[1][chosen]
+        self._averaged = averaged if self.plan.averages else own
         self._moments = [moment[chosen] for moment in self._moments]
         self._bind()
 
@@ -263,7 +272,8 @@ class Compiled:
         numbers = rows.contiguous().numpy()
 
         def evaluate_some(first: int, last: int) -> Iterator[None]:
-            evaluate((first, last), EVALUATED, self._networks, self._rows, numbers, outputs.numpy())
+            found = outputs.numpy()
+            evaluate((first, last), EVALUATED, self._evaluated, self._rows, numbers, found)
             yield
 
         operations = 2.0 * self._sizes["n_parameters"] * rows.shape[1]

@@ -27,7 +27,7 @@ from hw1.training.compiled.layer_kernels import (
 from hw1.training.compiled.loss_kernels import cross_entropy_gradient, squared_error_gradient
 from hw1.training.compiled.products import SCRATCH, multiply, round_all
 from hw1.training.kernels import compiled, fold_in_key
-from hw1.training.update import update
+from hw1.training.update import follow, update
 
 LAYER = np.dtype([(name, np.int64) for name in (
     "kind", "n_in", "n_out", "start", "weight", "bias", "buffer", "rounds",
@@ -89,7 +89,8 @@ class Training(NamedTuple):
         label_smoothing: ``(n_models,)``.
         first_moments, second_moments: ``(n_models, most_parameters)``.
         dropout_keys: ``(n_models, 2)`` uint32.
-        lr: ``(n_models, most_steps)``, of all epochs.
+        lr, shares: ``(n_models, most_steps)``, of all epochs; see `hw1.training.plan.Plan`.
+        averages: of parameters and buffers, if there are shares.
     """
 
     settings: np.ndarray
@@ -98,6 +99,8 @@ class Training(NamedTuple):
     second_moments: np.ndarray
     dropout_keys: np.ndarray
     lr: np.ndarray
+    shares: np.ndarray
+    averages: tuple[np.ndarray, np.ndarray]
 
 
 class _Work(NamedTuple):
@@ -320,19 +323,18 @@ def train(
         batch, n_parameters = sizes.batch, sizes.n_parameters
         layers, constants = networks.layers[m, : sizes.n_layers], networks.constants[m]
         own, buffers = networks.parameters[m, :n_parameters], networks.buffers[m]
-        first = training.first_moments[m, :n_parameters]
-        second = training.second_moments[m, :n_parameters]
+        first, second = training.first_moments[m], training.second_moments[m]
         n_inputs, n_outputs = layers[0].n_in, layers[-1].n_out
         work = _allocate(sizes, layers, batch, True, own)
         x = work.values[: batch * n_inputs].reshape(batch, n_inputs)
         outputs = work.values[batch * (sizes.units - n_outputs) :].reshape(batch, n_outputs)
         of_outputs = work.grad[: batch * n_outputs].reshape(batch, n_outputs)
         mean, std = data.input_mean[m], data.input_std[m]
-        for step in range(steps[0], min(steps[1], sizes.steps)):
+        end = min(steps[1], sizes.steps)
+        for step in range(steps[0], end):
             rows = order[m, step * batch : (step + 1) * batch]
             if len(augmented):
-                start = (step - steps[0]) * batch
-                places = np.arange(start, start + batch)
+                places = (step - steps[0]) * batch + np.arange(batch)
                 load_inputs(augmented, places, data.n_pixels, mean, std, x)
             else:
                 load_inputs(data.inputs, rows, data.n_pixels, mean, std, x)
@@ -341,9 +343,8 @@ def train(
             _round_weights(layers, own, work.weights16)
             _forward(layers, constants, own, buffers, key, True, batch, work)
             if len(data.targets):
-                target_mean, target_std = data.target_mean[m], data.target_std[m]
                 squared_error_gradient(
-                    outputs, data.targets, rows, target_mean, target_std, of_outputs
+                    outputs, data.targets, rows, data.target_mean[m], data.target_std[m], of_outputs
                 )
             else:
                 smoothing = training.label_smoothing[m]
@@ -354,6 +355,11 @@ def train(
                 sizes.n_weights, training.lr[m, t], t + 1,
             )  # fmt: skip
             buffers[N_BATCHES] += 1
+            if t < training.shares.shape[1]:
+                share = training.shares[m, t]
+                if share < 1 or step + 1 == end:  # where it is 1, the last step alone counts
+                    follow(training.averages[0][m, :n_parameters], own, share)
+                    follow(training.averages[1][m], buffers, share)
 
 
 @compiled

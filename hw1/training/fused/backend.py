@@ -48,8 +48,11 @@ class Fused:
 
     def named(self, i: int) -> dict[str, Tensor]:
         """The parameters and buffers of model ``i`` by name, sharing their memory."""
-        network = self._models[i].network
-        return dict(network.named_parameters()) | dict(network.named_buffers())
+        model = self._models[i]
+        model.use(model.averages)
+        network = model.network
+        named = dict(network.named_parameters()) | dict(network.named_buffers())
+        return {name: value.detach() for name, value in named.items()}
 
     def precision(self, i: int) -> Precision:
         """In which convolutions and matrix products are computed."""
@@ -120,6 +123,26 @@ class _Model:
         n_weights = sum(p.numel() for p in self._parameters if p.dim() > 1)
         vectors = self.parameters[None], self._grads[None]
         self._optimizer = Optimizer([plan.configurations[number]], *vectors, n_weights)
+        self._shares: list[float] = []
+        if plan.configurations[number].ema:
+            self._shares = plan.shares[number].tolist()
+        self._average()
+
+    def _average(self) -> None:
+        """Make averages that begin as the network is: a vector, and buffers that count nothing."""
+        buffers = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
+        self._averaged = [*self._parameters, *buffers]
+        self._trained = [tensor.data for tensor in self._averaged]
+        self.averages = self._trained
+        if self._shares:
+            self._values = [self.parameters, *self._trained[len(self._parameters) :]]
+            self._followers = [values.clone() for values in self._values]
+            self.averages = [*self._views(self._followers[0]), *self._followers[1:]]
+
+    def use(self, values: Sequence[Tensor]) -> None:
+        """Let the network have what is trained or its averages, if it has any."""
+        for tensor, value in zip(self._averaged if self._shares else [], values, strict=False):
+            tensor.data = value
 
     def _views(self, vector: Tensor) -> list[Tensor]:
         """What a vector holds for each parameter; for convolutions with the channels last."""
@@ -138,6 +161,7 @@ class _Model:
         """Train for an epoch; ``order`` holds its rows."""
         plan, i = self.plan, self.number
         steps, batch = plan.steps[i], plan.batch_sizes[i]
+        self.use(self._trained)
         self._fused[True].train()
         for step, rows in enumerate(order[: steps * batch].view(steps, batch)):
             self._step(rows, epoch * steps + step)
@@ -145,6 +169,7 @@ class _Model:
 
     def evaluate(self, rows: Tensor, outputs: Tensor) -> Iterator[None]:
         """Write the network's outputs for ``rows`` to ``outputs``."""
+        self.use(self.averages)
         self._fused[False].eval()
         for some, of_some in zip(rows.split(EVALUATED), outputs.split(EVALUATED), strict=True):
             with torch.no_grad():
@@ -193,6 +218,8 @@ class _Model:
         with torch.no_grad():
             torch._foreach_copy_(self._of_grads, grads)
             self._optimizer.step(plan.lr[i, step].view(1, 1), step + 1)
+            if self._shares:
+                torch._foreach_lerp_(self._followers, self._values, self._shares[step])
 
 
 def _channels_last(inputs: Tensor) -> Tensor:

@@ -65,6 +65,7 @@ class Stacked:
             name: buffer.new_zeros(len(networks), *largest[name])
             for name, buffer in self._template.named_buffers()
         }
+        self._averaged, self._averaged_buffers = self.parameters, dict[str, Tensor]()
         used = torch.zeros_like(self.parameters)
         views = self._views(used)
         with torch.no_grad():
@@ -77,6 +78,10 @@ class Stacked:
         self._dropouts = [
             name for name, m in self._template.named_modules() if isinstance(m, KeyedDropout)
         ]
+        if plan.averages:
+            self._averaged = self.parameters.clone()
+            floats = {n: b for n, b in self.buffers.items() if b.is_floating_point()}
+            self._averaged_buffers = {name: buffer.clone() for name, buffer in floats.items()}
         self._bind(None)
 
     def _bind(self, kept: Sequence[Tensor] | None) -> None:
@@ -92,6 +97,10 @@ class Stacked:
         )
         views = self._views(self.parameters), self._views(self._grads)
         self._dense = Dense(self._layers, *views, self.buffers) if self._layers else None
+        self._evaluated = self._dense
+        if self._layers and self._averages:
+            buffers = self.buffers | self._averaged_buffers
+            self._evaluated = Dense(self._layers, self._views(self._averaged), views[1], buffers)
         self._batch, self._steps = self.plan.batch_sizes[0], self.plan.steps[0]
         outputs = [shape[0] for shape in self._padded.values() if shape]
         widest = max([*outputs, self.plan.dataset.inputs[0].numel()])
@@ -108,7 +117,7 @@ class Stacked:
 
     def named(self, i: int) -> dict[str, Tensor]:
         """The parameters and buffers of model ``i`` by name, of padded ones its own part."""
-        stacked = self._views(self.parameters) | self.buffers
+        stacked = self._views(self._averaged) | self.buffers | self._averaged_buffers
         return {name: stacked[name][_part(i, shape)] for name, shape in self._shapes[i].items()}
 
     def precision(self, i: int) -> Precision:
@@ -123,9 +132,13 @@ class Stacked:
         """Go on with these models alone; the plan has forgotten the others already."""
         chosen = torch.tensor(models, device=self.parameters.device)
         self._shapes = [self._shapes[i] for i in models]
+        averaged = self._averaged[chosen] if self.plan.averages else None
         self.parameters = self.parameters[chosen]
+        self._averaged = self.parameters if averaged is None else averaged
         self._used = None if self._used is None else self._used[chosen]
         self.buffers = {name: buffer[chosen] for name, buffer in self.buffers.items()}
+        left = self._averaged_buffers.items() if self.plan.averages else ()
+        self._averaged_buffers = {name: buffer[chosen] for name, buffer in left}
         self._bind([values[chosen] for values in self._optimizer.kept])
 
     def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
@@ -155,6 +168,20 @@ class Stacked:
                     self._gradients(inputs[i], targets[i], step)
                 with torch.no_grad():
                     self._optimizer.step(self._lr_of_step[step], step + 1)
+                    if self._averages:
+                        self._follow(step)
+
+    @property
+    def _averages(self) -> bool:
+        return self._averaged is not self.parameters
+
+    def _follow(self, step: int) -> None:
+        """Move the averages towards the parameters and buffers after a step."""
+        pairs = [(self._averaged, self.parameters)]
+        pairs += [(average, self.buffers[n]) for n, average in self._averaged_buffers.items()]
+        for average, values in pairs:
+            share = self.plan.shares[:, step].to(values)
+            average.lerp_(values, share.view(-1, *[1] * (values.dim() - 1)))
 
     def _dense_gradients(
         self, dense: Dense, inputs: Tensor, targets: Tensor, factors: Sequence[Tensor]
@@ -217,11 +244,11 @@ class Stacked:
             for chunk in rows.split(EVALUATED, 1):
                 on_step()
                 (inputs,), _ = self.plan.load(slice(None), chunk[None])
-                if self._dense is not None:
-                    by_chunk.append(self._dense.evaluate(inputs.flatten(2)))
+                if self._evaluated is not None:
+                    by_chunk.append(self._evaluated.evaluate(inputs.flatten(2)))
                 else:
-                    views = self._views(self.parameters)
-                    by_chunk.append(self._forward(views | self.buffers, inputs))
+                    state = self._views(self._averaged) | self.buffers | self._averaged_buffers
+                    by_chunk.append(self._forward(state, inputs))
         return torch.cat(by_chunk, 1)
 
 
