@@ -66,7 +66,7 @@ class Configuration(Augmentation):
     schedule: Schedule = option(
         "constant", "learning-rate schedule", "optimization", choices=SCHEDULES
     )
-    ema: float = option(0.0, "EMA decay", "optimization", ge=0, lt=1, later=True)
+    ema: float = option(0.0, "EMA decay", "regularization", ge=0, lt=1, later=True)
     patience: int | None = option(None, "early-stopping patience", "regularization", ge=1)
 
     def __post_init__(self) -> None:

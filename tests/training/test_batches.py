@@ -107,6 +107,7 @@ DIFFERENCES: dict[str, list[dict[str, Any]]] = {
         {"initialization": scheme} for scheme in ("xavier_normal", "kaiming_uniform", "orthogonal")
     ],
     "dropout": [{"dropout": 0.7}, {"dropout": 0.01}],
+    "ema": [{"ema": 0.5}, {"ema": 0.999}],
     "patience": [{"patience": 1}],
 }
 OF_IMAGES: dict[str, list[dict[str, Any]]] = {
@@ -122,6 +123,7 @@ ALL: list[dict[str, Any]] = [
         "lr": 0.01,
         "weight_decay": 0.02,
         "schedule": "cosine",
+        "ema": 0.8,
         "initialization": "orthogonal",
         "dropout": 0.5,
         "label_smoothing": 0.2,
@@ -148,6 +150,7 @@ ALL: list[dict[str, Any]] = [
         "l1": 0.001,
         "schedule": "step",
         "epochs": 2,
+        "ema": 0.6,
         "initialization": "xavier_uniform",
         "dropout": 0.3,
         "label_smoothing": 0.05,

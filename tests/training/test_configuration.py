@@ -21,6 +21,7 @@ from hw1.training import Configuration
         {"weight_decay": -1e-3},
         {"l1": -1e-3},
         {"label_smoothing": 1.0},
+        {"ema": 1.0},
         {"max_grad_norm": 0.0},
         {"patience": 0},
         {"shift": -1},
@@ -40,6 +41,13 @@ def test_what_cannot_be_is_refused_by_name(wrong: dict[str, Any]) -> None:
 def test_a_configuration_survives_json() -> None:
     configuration = Configuration(model={"widths": [3, 4]}, lr=0.1, patience=3, flip="alternating")
     assert Configuration(**json.loads(json.dumps(configuration.to_json()))) == configuration
+
+
+def test_a_later_field_is_stored_where_it_is_used_alone() -> None:
+    # As studies of earlier versions have it, which go on if their search space is the same.
+    assert "ema" not in Configuration(lr=0.1).to_json()
+    assert Configuration(ema=0.9).to_json() == Configuration().to_json() | {"ema": 0.9}
+    assert Configuration(**Configuration(ema=0.9).to_json()).ema == 0.9
 
 
 def test_the_fields_say_what_they_are_without_torch() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw1.training import Configuration
-from hw1.training.schedules import lr_schedule
+from hw1.training.schedules import ema_shares, lr_schedule
 
 
 def torch_lrs(c: Configuration, steps_per_epoch: int) -> list[float]:
@@ -43,3 +43,10 @@ def test_one_cycle_is_defined_however_short_the_training(epochs: int, steps: int
     lrs = lr_schedule(Configuration(schedule="one_cycle", epochs=epochs, lr=0.1), steps)
     assert len(lrs) == epochs * steps
     assert ((lrs > 0) & (lrs <= 0.1)).all()
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
+def test_averages_warm_up_as_tensorflows(decay: float) -> None:
+    # tf.train.ExponentialMovingAverage(decay, num_updates=t), with t counted before the update.
+    expected = [1 - min(decay, (1 + t) / (10 + t)) for t in range(1, 25)]
+    assert ema_shares(Configuration(ema=decay, epochs=6), 4).tolist() == pytest.approx(expected)
