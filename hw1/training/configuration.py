@@ -35,6 +35,9 @@ class Configuration(Augmentation):
         weight_decay: L2 as ``torch.optim`` applies it (adamw decouples it), on weights only:
             biases and batch-norm scales are left alone.
         l1: factor of the sum of absolute weights in the loss; weights only, too.
+        l1_proximal: the same penalty as soft thresholding after each step, in which weights shrink
+            by lr * l1_proximal and stop at zero. So many are exactly zero, which a gradient never
+            makes them, and Adam does not scale it. An average (`ema`) has hardly any zeros.
         label_smoothing: of the cross-entropy; ignored in regression.
         max_grad_norm: the norm to which a model's gradient is clipped; None for no clipping.
         schedule: "step" divides lr by 10 after each third of the epochs; "cosine" anneals it to
@@ -61,6 +64,7 @@ class Configuration(Augmentation):
     nesterov: bool = option(False, "Nesterov momentum", "optimization")
     weight_decay: float = option(0.0, "weight decay", "regularization", ge=0)
     l1: float = option(0.0, "L1 penalty", "regularization", ge=0)
+    l1_proximal: float = option(0.0, "proximal L1 penalty", "regularization", ge=0, later=True)
     label_smoothing: float = option(0.0, "label smoothing", "regularization", ge=0, lt=1)
     max_grad_norm: float | None = option(None, "maximum gradient norm", "regularization", gt=0)
     schedule: Schedule = option(

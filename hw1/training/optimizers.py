@@ -76,14 +76,15 @@ class Optimizer:
             update_all(lr.numpy(), t, *self._arguments)
             return
         for group in self._groups:
-            group.penalize(lr, in_loss=True)
+            group.penalize(lr, "in the loss")
         if self._clips:
             # The norm is that of the whole gradient, of which some penalties are a part.
             norms = torch.linalg.vector_norm(self._grads, dim=1, keepdim=True)
             self._grads.mul_((self._max_grad_norm / (norms + 1e-6)).clamp_(max=1))
         for group in self._groups:
-            group.penalize(lr, in_loss=False)
+            group.penalize(lr, "before the step")
             group.update(lr, t)
+            group.penalize(lr, "after the step")
 
 
 class _Group:
@@ -121,10 +122,10 @@ class _Group:
         used = [name for name in PENALTIES if any(getattr(c, name) for c in configurations)]
         self.penalties = [(PENALTIES[name], of_each(name)) for name in used]
 
-    def penalize(self, lr: Tensor, *, in_loss: bool) -> None:
-        """Apply the penalties that are a part of the loss, or the others."""
+    def penalize(self, lr: Tensor, when: str) -> None:
+        """Apply the penalties of this time; see `hw1.training.rules.Penalty.when`."""
         for penalty, strength in self.penalties:
-            if (penalty.decoupled is None) == in_loss:
+            if penalty.when == when:
                 change = penalty.of(self.rule)
                 change(..., self.weights, self.of_weights, strength, lr[self.rows], _as_it_is)
 

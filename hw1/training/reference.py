@@ -77,6 +77,8 @@ def train_alone(
         if c.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), c.max_grad_norm)
         optimizer.step()
+        for p in weights if c.l1_proximal else []:
+            p.data = functional.softshrink(p.data, c.l1_proximal * scheduler.get_last_lr()[0])
         scheduler.step()
         averaged.update_parameters(model)
     return (averaged.module if c.ema else model).eval()

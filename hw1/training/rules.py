@@ -13,7 +13,7 @@ A new optimizer is an entry of `OPTIMIZERS`; a new penalty is one of `PENALTIES`
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 BETA1, BETA2 = 0.9, 0.999
 SMOOTHING = 0.99
@@ -48,13 +48,23 @@ class Penalty:
     """What a penalty on weights does in a step.
 
     Attributes:
-        add: ``(i, weights, grads, strength, lr, real)``: adds its gradient to ``grads[i]``.
+        add: ``(i, weights, grads, strength, lr, real)``: adds its gradient to ``grads[i]``; of a
+            proximal penalty, changes ``weights[i]``.
         decoupled: changes ``weights[i]`` instead, for optimizers that decouple it; None for a
             penalty that is a part of the loss, whose gradient is clipped.
+        proximal: whether it acts after the optimizer's step, and has no gradient.
     """
 
     add: Callable[..., None]
     decoupled: Callable[..., None] | None = None
+    proximal: bool = False
+
+    @property
+    def when(self) -> Literal["in the loss", "before the step", "after the step"]:
+        """At which time it acts."""
+        if self.proximal:
+            return "after the step"
+        return "in the loss" if self.decoupled is None else "before the step"
 
     def of(self, rule: Rule) -> Callable[..., None]:
         """What it does beside an optimizer."""
@@ -149,7 +159,14 @@ def _decoupled_decay(i: Any, weights: Any, grads: Any, strength: Any, lr: Any, r
     weights[i] *= real(1 - lr * strength)
 
 
+def _shrink(i: Any, weights: Any, grads: Any, strength: Any, lr: Any, real: Any) -> None:
+    # Soft thresholding (Daubechies et al., 2004, https://arxiv.org/abs/math/0307152).
+    w = weights[i]
+    weights[i] = (w - lr * strength * sign(w)) * real(abs(w) > lr * strength)
+
+
 PENALTIES: dict[str, Penalty] = {
     "l1": Penalty(_l1),
     "weight_decay": Penalty(_decay, _decoupled_decay),
+    "l1_proximal": Penalty(_shrink, proximal=True),
 }

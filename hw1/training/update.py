@@ -70,12 +70,14 @@ def _part(function: Any) -> Any:
     return numba.njit(inline="always", **OPTIONS)(function)
 
 
-def _penalties(names: Sequence[str], rule: Rule) -> Any:
-    """What applies these penalties, one after another."""
-    if not names:
+def _penalties(when: str, rule: Rule, start: int = 0) -> Any:
+    """What applies the penalties of this time, one after another, those from ``start`` on."""
+    every = list(PENALTIES.values())
+    number = next((n for n in range(start, len(every)) if every[n].when == when), None)
+    if number is None:
         return _part(lambda settings, parameters, grads, n_weights, lr: None)
-    change, others = _part(PENALTIES[names[0]].of(rule)), _penalties(names[1:], rule)
-    column = STRENGTHS + list(PENALTIES).index(names[0])
+    change, others = _part(every[number].of(rule)), _penalties(when, rule, number + 1)
+    column = STRENGTHS + number
 
     def penalize(settings, parameters, grads, n_weights, lr):  # type: ignore[no-untyped-def]
         strength = settings[column]
@@ -88,9 +90,10 @@ def _penalties(names: Sequence[str], rule: Rule) -> Any:
 
 
 def _step(rule: Rule) -> Any:
-    """What takes a step with all parameters, the penalties that are no part of the loss first."""
+    """What takes a step with all parameters, with the penalties that are no part of the loss."""
     constants, step = _part(rule.constants), _part(rule.step)
-    penalize = _penalties([name for name in PENALTIES if name not in IN_LOSS], rule)
+    penalize = _penalties("before the step", rule)
+    shrink = _penalties("after the step", rule)
 
     def go(  # type: ignore[no-untyped-def]
         settings, parameters, grads, first, second, n_weights, lr, t
@@ -100,6 +103,7 @@ def _step(rule: Rule) -> Any:
         values = constants(real, lr, t, momentum, nesterov)
         for i in range(len(parameters)):
             step(i, parameters, grads, first, second, values)
+        shrink(settings, parameters, grads, n_weights, lr)
 
     return numba.njit(**OPTIONS)(go)
 
@@ -119,8 +123,7 @@ def _choice(number: int) -> Any:
     return inlined(choose)
 
 
-IN_LOSS = [name for name, penalty in PENALTIES.items() if penalty.decoupled is None]
-_penalize_loss, _go = _penalties(IN_LOSS, RULES[0]), _choice(0)
+_penalize_loss, _go = _penalties("in the loss", RULES[0]), _choice(0)
 
 
 @compiled

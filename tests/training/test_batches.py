@@ -94,6 +94,11 @@ DIFFERENCES: dict[str, list[dict[str, Any]]] = {
         {"optimizer": "adam", "lr": 0.01, "weight_decay": 0.5},
     ],
     "l1": [{"l1": 0.003}, {"l1": 0.02}],
+    "l1_proximal": [
+        {"l1_proximal": 0.1},
+        {"l1_proximal": 0.5, "optimizer": "adam", "lr": 0.01, "schedule": "cosine"},
+        {"l1_proximal": 0.02, "optimizer": "adamw", "weight_decay": 0.1, "l1": 0.01},
+    ],
     "max_grad_norm": [{"max_grad_norm": 0.1}, {"max_grad_norm": 0.5}, {"max_grad_norm": 1e9}],
     "l1 that is clipped": [{"l1": 0.003}, {"l1": 0.02, "max_grad_norm": 0.1}],
     "schedule": [{"schedule": "step"}, {"schedule": "cosine"}, {"schedule": "one_cycle"}],

@@ -20,6 +20,7 @@ from hw1.training import Configuration
         {"nesterov": True},
         {"weight_decay": -1e-3},
         {"l1": -1e-3},
+        {"l1_proximal": -1e-3},
         {"label_smoothing": 1.0},
         {"ema": 1.0},
         {"max_grad_norm": 0.0},

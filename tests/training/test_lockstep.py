@@ -51,6 +51,7 @@ EVERY_OPTIMIZER: list[dict[str, Any]] = [
 EVERY_REGULARIZER: list[dict[str, Any]] = [
     {"weight_decay": 0.05},
     {"l1": 0.003},
+    {"l1_proximal": 0.2},
     {"max_grad_norm": 0.3},
     {"ema": 0.9},
     {"model": {"dropout": 0.3}},

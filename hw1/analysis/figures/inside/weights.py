@@ -186,11 +186,12 @@ def weight_histograms(subject: Subject) -> Figure | None:
     initial, trained = subject.initial.network, subject.trained.network
     rows, columns = arranged(len(shown))
     height = 150 * rows + 50 * (rows - 1)
-    panels, outside = [], []
+    panels, outside, zero = [], [], []
     for i, (name, place) in enumerate(
         zip(shown, grid(rows, columns, (0.07, 50 / height)), strict=False)
     ):
-        n_weights = weights_of(trained, name).numel()
+        weights = weights_of(trained, name)
+        n_weights, n_zero = weights.numel(), int((weights == 0).sum())
         n_bins = min(max(round(2 * n_weights ** (1 / 3)), MOST_BINS // 5), MOST_BINS)
         histogram = weight_histogram(initial, trained, name, n_bins)
         marks, x, y = _both(
@@ -200,9 +201,13 @@ def weight_histograms(subject: Subject) -> Figure | None:
         )
         title = f"{titles[name]}: {counted(n_weights, 'weight')}"
         panels.append(Panel(marks, x, y, place, title))
+        if n_zero:
+            zero.append(f"{n_zero / n_weights:.1%} of {titles[name]}")
         if histogram.outside:
             outside.append(f"{histogram.outside:,} of {titles[name]}")
     caption = _caption(subject, {titles[name]: name for name in shown})
+    if zero:
+        caption += f" Weights that are exactly zero: {listed(zero)}."
     if outside:
         caption += f" Trained weights beyond the axes: {listed(outside)}."
     return Figure(
