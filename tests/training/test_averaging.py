@@ -28,7 +28,7 @@ def test_the_average_of_the_weights_is_what_is_scored_and_kept(
     family: ModelClass, model: dict[str, Any], backend: Backend
 ) -> None:
     # All examples are a batch, so the weights after each step can be seen.
-    c = Configuration(model=model, epochs=9, batch_size=100, lr=0.01)
+    c = Configuration(model=model, epochs=10, batch_size=100, lr=0.01)
     rows, validation = folds(DIGITS)
     two = [c, replace(c, ema=0.8)]
     options = {"validation_rows": validation[:1] * 2, "backend": backend}

@@ -1,5 +1,7 @@
 """The proximal L1 penalty is soft thresholding, and its limit is the lasso."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -21,8 +23,8 @@ STRENGTHS = [0.1, 0.5]
 def test_gradient_descent_ends_in_the_lasso(backend: Backend) -> None:
     x, y = load_diabetes(return_X_y=True)
     data = Dataset("diabetes", "regression", torch.tensor(x), torch.tensor(y)[:, None])
-    linear = Configuration(model={"widths": ()}, optimizer="sgd", lr=0.1, batch_size=442)
-    each = [Configuration(**linear.to_json() | {"l1_proximal": s}) for s in [0.0, *STRENGTHS]]
+    c = Configuration(model={"widths": ()}, optimizer="sgd", lr=0.1, batch_size=442, epochs=400)
+    each = [replace(c, l1_proximal=strength) for strength in [0.0, *STRENGTHS]]
     with optimizers_of(backend):
         rows = [torch.arange(442)] * 3
         models = Lockstep(MLP, each, data, rows, [0, 1, 2], backend=backend)
