@@ -5,7 +5,6 @@ networks at once, and tests hold what becomes of each to what becomes of it here
 """
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -78,7 +77,8 @@ def train_alone(
             nn.utils.clip_grad_norm_(model.parameters(), c.max_grad_norm)
         optimizer.step()
         for p in weights if c.l1_proximal else []:
-            p.data = functional.softshrink(p.data, c.l1_proximal * scheduler.get_last_lr()[0])
+            lr = optimizer.param_groups[0]["lr"]
+            p.data = functional.softshrink(p.data, c.l1_proximal * lr)
         scheduler.step()
         averaged.update_parameters(model)
     return (averaged.module if c.ema else model).eval()
@@ -103,10 +103,10 @@ def _optimizer(c: Configuration, model: nn.Module) -> torch.optim.Optimizer:
             return torch.optim.RMSprop(groups, c.lr, momentum=c.momentum)
 
 
-def _averaging(decay: float) -> Callable[[Any, Any, Tensor], None]:
+def _averaging(decay: float) -> Any:
     """Exponential moving averages with TensorFlow's warm-up; counts are taken as they are."""
 
-    def average(averages: list[Tensor], values: list[Tensor], t: Tensor) -> None:
+    def average(averages: Any, values: Any, t: Any) -> None:
         of_floats = min(decay, float((1 + t) / (10 + t)))
         step = get_ema_multi_avg_fn(of_floats if values[0].is_floating_point() else 0.0)
         step(averages, values, t)
