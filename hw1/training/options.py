@@ -64,11 +64,11 @@ def options_of(owner: Any) -> dict[str, Option]:
 
 def stored(values: Any) -> dict[str, Any]:
     """The fields of an instance that are to be stored; see `Option.later`."""
-    return {
-        field.name: dataclasses.asdict(values)[field.name]
-        for field in dataclasses.fields(values)
-        if not field.metadata["option"].later or getattr(values, field.name) != field.default
-    }
+    found = dataclasses.asdict(values)
+    for field in dataclasses.fields(values):
+        if field.metadata["option"].later and found[field.name] == field.default:
+            del found[field.name]
+    return found
 
 
 def check_options(values: Any) -> None:
