@@ -47,10 +47,10 @@ def test_the_shares_of_weights_are_shown_before_and_after() -> None:
 
 
 def test_the_caption_says_how_many_weights_are_exactly_zero() -> None:
-    before, head = [[1.0, -1.0, 0.0, 2.0]], [[2.0]]
-    caption = of((before, head), ([[1.0, 0.0, 0.0, 1e-12]], head)).caption
+    before, head = [[1.0, -1.0], [0.0, 2.0]], [[2.0, 1.0]]
+    caption = of((before, head), ([[1.0, 0.0], [0.0, 1e-12]], head)).caption
     assert "Weights that are exactly zero: 50.0% of linear 1." in caption
-    assert "exactly zero" not in of((before, head), ([[1.0] * 4], head)).caption
+    assert "exactly zero" not in of((before, head), ([[1.0] * 2] * 2, head)).caption
 
 
 def test_the_caption_says_what_changed_and_how_much() -> None:
