@@ -121,6 +121,7 @@ def main() -> None:
             seed=args.seed,
             train_size=args.train_size,
             train_csv=csv,
+            finalists=0,  # the others have no final round
         )
         study, dataset = prepare(job, options)
         before = len(study.trials())

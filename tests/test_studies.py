@@ -112,7 +112,16 @@ def test_importing_a_study_loads_no_data(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("fashion")])
 def test_fashion_studies_learn_from_the_real_images(name: str, url: str) -> None:
     job = Job(name, STUDIES / f"{name}.py", url, name, DATA, torch.device("cpu"))
-    study = run(job, sampler="grid", n_trials=1, n_splits=2, epochs=3, train_size=1500)
+    study = run(
+        job,
+        sampler="grid",
+        n_trials=1,
+        n_splits=2,
+        epochs=3,
+        train_size=1500,
+        finalists=1,
+        final_repeats=1,
+    )
     assert study.settings.n_rows == 1500
     assert study.best_trial().values[0] > 0.25  # of ten classes, guessing gives 0.1
 
