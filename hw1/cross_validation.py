@@ -18,6 +18,7 @@ from hw1.datasets import Dataset
 from hw1.errors import InputError
 from hw1.tasks import TASKS, Metric
 from hw1.training import Configuration
+from hw1.training.curves import Measures, Recorder
 from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import Lockstep, State
 from hw1.training.networks import Backend, ModelClass
@@ -128,6 +129,7 @@ class CrossValidation:
 
     Attributes:
         curves: ``(n_epochs, n_splits)``, each fold's validation score after each epoch.
+        measures: its training loss, training score and validation loss likewise.
         best_epoch: the epoch (from 1) with the best mean validation score: the one that a
             retraining on all training data trains to; 0 when no epoch had a finite one.
         stopped: why training ended: all epochs done, no better mean validation score for
@@ -144,6 +146,7 @@ class CrossValidation:
     """
 
     curves: np.ndarray
+    measures: Measures
     best_epoch: int
     stopped: Stopped
     seconds: float
@@ -228,11 +231,12 @@ def cross_validate(
         n: _Trial(models.n_parameters(i * n_splits), models.precision(i * n_splits), metric.worst)
         for i, n in enumerate(numbers)
     }
-    epoch = 0
+    epoch, recorder = 0, Recorder(models)
     while numbers:
         epoch += 1
         models.train_epoch()
         every_score, outputs = models.validate_and_predict()
+        recorder.add()
         scores = every_score.numpy().reshape(len(numbers), n_splits)
         means = dict(zip(numbers, scores.mean(1).tolist(), strict=True))
         for i, number in enumerate(numbers):
@@ -262,11 +266,12 @@ def cross_validate(
                 ended[number] = "epochs"
         started = time.perf_counter()
         for number, stopped in ended.items():
-            trial = trials[number]
+            trial, first = trials[number], numbers.index(number) * n_splits
             yield (
                 number,
                 CrossValidation(
                     curves=np.array(trial.curves),
+                    measures=recorder.of(slice(first, first + n_splits)),
                     best_epoch=trial.best_epoch,
                     stopped=stopped,
                     seconds=trial.seconds,
@@ -282,7 +287,9 @@ def cross_validate(
             kept = [i for i, number in enumerate(numbers) if number not in ended]
             numbers = [numbers[i] for i in kept]
             if numbers:
-                models.keep([i * n_splits + fold for i in kept for fold in range(n_splits)])
+                left = [i * n_splits + fold for i in kept for fold in range(n_splits)]
+                recorder.keep(left)
+                models.keep(left)
 
 
 @dataclass

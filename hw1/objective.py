@@ -1,6 +1,7 @@
 """The objective that turns a trial into a cross-validated score."""
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,10 +51,11 @@ class Objective:
     with the trial the user attributes ``configuration``, ``fold_scores``, ``std``, ``best_epoch``,
     ``epochs``, ``stopped``, ``seconds``, ``n_parameters``, ``device``, ``backend``, ``precision``,
     ``trials_per_batch``, ``batch`` (the numbers of the trials that it was trained with, its own
-    too) and ``provenance``; those that are among the best when they complete also ``curves`` (of
-    each epoch the folds' scores), and ``predicted`` (of `shown_rows`) or the ``confusion`` of
-    classes, by the fold that has not seen the row. A configuration whose network is invalid
-    gets ``refused`` with the reason.
+    too), ``provenance``, and ``training_losses``, ``training_scores`` and ``validation_losses``
+    (of each epoch the mean over the folds of `hw1.training.curves.Measures`, in five digits). Those
+    that are among the best when they complete have also ``curves`` (of each epoch the folds'
+    scores), and ``predicted`` (of `shown_rows`) or the ``confusion`` of classes, by the fold that
+    has not seen the row. A configuration whose network is invalid gets ``refused`` with the reason.
 
     Args:
         definition: the study.
@@ -197,6 +199,7 @@ class Objective:
                 "batch": sorted(configurations),
                 "provenance": provenance(self.dataset.inputs.device),
             }
+            attributes |= {n: _short(v.mean(1)) for n, v in vars(result.measures).items()}
             if result.best_epoch:
                 attributes |= {"fold_scores": result.fold_scores.tolist(), "std": result.std}
             value = None
@@ -231,10 +234,10 @@ def shown_data(dataset: Dataset) -> dict[str, Any]:
 
 
 def _short(values: np.ndarray) -> Any:
-    """Numbers in five digits, as lists."""
+    """Numbers in five digits, as lists; None for what is not finite, which JSON does not have."""
     if values.ndim > 1:
         return [_short(row) for row in values]
-    return [float(f"{value:.5g}") for value in values]
+    return [float(f"{x:.5g}") if math.isfinite(x) else None for x in values.tolist()]
 
 
 def backend_of(kept: Mapping[str, Any]) -> str | None:

@@ -44,7 +44,7 @@ KEPT: dict[str, Any] = {
     "worker": dict,
     "configuration": dict,
     "provenance": dict | None,
-    "curves": list,
+    **dict.fromkeys(("curves", "training_losses", "training_scores", "validation_losses"), list),
     "fold_scores": list,
     "batch": list,
     "best_epoch": int,

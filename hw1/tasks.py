@@ -133,6 +133,7 @@ class Task:
         gradients: the gradient of each model's mean loss over its batch by its outputs, of their
             shape, from outputs ``(n_models, batch, n_outputs)``; targets of that shape, normalized,
             or class numbers ``(n_models, batch)``; and the label smoothing ``(n_models,)``.
+        losses: the loss of each example, ``(n_models, batch)``, from the same.
         ensemble: the ensemble's prediction, ``(n, n_outputs)``, of ``(n_models, n, n_outputs)``.
     """
 
@@ -142,6 +143,7 @@ class Task:
     n_outputs: "Callable[[Tensor, tuple[str, ...]], int]"
     strata: "Callable[[Tensor], Any]"
     gradients: "Callable[[Tensor, Tensor, Tensor], Tensor]"
+    losses: "Callable[[Tensor, Tensor, Tensor], Tensor]"
     ensemble: "Callable[[Tensor], Tensor]"
 
     def metric(self, name: str | None = None) -> Metric:
@@ -168,6 +170,17 @@ def _of_cross_entropy(outputs: "Tensor", targets: "Tensor", label_smoothing: "Te
     return gradients.scatter_add_(2, targets[:, :, None], of_target).div_(batch)
 
 
+def _normalized_error(outputs: "Tensor", targets: "Tensor", label_smoothing: "Tensor") -> "Tensor":
+    return (outputs - targets).square_().mean(2)
+
+
+def _cross_entropy(outputs: "Tensor", targets: "Tensor", label_smoothing: "Tensor") -> "Tensor":
+    logs = outputs.log_softmax(2)
+    smoothing = label_smoothing[:, None]
+    of_target = logs.gather(2, targets[:, :, None])[:, :, 0].mul_(smoothing - 1)
+    return of_target.sub_(logs.mean(2).mul_(smoothing))
+
+
 REGRESSION = Task(
     name="regression",
     metrics=(
@@ -178,6 +191,7 @@ REGRESSION = Task(
     n_outputs=lambda targets, class_names: targets.shape[1],
     strata=lambda targets: None,
     gradients=_of_squared_error,
+    losses=_normalized_error,
     ensemble=lambda outputs: outputs.mean(0),
 )
 """Numbers are predicted; the loss is the squared error of normalized targets."""
@@ -191,6 +205,7 @@ CLASSIFICATION = Task(
     n_outputs=lambda targets, class_names: len(class_names),
     strata=lambda targets: targets.cpu().numpy(),
     gradients=_of_cross_entropy,
+    losses=_cross_entropy,
     ensemble=lambda outputs: outputs.softmax(2).mean(0),
 )
 """The outputs are logits; the loss is the cross-entropy, with label smoothing."""

@@ -146,7 +146,7 @@ def test_regression(
     titles = shown(outputs, "text/html")
     for title in (
         "Optimization history",
-        "Learning curves of the folds",
+        "Learning curves",
         "The fitted function",
         "Weights before and after training",
         "Activation of hidden units along the input",

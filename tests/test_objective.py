@@ -75,6 +75,9 @@ def test_a_trials_value_is_its_cross_validation() -> None:
         assert trial.user_attrs["seconds"] > 0
         assert list(trial.intermediate_values.values()) == alone.curves.mean(1).tolist()
         assert list(trial.intermediate_values) == [1, 2, 3]
+        for name in ("training_losses", "training_scores", "validation_losses"):
+            means = getattr(alone.measures, name).mean(1)
+            assert trial.user_attrs[name] == [float(f"{mean:.5g}") for mean in means]
         json.dumps(trial.user_attrs)
 
 

@@ -49,18 +49,21 @@ def test_a_network_that_has_diverged_has_no_score() -> None:
 
 
 @pytest.mark.parametrize("smoothing", [[0.0, 0.0], [0.1, 0.3]])
-def test_gradients_are_those_of_torchs_loss_model_by_model(smoothing: list[float]) -> None:
+def test_losses_and_gradients_are_torchs_model_by_model(smoothing: list[float]) -> None:
     torch.manual_seed(0)
     outputs, numbers, classes = torch.randn(2, 9, 5), torch.randn(2, 9, 5), torch.randint(5, (2, 9))
     for task, targets in (("regression", numbers), ("classification", classes)):
         found = TASKS[task].gradients(outputs, targets, torch.tensor(smoothing))
+        losses = TASKS[task].losses(outputs, targets, torch.tensor(smoothing))
         for i, s in enumerate(smoothing):
             own = outputs[i].clone().requires_grad_()
             if task == "regression":
-                functional.mse_loss(own, targets[i]).backward()
+                loss = functional.mse_loss(own, targets[i])
             else:
-                functional.cross_entropy(own, targets[i], label_smoothing=s).backward()
+                loss = functional.cross_entropy(own, targets[i], label_smoothing=s)
+            loss.backward()
             torch.testing.assert_close(found[i], own.grad)
+            torch.testing.assert_close(losses[i].mean(), loss.detach())
 
 
 def test_better_knows_the_direction_and_nan() -> None:

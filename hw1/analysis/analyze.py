@@ -7,6 +7,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 from sklearn.metrics import confusion_matrix as count_confusions
 
+from hw1.analysis.curves import LearningCurves
 from hw1.analysis.figures import search
 from hw1.analysis.figures.gallery import Gallery, write
 from hw1.analysis.figures.inside import inside_figures
@@ -117,7 +118,7 @@ def training_figures(
     others = [t for t in results.top(COMPARED_TRIALS) if t.number != trial.number]
     compared = results.study.ranked([trial, *others])
     figures: list[Figure | None] = [
-        learning_curves(found.curves, found.best_epoch, metric),
+        learning_curves(LearningCurves.found(found), metric),
         fold_scores([(t.number, t.user_attrs["fold_scores"]) for t in compared], metric),
     ]
     outputs, truth = found.outputs.double().numpy(), dataset.targets.cpu().double().numpy()

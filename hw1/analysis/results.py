@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
+from hw1.analysis.curves import LearningCurves, check_curves
 from hw1.analysis.scores import fits
 from hw1.datasets import Dataset
 from hw1.datasets.given import GIVEN, given
@@ -204,6 +205,12 @@ class StudyResults:
         last = self.settings.rounds[-1]
         return round_configuration(found, last, self.settings.epochs), final.best_epoch
 
+    def curves(self, number: int | None = None) -> pd.DataFrame:
+        """The `LearningCurves` of a trial, or of the best one, as a table; see `trial`."""
+        trial = self.trial(number, pruned=True)
+        with self.study.storage.readable(f"trial {trial.number} of {self.name!r}"):
+            return LearningCurves.stored(trial).frame()
+
     def footprint(self, trial: FrozenTrial) -> Footprint:
         """What it takes to train the network of a trial's configuration.
 
@@ -273,13 +280,7 @@ class StudyResults:
 def _check_details(trial: FrozenTrial, n_splits: int) -> None:
     """Raise an error unless what else hw1 keeps with a trial makes sense, as far as it is there."""
     kept = trial.user_attrs
-    curves = kept.get("curves")
-    if curves is not None and (
-        not fits(curves, list[list[float]])
-        or len(curves) != kept.get("epochs", len(curves))
-        or {len(row) for row in curves} != {n_splits}
-    ):
-        raise ValueError("its learning curves")
+    check_curves(kept, n_splits)
     if not fits(kept.get("confusion"), list[list[int]] | None):
         raise ValueError("its confusion matrix")
     batch = kept.get("batch", [trial.number])
@@ -325,9 +326,6 @@ def require_writable(folder: Path) -> None:
 def list_studies(storage: str | None = None) -> pd.DataFrame:
     """The studies of a storage: one row a study, by its name.
 
-    Example:
-        >>> list_studies()[["state", "best_value", "best_trial"]]  # doctest: +SKIP
-
     Args:
         storage: as in `open_study`.
 
@@ -362,7 +360,6 @@ def open_study(
     Example:
         >>> results = open_study("regression_mlp-tpe")  # doctest: +SKIP
         >>> results.trials.sort_values("value").head()  # doctest: +SKIP
-        >>> results.best_params  # doctest: +SKIP
 
     Args:
         name: as ``hw1 list`` shows it; or the study itself, which says its ``storage``.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
+from hw1.analysis.curves import LearningCurves
 from hw1.analysis.figures import matplotlib, plotly, training
 from hw1.analysis.figures.marks import Axis, Figure, Panel, Points
 from hw1.analysis.figures.style import BLUE, GRAY
@@ -119,7 +120,7 @@ def _publication(study: Study, seen: object) -> Publication:
     pictures = {
         str(uuid.uuid5(PICTURES, f"{study.name} {trial.number}")): (trial, _curves(trial, study))
         for trial in best
-        if "curves" in trial.user_attrs
+        if LearningCurves.are_stored(trial)
     }
     winner = [study.best_trial()] if best else []
     return Publication(seen, note(study, winner), plots, pictures)
@@ -135,11 +136,7 @@ def _interactive(figure: Figure) -> str:
 def _curves(trial: FrozenTrial, study: Study) -> Callable[[], bytes]:
     @cache
     def draw() -> bytes:
-        curves = np.array(trial.user_attrs["curves"], dtype=float)
-        if curves.ndim != 2 or not curves.size:
-            raise ValueError("no curves")
-        best_epoch = trial.user_attrs["best_epoch"]
-        return matplotlib.png(training.learning_curves(curves, best_epoch, study.metric))
+        return matplotlib.png(training.learning_curves(LearningCurves.stored(trial), study.metric))
 
     return draw
 

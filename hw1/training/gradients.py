@@ -21,8 +21,8 @@ def gradients(
     loss_gradients: Callable[[Tensor], Tensor],
     *,
     check: bool,
-) -> tuple[Tensor, ...]:
-    """The gradient of each parameter.
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The outputs, and the gradient of each parameter.
 
     Args:
         network: for its name in errors.
@@ -40,7 +40,8 @@ def gradients(
     if before is not None and not torch.equal(before, _random_state(device)):
         raise InputError(RANDOM.format(name))
     try:
-        return torch.autograd.grad(outputs, parameters, loss_gradients(outputs.detach()))
+        given = outputs.detach()
+        return given, torch.autograd.grad(outputs, parameters, loss_gradients(given))
     except RuntimeError as error:
         if "not have been used" not in str(error):
             raise

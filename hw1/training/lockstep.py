@@ -32,8 +32,13 @@ class Models(Protocol):
     def parameters(self) -> Tensor:
         """``(n_models, n_parameters)``."""
 
-    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
-        """Train every model for one epoch."""
+    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> Tensor:
+        """Train every model for one epoch.
+
+        Returns:
+            ``(n_models, most_rows, n_outputs)``, what each model gave for the rows of the epoch, in
+            their order, before the step that it took with them; in normalized units.
+        """
 
     def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
         """The models' outputs for rows ``(n_models, n_rows)``, in normalized units."""
@@ -49,6 +54,21 @@ class Models(Protocol):
 
     def precision(self, i: int) -> Precision:
         """In which the convolutions and large matrix products of model ``i`` are computed."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What each model has given for some rows.
+
+    Attributes:
+        rows: ``(n_models, n_rows)``.
+        counted: of the same shape, False for what only fills up the rectangle.
+        outputs: ``(n_models, n_rows, n_outputs)``, logits or predictions in normalized units.
+    """
+
+    rows: Tensor
+    counted: Tensor
+    outputs: Tensor
 
 
 class Lockstep:
@@ -179,10 +199,12 @@ class Lockstep:
     def train_epoch(self) -> None:
         """Train every model for one epoch."""
         with torch_threads(1):
-            self._models.train(self.epoch, self._n_threads, self._on_step)
+            outputs = self._models.train(self.epoch, self._n_threads, self._on_step)
+        rows = self.plan.order(self.epoch)[:, : outputs.shape[1]]
+        self.trained = Given(rows, self.plan.trained, outputs)
+        """What the models gave for the examples of the last epoch, each before its step."""
         self.epoch += 1
 
-    @torch.no_grad()
     def predict(self, rows: Tensor) -> Tensor:
         """The outputs for ``rows`` of the data set, ``(n_models, n_rows, n_outputs)``.
 
@@ -193,10 +215,11 @@ class Lockstep:
             Predictions in the target's own units, or logits.
         """
         rows = rows.to(self.plan.lr.device).expand(self.n_models, -1)
-        outputs = self._models.outputs(rows, self._n_threads, self._on_step)
-        if TASKS[self.dataset.task].normalizes_targets:
-            outputs = outputs * self.plan.target_std[:, None] + self.plan.target_mean[:, None]
-        return outputs
+        return self.plan.in_own_units(self._outputs(rows))
+
+    @torch.no_grad()
+    def _outputs(self, rows: Tensor) -> Tensor:
+        return self._models.outputs(rows, self._n_threads, self._on_step)
 
     def score(self, rows: Sequence[Tensor]) -> Tensor:
         """The metric of each model over its own ``rows``, ``(n_models,)`` float64."""
@@ -218,7 +241,10 @@ class Lockstep:
             return self._score(self._validation)
 
     def _score(self, rows: "_Rectangle") -> tuple[Tensor, Tensor]:
-        outputs = self.predict(rows.rows)
+        given = self._outputs(rows.rows)
+        self.validated = Given(rows.rows, rows.counted, given)
+        """What the models gave when they were scored last."""
+        outputs = self.plan.in_own_units(given)
         return self.metric.scores(outputs, rows.targets, rows.counted).cpu(), outputs
 
     def state(self, models: slice = slice(None)) -> State:

@@ -50,6 +50,8 @@ class Plan:
     Attributes:
         batch_sizes: the examples in each model's batches; see `cut`.
         steps: of each model in an epoch.
+        trained: ``(n_models, most)``, which places of `order` an epoch trains on: those of a model
+            are the first ones.
         lr: ``(n_models, most_steps)``, of all epochs.
         shares: the same, of each step in averaged weights; empty if no model averages them.
         label_smoothing: ``(n_models,)``.
@@ -103,11 +105,20 @@ class Plan:
             self.target_mean = torch.zeros(len(rows), dataset.n_outputs, dtype=dtype, device=device)
             self.target_std = torch.ones_like(self.target_mean)
         self._first_ordered, self._ordered = 0, self._rows.new_empty(0)
+        self._count()
 
     @property
     def n_models(self) -> int:
         """The number of models."""
         return len(self.configurations)
+
+    def _count(self) -> None:
+        trained = torch.tensor([self.steps, self.batch_sizes]).prod(0)
+        self.trained = (torch.arange(int(trained.max())) < trained[:, None]).to(self.lr.device)
+
+    def room(self) -> Tensor:
+        """Memory for what the models give for an epoch, ``(n_models, most, n_outputs)``."""
+        return self.lr.new_empty(*self.trained.shape, self.dataset.n_outputs)
 
     @property
     def augments(self) -> bool:
@@ -136,6 +147,7 @@ class Plan:
         for name in _OF_EACH_MODEL:
             setattr(self, name, getattr(self, name)[chosen])
         self._first_ordered, self._ordered = 0, self._rows.new_empty(0)
+        self._count()
 
     def _statistics(
         self, values: Tensor, moments: tuple[Tensor, Tensor] | None
@@ -209,10 +221,20 @@ class Plan:
         )
         # Multiplied, as in compiled code: so networks have the same inputs to the last bit.
         inputs = (self.inputs(models, rows, steps).to(self.lr.dtype) - mean).mul_(1 / std)
+        return inputs, self.targets(models, rows)
+
+    def targets(self, models: slice, rows: Tensor) -> Tensor:
+        """The normalized targets of some rows, ``(n_steps, n, batch)`` or with ``n_outputs``."""
         targets = self.dataset.targets[rows]
         if self.task.normalizes_targets:
             targets = (targets - self.target_mean[models, None]) / self.target_std[models, None]
-        return inputs, targets
+        return targets
+
+    def in_own_units(self, outputs: Tensor) -> Tensor:
+        """The models' outputs ``(..., n_models, n, n_outputs)`` in the target's own units."""
+        if self.task.normalizes_targets:
+            outputs = outputs * self.target_std[:, None] + self.target_mean[:, None]
+        return outputs
 
 
 def _mean_and_std(

@@ -5,7 +5,7 @@ networks at once, and tests hold what becomes of each to what becomes of it here
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,24 @@ from hw1.training.networks import ModelClass, build
 from hw1.training.plan import AUGMENTATION, DROPOUT, FLIPS, Plan
 
 
+class Trained(NamedTuple):
+    """A network, and how it came to be.
+
+    Attributes:
+        network: in evaluation mode; it takes normalized inputs.
+        losses: the mean over the examples of each epoch's batches of the loss without penalties,
+            as the network gave it before the step that it took with a batch.
+        rows: ``(epochs, n)``, the examples of each epoch's batches.
+        outputs: ``(epochs, n, n_outputs)``, what it gave for them then, in the target's own units:
+            the training scores are the metric of these.
+    """
+
+    network: nn.Module
+    losses: list[float]
+    rows: Tensor
+    outputs: Tensor
+
+
 def train_alone(
     model_class: ModelClass,
     c: Configuration,
@@ -28,8 +46,8 @@ def train_alone(
     rows: Tensor,
     seed: int,
     epochs: int,
-) -> nn.Module:
-    """Train one network for some of its epochs; what it takes are normalized inputs.
+) -> Trained:
+    """Train one network for some of its epochs.
 
     Args:
         model_class: builds the network.
@@ -52,6 +70,7 @@ def train_alone(
     mean, std = known.mean(over, keepdim=True), known.std(over, correction=0, keepdim=True)
     std = torch.where(std > 0, std, 1.0)
     y = dataset.targets[rows]
+    losses, given, trained = [], [], []
     dropouts = [layer for layer in model.modules() if isinstance(layer, KeyedDropout)]
     for step in range(epochs * steps):
         epoch, start = step // steps, step % steps * batch_size
@@ -65,11 +84,16 @@ def train_alone(
             layer.key, layer.calls = fold_in(fold_in(fold_in(key[0], DROPOUT), step), i), 0
         outputs = model((inputs - mean) / std)
         if dataset.task == "regression":
-            spread = y.std(0, correction=0)
-            targets = (targets - y.mean(0)) / torch.where(spread > 0, spread, 1.0)
+            spread, center = y.std(0, correction=0), y.mean(0)
+            spread = torch.where(spread > 0, spread, 1.0)
+            targets = (targets - center) / spread
             loss = functional.mse_loss(outputs, targets)
         else:
             loss = functional.cross_entropy(outputs, targets, label_smoothing=c.label_smoothing)
+            spread, center = torch.ones(()), torch.zeros(())
+        losses.append(loss.detach())
+        given.append(outputs.detach() * spread + center)
+        trained.append(batch)
         loss = loss + c.l1 * sum(p.abs().sum() for p in weights)
         optimizer.zero_grad()
         loss.backward()
@@ -81,7 +105,10 @@ def train_alone(
             p.data = functional.softshrink(p.data, c.l1_proximal * lr)
         scheduler.step()
         averaged.update_parameters(model)
-    return (averaged.module if c.ema else model).eval()
+    by_epoch = torch.stack(losses).view(epochs, steps).mean(1).tolist()
+    seen = torch.cat(trained).view(epochs, -1)
+    network = (averaged.module if c.ema else model).eval()
+    return Trained(network, by_epoch, seen, torch.cat(given).view(*seen.shape, -1))
 
 
 def _optimizer(c: Configuration, model: nn.Module) -> torch.optim.Optimizer:

@@ -46,7 +46,10 @@ VALUES = {
 }
 
 
-RECORDS = "key LIKE 'evaluation:%' OR key IN ('provenance', 'curves', 'batch', 'configuration')"
+RECORDS = (
+    "key LIKE 'evaluation:%' OR "
+    "key IN ('provenance', 'curves', 'training_scores', 'batch', 'configuration')"
+)
 
 
 def damage_records(random: Random, path: Path) -> str:

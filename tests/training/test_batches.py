@@ -10,6 +10,7 @@ import torch
 from training.alone import (
     DIGITS,
     REGRESSION,
+    assert_measured,
     assert_same_networks,
     folds,
     optimizers_of,
@@ -21,6 +22,7 @@ from hw1.models import CNN, MLP
 from hw1.models.activations import ACTIVATIONS
 from hw1.training import Configuration
 from hw1.training.compiled import products
+from hw1.training.curves import Recorder
 from hw1.training.lockstep import Lockstep
 from hw1.training.networks import Backend, ModelClass, footprint
 from hw1.training.precision import choose_precision
@@ -55,17 +57,23 @@ def check(
     family: ModelClass, dataset: Dataset, configurations: Sequence[Configuration], backend: Backend
 ) -> None:
     """Train them together; hold each, after its own last epoch, to what it becomes alone."""
-    rows = [folds(dataset)[0][i % 3] for i in range(len(configurations))]
+    rows, held_out = ([each[i % 3] for i in range(len(configurations))] for each in folds(dataset))
     seeds = range(10, 10 + len(configurations))
     with optimizers_of(backend):
-        models = Lockstep(family, configurations, dataset, rows, seeds, backend=backend)
+        models = Lockstep(
+            family, configurations, dataset, rows, seeds, validation_rows=held_out, backend=backend
+        )
     assert models.backend == backend
+    recorder = Recorder(models)
     for epoch in range(max(c.epochs for c in configurations)):
         models.train_epoch()
+        models.validate()
+        recorder.add()
         for i, c in enumerate(configurations):
             if c.epochs == epoch + 1:
                 alone = train_alone(family, c, dataset, rows[i], seeds[i], c.epochs)
-                assert_same_networks(models.model(i), alone)
+                assert_same_networks(models.model(i), alone.network)
+                assert_measured(recorder, i, models, alone)
 
 
 # Dense networks are trained by compiled code on a CPU, as one tensor program elsewhere.
@@ -299,7 +307,7 @@ def test_the_rest_goes_on_as_if_the_dropped_had_never_been_there(
         assert_same_networks(dropping.model(i), never.model(i))
         c, seed = configurations[left[i]], 30 + left[i]
         alone = train_alone(family, c, dataset, same[left[i]], seed, min(c.epochs, 5))
-        assert_same_networks(dropping.model(i), alone)
+        assert_same_networks(dropping.model(i), alone.network)
 
 
 @pytest.mark.parametrize("backend", DENSE_BACKENDS)
@@ -313,7 +321,7 @@ def test_a_model_that_diverges_does_no_harm(backend: Backend) -> None:
     assert not models.parameters[1].isfinite().all()
     for i, seed in ((0, 1), (2, 3)):
         alone = train_alone(MLP, DENSE, REGRESSION, rows[i], seed, DENSE.epochs)
-        assert_same_networks(models.model(i), alone)
+        assert_same_networks(models.model(i), alone.network)
 
 
 def key(c: Configuration, family: ModelClass = MLP, dataset: Dataset = REGRESSION) -> object:

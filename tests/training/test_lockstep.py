@@ -351,7 +351,7 @@ def test_lockstep_equals_torch_optim_in_single_precision(optimizer: dict[str, An
     rows, _ = folds(dataset)
     models = trained(Lockstep(MLP, [c] * K, dataset, rows, SEEDS), 3)
     for i, seed in enumerate(SEEDS):
-        alone = train_alone(MLP, c, dataset, rows[i], seed, 3).state_dict()
+        alone = train_alone(MLP, c, dataset, rows[i], seed, 3).network.state_dict()
         for name, value in models.model(i).state_dict().items():
             assert value.dtype == torch.float32
             torch.testing.assert_close(value, alone[name], rtol=1e-3, atol=1e-4, msg=name)

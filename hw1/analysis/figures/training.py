@@ -1,5 +1,6 @@
 """Figures of how a configuration trains, and of where its networks are right and wrong."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hw1.analysis.curves import LearningCurves
 from hw1.analysis.figures.layout import DRAWING_WIDTH, area, as_bytes, drawing, fitted, grid, tiles
 from hw1.analysis.figures.marks import (
     Axis,
@@ -26,7 +28,9 @@ from hw1.analysis.figures.search_trials import Values
 from hw1.analysis.figures.style import (
     BLUE,
     GRAY,
+    GREEN,
     GRID,
+    HEIGHT,
     INK,
     MUTED,
     SEQUENTIAL,
@@ -46,40 +50,96 @@ MOST_CLASSES = 30
 """With so many, the numbers in a confusion matrix can be read."""
 
 
-def learning_curves(curves: np.ndarray, best_epoch: int, metric: Metric) -> Figure:
-    """Every fold's validation score by epoch, and their mean.
+def learning_curves(curves: LearningCurves, metric: Metric) -> Figure:
+    """Validation score by epoch, of each fold and their mean, beside the training score and losses.
 
-    Args:
-        curves: ``(n_epochs, n_splits)``.
-        best_epoch: from 1.
-        metric: what is measured.
+    Where the losses are known, they have a panel of their own.
     """
-    epochs = list(range(1, len(curves) + 1))
-    mean = curves.mean(1)
-    scale = Values.of(curves.ravel(), metric.maximize)
-    hover = "epoch {x}: {y:.4g}"
-    marks: list[Mark] = []
-    for fold, curve in enumerate(curves.T, 1):
-        of_fold: dict[str, Any] = {"width": 1, "hover": f"fold {fold}, {hover}"}
-        marks.append(Line(epochs, scale.within(curve), GRAY, "each fold", **of_fold))
-    middle = scale.within(mean)
-    best = [best_epoch], [mean[best_epoch - 1]]
-    marks += [
-        Line(epochs, middle, BLUE, "mean over the folds", width=3, hover=hover),
-        Points(*best, VERMILLION, "best epoch", size=12, hover=f"best: {hover}"),
+    n_epochs, best = len(curves.validation_scores), curves.best_epoch
+    x = Axis("epoch", (0.5, n_epochs + 0.5), whole=True)
+    training, validation = curves.training_losses, curves.validation_losses
+    places = [(0.0, 0.0, 1.0, 1.0)]
+    panels = []
+    if training is not None and validation is not None:
+        losses = [*training, *validation]
+        if np.isfinite(losses).any():
+            places = grid(1, 2, (0.13, 0.0))
+            scale = Values.of(losses, maximize=False)
+            marks = _by_epoch(training, validation, best, scale)
+            panels.append(Panel(marks, x, scale.axis("loss"), places[0]))
+    folds: Sequence[np.ndarray] = () if curves.folds is None else tuple(curves.folds.T)
+    scores = curves.training_scores, curves.validation_scores
+    every = np.concatenate([values for values in (*scores, *folds) if values is not None])
+    scale = Values.of(every, metric.maximize)
+    each = [
+        Line(
+            np.arange(1, n_epochs + 1),
+            scale.within(of_fold),
+            GRAY,
+            "each fold",
+            width=1,
+            hover=f"fold {fold}, epoch {{x}}: {{y:.4g}}",
+        )
+        for fold, of_fold in enumerate(folds, 1)
     ]
-    x = Axis("epoch", (0.5, len(curves) + 0.5), whole=True)
-    panel = Panel(marks, x, scale.axis(metric.words))
-    spread = curves[best_epoch - 1].std(ddof=1)
+    marks = (*each, *_by_epoch(*scores, best, scale))
+    panels.append(Panel(marks, x, scale.axis(metric.words), places[-1]))
     return Figure(
         "learning_curves",
-        "Learning curves of the folds",
-        f"The mean over {curves.shape[1]} folds is best after epoch {best_epoch} of {len(curves)}: "
-        f"{number(mean[best_epoch - 1])}, with a standard deviation of "
-        f"{number(spread)} between the folds. To this epoch the network is trained on all "
-        "training data.",
-        (panel,),
+        "Learning curves",
+        _of_curves(curves, metric),
+        tuple(panels),
+        height=400 if len(panels) > 1 else HEIGHT,
     )
+
+
+def _by_epoch(
+    training: np.ndarray | None, validation: np.ndarray, best: int, scale: Values
+) -> tuple[Mark, ...]:
+    """The means over the folds, and a point at the best epoch."""
+    epochs = np.arange(1, len(validation) + 1)
+    hover = "epoch {x}: {y:.4g}"
+    marks: list[Mark] = []
+    if training is not None:
+        style: dict[str, Any] = {"dash": "dash", "hover": f"training, {hover}"}
+        marks.append(Line(epochs, scale.within(training), GREEN, "training", **style))
+    style = {"width": 3, "hover": f"validation, {hover}"}
+    marks.append(Line(epochs, scale.within(validation), BLUE, "validation", **style))
+    if best:
+        at = [best], scale.within([validation[best - 1]])
+        marks.append(Points(*at, VERMILLION, "best epoch", size=12, hover=f"best: {hover}"))
+    return tuple(marks)
+
+
+def _of_curves(curves: LearningCurves, metric: Metric) -> str:
+    """What learning curves show, in words."""
+    best, n_epochs = curves.best_epoch, len(curves.validation_scores)
+    score = float(curves.validation_scores[best - 1])
+    spread = ""
+    if curves.folds is not None:
+        deviation = float(curves.folds[best - 1].std(ddof=1))
+        spread = f", with a standard deviation of {number(deviation)} between the folds"
+    text = (
+        f"The mean validation score over the folds is best after epoch {best} of {n_epochs}: "
+        f"{number(score)}{spread}. To this epoch the network is trained on all training data."
+    )
+    learned = None if curves.training_scores is None else float(curves.training_scores[best - 1])
+    if learned is not None and math.isfinite(learned):
+        gap = learned - score if metric.maximize else score - learned
+        text += (
+            f" In that epoch the {metric.words} on training examples is {number(learned)}, "
+            f"{number(abs(gap))} {'better' if gap >= 0 else 'worse'}: a wide gap is overfitting. "
+            "It is the mean over the epoch, each example as it was learned from, with dropout and "
+            "augmentation"
+        )
+        text += ", as is the training loss." if curves.training_losses is not None else "."
+    losses = curves.validation_losses
+    if losses is not None and np.isfinite(losses).any():
+        least, last = int(np.nanargmin(losses)), float(losses[-1])
+        text += f" The validation loss is lowest after epoch {least + 1}: {number(losses[least])}"
+        rises = math.isfinite(last) and number(last) != number(losses[least])
+        text += f"; after the last it is {number(last)}." if rises else "."
+    return text
 
 
 def fold_scores(trials: Sequence[tuple[int, Sequence[float]]], metric: Metric) -> Figure:

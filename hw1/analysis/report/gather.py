@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from hw1.analysis.comparison import comparison_of
+from hw1.analysis.curves import LearningCurves
 from hw1.analysis.description import import_path
 from hw1.analysis.evaluation import (
     CROSS_VALIDATIONS,
@@ -53,10 +52,10 @@ def _study(results: StudyResults, folder: Path) -> StudyFacts:
     trials = results.checked_trials()
     current = cross_validations(results, best)
     figures, analyzed = stored_figures(results.name, folder, best.number)
-    curves = best.user_attrs.get("curves")
-    if curves and "learning_curves" not in [figure.name for figure in figures]:
-        epoch = best.user_attrs["best_epoch"]
-        figures.insert(0, learning_curves(np.array(curves), epoch, results.metric))
+    drawn = [figure.name for figure in figures]
+    if "learning_curves" not in drawn and LearningCurves.are_stored(best):
+        with results.study.storage.readable(f"trial {best.number} of {results.name!r}"):
+            figures.insert(0, learning_curves(LearningCurves.stored(best), results.metric))
     unchanged = definition.fingerprint() == results.settings.search_space
     is_given = results.job.data is not None or results.settings.dataset in GIVEN
     is_own = not is_given and results.settings.train_csv is None

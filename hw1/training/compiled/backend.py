@@ -223,20 +223,28 @@ class Compiled:
         # The longest first: threads then end at about the same time.
         return [groups[i] for i in np.argsort(-sums, kind="stable")]
 
-    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
-        """Train every model for one epoch."""
+    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> Tensor:
+        """Train every model for one epoch; see `hw1.training.lockstep.Models`."""
         plan, sizes = self.plan, self._sizes
         order = plan.order(epoch).numpy()
+        given = plan.room()
         of_each = of_example(sizes["n_parameters"], sizes["units"])
         per_step = of_each * sizes["batch"] + OF_STEP
         tasks = [
-            self._train(first, last, epoch, order, float(per_step[first]))
+            self._train(first, last, epoch, order, given.numpy(), float(per_step[first]))
             for first, last in self._groups(per_step * sizes["steps"], n_threads)
         ]
         run(tasks, n_threads, on_step)
+        return given
 
     def _train(
-        self, first: int, last: int, epoch: int, order: np.ndarray, per_step: float
+        self,
+        first: int,
+        last: int,
+        epoch: int,
+        order: np.ndarray,
+        given: np.ndarray,
+        per_step: float,
     ) -> Iterator[None]:
         plan, sizes = self.plan, self._sizes
         most = int(sizes["steps"][first:last].max())
@@ -256,7 +264,7 @@ class Compiled:
                 augmented = images.reshape(len(rows), -1).numpy()
             train(
                 (first, last), (step, end), epoch,
-                self._networks, self._training, self._rows, order, augmented,
+                self._networks, self._training, self._rows, order, augmented, given,
             )  # fmt: skip
             yield
 

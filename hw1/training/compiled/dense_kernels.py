@@ -307,6 +307,7 @@ def train(
     data: Rows,
     order: np.ndarray,
     augmented: np.ndarray,
+    given: np.ndarray,
 ) -> None:
     """Train some models for some steps of an epoch.
 
@@ -317,6 +318,7 @@ def train(
         networks, training, data: of all models.
         order: ``(n_models, most_rows)``, the rows of the epoch's batches.
         augmented: the inputs of these steps for a single model, if they are not those of the data.
+        given: ``(n_models, most_rows, n_outputs)``, gets what each model gives for these rows.
     """
     for m in range(models[0], models[1]):
         sizes = networks.sizes[m]
@@ -342,6 +344,7 @@ def train(
             key = fold_in_key(training.dropout_keys[m], t)
             _round_weights(layers, own, work.weights16)
             _forward(layers, constants, own, buffers, key, True, batch, work)
+            given[m, step * batch : (step + 1) * batch] = outputs
             if len(data.targets):
                 squared_error_gradient(
                     outputs, data.targets, rows, data.target_mean[m], data.target_std[m], of_outputs

@@ -68,11 +68,12 @@ class Fused:
         for i, model in enumerate(self._models):
             model.number = i
 
-    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
-        """Train every model for one epoch."""
-        order = self.plan.order(epoch)
-        tasks = [m.train(epoch, order[i]) for i, m in enumerate(self._models)]
+    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> Tensor:
+        """Train every model for one epoch; see `hw1.training.lockstep.Models`."""
+        order, given = self.plan.order(epoch), self.plan.room()
+        tasks = [m.train(epoch, order[i], given[i]) for i, m in enumerate(self._models)]
         run(tasks, self._threads(n_threads), on_step)
+        return given
 
     def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
         """The models' outputs for rows of the data, ``(n_models, n_rows, n_outputs)``.
@@ -157,14 +158,15 @@ class _Model:
                 views.append(values.view(shape))
         return views
 
-    def train(self, epoch: int, order: Tensor) -> Iterator[None]:
-        """Train for an epoch; ``order`` holds its rows."""
+    def train(self, epoch: int, order: Tensor, given: Tensor) -> Iterator[None]:
+        """Train for an epoch; ``order`` holds its rows, ``given`` gets the outputs for them."""
         plan, i = self.plan, self.number
         steps, batch = plan.steps[i], plan.batch_sizes[i]
         self.use(self._trained)
         self._fused[True].train()
-        for step, rows in enumerate(order[: steps * batch].view(steps, batch)):
-            self._step(rows, epoch * steps + step)
+        for step in range(steps):
+            some = slice(step * batch, (step + 1) * batch)
+            self._step(order[some], epoch * steps + step, given[some])
             yield
 
     def evaluate(self, rows: Tensor, outputs: Tensor) -> Iterator[None]:
@@ -200,7 +202,7 @@ class _Model:
         with math, KeyedDraws(key):
             yield
 
-    def _step(self, rows: Tensor, step: int) -> None:
+    def _step(self, rows: Tensor, step: int, given: Tensor) -> None:
         plan, i = self.plan, self.number
         inputs, targets = self._load(rows, step)
         step_key = fold_in(plan.dropout_keys[i], step)
@@ -208,7 +210,7 @@ class _Model:
             layer.key, layer.calls = fold_in(step_key, number), 0
         smoothing = plan.label_smoothing[i : i + 1]
         with self._keyed(fold_in(step_key, len(self._dropouts))):
-            grads = gradients(
+            outputs, grads = gradients(
                 self.network,
                 lambda: self._forward(inputs, training=True),
                 self._parameters,
@@ -216,6 +218,7 @@ class _Model:
                 check=step == 0,
             )
         with torch.no_grad():
+            given.copy_(outputs)
             torch._foreach_copy_(self._of_grads, grads)
             self._optimizer.step(plan.lr[i, step].view(1, 1), step + 1)
             if self._shares:

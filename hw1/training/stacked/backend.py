@@ -141,19 +141,20 @@ class Stacked:
         self._averaged_buffers = {name: buffer[chosen] for name, buffer in left}
         self._bind([values[chosen] for values in self._optimizer.kept])
 
-    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> None:
-        """Train every model for one epoch."""
+    def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> Tensor:
+        """Train every model for one epoch; see `hw1.training.lockstep.Models`."""
         with torch_threads(self._threads(n_threads)):
-            self._train(epoch, on_step)
+            return self._train(epoch, on_step)
 
     def _threads(self, n_threads: int) -> int:
         return n_threads if self._batch * self.parameters.numel() >= SMALL_STEP else 1
 
-    def _train(self, epoch: int, on_step: Callable[[], None]) -> None:
+    def _train(self, epoch: int, on_step: Callable[[], None]) -> Tensor:
         n = self._batch * self._steps
         order = self.plan.order(epoch)[:, :n].view(-1, self._steps, self._batch).transpose(0, 1)
         numbers = epoch * self._steps + np.arange(self._steps)
         self._template.train()
+        given: list[Tensor] = []
         for first in range(0, self._steps, self._steps_ready):
             some = slice(first, first + self._steps_ready)
             inputs, targets = self.plan.load(slice(None), order[some], numbers[some])
@@ -163,13 +164,15 @@ class Stacked:
                 if self._dense is not None:
                     with torch.no_grad():
                         own_factors = [f[i] for f in factors]
-                        self._dense_gradients(self._dense, inputs[i], targets[i], own_factors)
+                        of_step = inputs[i], targets[i], own_factors
+                        given.append(self._dense_gradients(self._dense, *of_step))
                 else:
-                    self._gradients(inputs[i], targets[i], step)
+                    given.append(self._gradients(inputs[i], targets[i], step))
                 with torch.no_grad():
                     self._optimizer.step(self._lr_of_step[step], step + 1)
                     if self._averages:
                         self._follow(step)
+        return torch.cat(given, 1)
 
     @property
     def _averages(self) -> bool:
@@ -185,12 +188,14 @@ class Stacked:
 
     def _dense_gradients(
         self, dense: Dense, inputs: Tensor, targets: Tensor, factors: Sequence[Tensor]
-    ) -> None:
+    ) -> Tensor:
+        """Write the gradients of a step; answers with the outputs."""
         outputs = dense.forward(inputs.flatten(2), factors)
         task, smoothing = self.plan.task, self.plan.label_smoothing
         dense.backward(task.gradients(outputs, targets, smoothing))
         if self._used is not None:
             self._grads.mul_(self._used)
+        return outputs
 
     def _draw_dropout(self, steps: np.ndarray) -> list[Tensor]:
         """What dropout multiplies with in some steps of dense networks, layer by layer."""
@@ -209,7 +214,8 @@ class Stacked:
                 factors.append(dropout_factors(key, p, (self._batch, width)))
         return factors
 
-    def _gradients(self, inputs: Tensor, targets: Tensor, step: int) -> None:
+    def _gradients(self, inputs: Tensor, targets: Tensor, step: int) -> Tensor:
+        """The same by autograd."""
         if self._dropouts:
             step_keys = fold_in(self.plan.dropout_keys, step)
             for layer, name in enumerate(self._dropouts):
@@ -219,7 +225,7 @@ class Stacked:
         for parameter in views.values():
             parameter.requires_grad_()
         # The models share no parameter, so the gradient of the sum is each model's own.
-        grads = gradients(
+        outputs, grads = gradients(
             self._template,
             lambda: self._forward(views | self.buffers, inputs),
             list(views.values()),
@@ -229,6 +235,7 @@ class Stacked:
         with torch.no_grad():
             for view, grad in zip(self._views(self._grads).values(), grads, strict=True):
                 view.copy_(grad)
+        return outputs
 
     def outputs(self, rows: Tensor, n_threads: int, on_step: Callable[[], None]) -> Tensor:
         """The models' outputs for rows of the data, ``(n_models, n_rows, n_outputs)``.

@@ -7,6 +7,7 @@ import torch
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from torch import nn
 
+from hw1.analysis.curves import LearningCurves
 from hw1.analysis.figures.marks import Figure, HeatMap, Image, Points, Text
 from hw1.analysis.figures.matplotlib import svg
 from hw1.analysis.figures.training import (
@@ -46,15 +47,42 @@ def marks(figure: Figure, name: str) -> list[Any]:
 
 
 def test_learning_curves_show_every_fold_their_mean_and_the_best_epoch() -> None:
-    curves = np.array([[3.0, 5.0], [1.0, 2.0], [2.0, 2.5]])
-    figure = learning_curves(curves, 2, MSE)
-    assert [list(m.y) for m in marks(figure, "each fold")] == curves.T.tolist()
-    assert list(marks(figure, "mean over the folds")[0].y) == [4.0, 1.5, 2.25]
+    folds = np.array([[3.0, 5.0], [1.0, 2.0], [2.0, 2.5]])
+    figure = learning_curves(LearningCurves(2, folds.mean(1), folds=folds), MSE)
+    assert [list(m.y) for m in marks(figure, "each fold")] == folds.T.tolist()
+    assert list(marks(figure, "validation")[0].y) == [4.0, 1.5, 2.25]
     (best,) = marks(figure, "best epoch")
     assert (list(best.x), list(best.y)) == ([2], [1.5])
     assert "best after epoch 2 of 3: 1.5" in figure.caption
-    assert figure.panels[0].x.whole
+    assert "training examples" not in figure.caption
+    assert not marks(figure, "training")
+    (panel,) = figure.panels
+    assert panel.x.whole
     assert "mean squared error" in svg(figure)
+
+
+def test_learning_curves_show_training_beside_validation() -> None:
+    scores, losses = np.array([0.5, 0.8, 0.75]), np.array([1.0, 0.6, 0.7])
+    learned = np.array([0.4, 0.9, 0.99]), np.array([1.5, 0.5, np.nan])
+    figure = learning_curves(LearningCurves(2, scores, *learned, losses), ACCURACY)
+    loss, score = figure.panels
+    assert (loss.y.label, score.y.label) == ("loss", "accuracy")
+    for panel, training, validation in ((loss, learned[1], losses), (score, learned[0], scores)):
+        lines = {mark.name: mark for mark in panel.marks}
+        np.testing.assert_array_equal(lines["training"].y, training)
+        np.testing.assert_array_equal(lines["validation"].y, validation)
+        assert list(lines["best epoch"].y) == [validation[1]]
+    assert "the accuracy on training examples is 0.9, 0.1 better" in figure.caption
+    assert "loss is lowest after epoch 2: 0.6; after the last it is 0.7." in figure.caption
+    assert svg(figure)
+
+
+def test_a_training_score_may_be_the_worse_one_and_losses_may_be_no_numbers() -> None:
+    nothing = np.full(2, np.nan)
+    curves = LearningCurves(1, np.array([2.0, 3.0]), np.array([2.5, np.nan]), nothing, nothing)
+    figure = learning_curves(curves, MSE)
+    assert "on training examples is 2.5, 0.5 worse" in figure.caption
+    assert [panel.y.label for panel in figure.panels] == ["mean squared error"]
 
 
 def test_fold_scores_show_each_trial_with_its_mean() -> None:

@@ -106,6 +106,14 @@ def test_learning_curves_come_from_storage_without_an_analysis(made: Made) -> No
     assert found.analyzed == []
 
 
+def test_they_show_training_where_it_is_stored(made: Made) -> None:
+    kept = {name: [0.5] * 29 + [None] for name in ("training_losses", "validation_losses")}
+    kept |= {"training_scores": [2.0] * 30, "curves": [[1.0] * 3] * 30, "epochs": 30}
+    found = made.only(made.study(kept=kept))
+    (figure,) = [one for one in found.figures if one.name == "learning_curves"]
+    assert figure.panels[0].y.label == "loss"
+
+
 def test_bad_input_is_named(made: Made) -> None:
     one = made.study("one")
     empty = made.study("empty", n_trials=0)

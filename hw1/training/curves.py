@@ -1,0 +1,94 @@
+"""Loss and score of networks on what they were trained on, epoch by epoch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hw1.training.lockstep import Given, Lockstep
+from hw1.training.threads import torch_threads
+
+AT_ONCE = 2**18
+"""Outputs that are measured at once, of several epochs of small data: they share the launches."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """What each epoch of some models is worth, each ``(n_epochs, n_models)`` float64.
+
+    The loss is the data term of the objective, without penalties: the cross-entropy with label
+    smoothing, or the squared error of targets normalized by the model's training examples.
+
+    Attributes:
+        training_losses: the mean over the examples on which a model was trained in the epoch, each
+            as the network gave it then: before the step that was taken with it, with dropout,
+            augmentation and the batch's own statistics. So it is that of a network which is half
+            an epoch younger on average, and the mean of the losses that were descended.
+        training_scores: the metric for the same outputs, in the target's own units.
+        validation_losses: of the validation examples, by the network after the epoch.
+    """
+
+    training_losses: np.ndarray
+    training_scores: np.ndarray
+    validation_losses: np.ndarray
+
+
+class Recorder:
+    """Measures the models of a `Lockstep` after each epoch; it hears of each, and of `keep`."""
+
+    def __init__(self, models: Lockstep) -> None:
+        self._models = models
+        self._waiting: list[tuple[Given, Given]] = []
+        self._found = np.empty((3, 0, models.n_models))
+
+    def add(self) -> None:
+        """Take in the epoch that has been trained and validated last."""
+        both = self._models.trained, self._models.validated
+        self._waiting.append(both)
+        if len(self._waiting) * sum(given.outputs.numel() for given in both) >= AT_ONCE:
+            self._measure()
+
+    def of(self, models: slice) -> Measures:
+        """What was found of these models from the first epoch on."""
+        self._measure()
+        return Measures(*self._found[:, :, models].copy())
+
+    def keep(self, models: Sequence[int]) -> None:
+        """Go on with these models alone; to be called before they themselves forget the others."""
+        self._measure()
+        self._found = self._found[:, :, models]
+
+    def _measure(self) -> None:
+        """Measure the epochs that wait for it."""
+        if not self._waiting:
+            return
+        trained, validated = zip(*self._waiting, strict=True)
+        self._waiting = []
+        with torch_threads(1):
+            found = [
+                self._losses(trained),
+                self._scores(trained),
+                self._losses(validated),
+            ]
+        self._found = np.concatenate([self._found, torch.stack(found).cpu().numpy()], 1)
+
+    def _losses(self, epochs: Sequence[Given]) -> Tensor:
+        """The mean loss of each epoch and model."""
+        plan, n = self._models.plan, len(epochs)
+        targets = plan.targets(slice(None), torch.stack([given.rows for given in epochs]))
+        outputs = torch.cat([given.outputs for given in epochs])
+        smoothing, counted = plan.label_smoothing.repeat(n), epochs[0].counted.repeat(n, 1)
+        of_each = plan.task.losses(outputs, targets.flatten(0, 1), smoothing)
+        # What does not count may hold anything.
+        total = of_each.masked_fill_(~counted, 0.0).sum(1, dtype=torch.float64)
+        return (total / counted.sum(1)).view(n, -1)
+
+    def _scores(self, epochs: Sequence[Given]) -> Tensor:
+        """The metric of each epoch and model."""
+        models, n = self._models, len(epochs)
+        outputs = models.plan.in_own_units(torch.stack([given.outputs for given in epochs]))
+        targets = models.dataset.targets[torch.cat([given.rows for given in epochs])]
+        counted = epochs[0].counted.repeat(n, 1)
+        return models.metric.scores(outputs.flatten(0, 1), targets, counted).view(n, -1)
