@@ -2,8 +2,7 @@
 
 A network is a table of its layers, made in `hw1.training.compiled.backend`. Each model is trained
 by itself, one batch after another: a small network stays in the processor's cache, no step waits
-for a launch, and what a model becomes depends on no other. Matrices are multiplied by the BLAS
-that SciPy brings.
+for a launch, and what a model becomes depends on no other. SciPy's BLAS multiplies matrices.
 
 ``units`` is the sum of the widths of a network's layers, its inputs included. What the layers
 give stands in one array ``values``, layer after layer, each ``(n_rows, width)``.
@@ -313,8 +312,7 @@ def train(
 
     Args:
         models: the first one and that behind the last.
-        steps: likewise, of the epoch; of each model as many as it has.
-        epoch: from 0.
+        steps: likewise, of the ``epoch`` (from 0); of each model as many as it has.
         networks, training, data: of all models.
         order: ``(n_models, most_rows)``, the rows of the epoch's batches.
         augmented: the inputs of these steps for a single model, if they are not those of the data.
@@ -379,8 +377,7 @@ def evaluate(
     Args:
         models: the first one and that behind the last.
         chunk: examples per batch.
-        networks, data: of all models.
-        rows: ``(n_models, n_rows)``.
+        networks, data, rows: of all models, ``(n_models, n_rows)``.
         outputs: ``(n_models, n_rows, n_outputs)``.
     """
     no_key = np.uint32(0), np.uint32(0)
