@@ -56,7 +56,8 @@ def learning_curves(curves: LearningCurves, metric: Metric) -> Figure:
     Where the losses are known, they have a panel of their own.
     """
     n_epochs, best = len(curves.validation_scores), curves.best_epoch
-    x = Axis("epoch", (0.5, n_epochs + 0.5), whole=True)
+    beside = max(0.5, 0.02 * n_epochs)  # so that a point at the end is seen as a whole
+    x = Axis("epoch", (1 - beside, n_epochs + beside), whole=True)
     training, validation = curves.training_losses, curves.validation_losses
     places = [(0.0, 0.0, 1.0, 1.0)]
     panels = []
