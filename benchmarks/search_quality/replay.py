@@ -21,12 +21,14 @@ from benchmarks.run import hardware, versions
 from benchmarks.search_quality.playing import Option, Played, play, ratio
 from benchmarks.search_quality.problems import problems as make_problems
 from benchmarks.search_quality.references import references
-from benchmarks.search_quality.restrictions import effects, restrictions
+from benchmarks.search_quality.restrictions import ENOUGH, effects, restrictions
 from benchmarks.search_quality.table import FUNCTIONS, OTHERS, Problem, load
 
 HERE = Path(__file__).resolve().parent
 RESULTS, README = HERE / "results.json", HERE / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+LARGE = ("Sampler", "Space")
+"""Experiments that mean nothing with few configurations."""
 TPE_SEEDS = 40
 """A search with TPE takes a hundred times as long as a random one."""
 
@@ -113,7 +115,10 @@ def compare(
     """Of each option the ratios of errors to those of the first one."""
     base: dict[str, Played] = {}
     rows = []
+    smallest = min(len(p.numbers) for p in problems.values())
     for option in options:
+        if option.n_trials > smallest and base:  # it would be a search of all, under another name
+            continue
         n = min(n_seeds, TPE_SEEDS) if option.sampler == "tpe" else n_seeds
         played = {name: play(p, option, n) for name, p in problems.items()}
         base = base or played
@@ -219,13 +224,14 @@ def main() -> None:
     problems = load(args.table, args.space)
     found: dict[str, Any] = {}
     texts = []
+    is_enough = min(len(p.numbers) for p in problems.values()) >= ENOUGH
     for name, options in experiments(args.trials).items():
-        if args.only and name not in args.only:
+        if name not in args.only if args.only else name in LARGE and not is_enough:
             continue
         print(name, file=sys.stderr)
         found[name] = compare(problems, options, args.seeds)
         texts.append(f"### {name}\n\n{table(found[name])}")
-    if not args.only or "Effects" in args.only:
+    if "Effects" in args.only if args.only else is_enough:
         found["Effects"] = effects(problems)
         texts.append(f"### Effects\n\n{effects_table(found['Effects'])}")
     if not args.only or "References" in args.only:
@@ -233,7 +239,8 @@ def main() -> None:
         texts.append(f"### References\n\n{references_table(found['References'])}")
     sizes = {name: len(p.numbers) for name, p in problems.items()}
     about = {
-        "command": "python -m benchmarks.search_quality.replay " + " ".join(sys.argv[1:]),
+        "command": "python -m benchmarks.search_quality.replay --table TABLE "
+        f"--space {args.space} --trials {args.trials} --seeds {args.seeds}",
         "configurations": sizes,
         "seeds": args.seeds,
         "seconds_of_training": {n: float(p.seconds.sum()) for n, p in problems.items()},
@@ -245,16 +252,19 @@ def main() -> None:
     if args.only:
         print(text)
         return
+    write(about, found, text)
+    print(text)
+
+
+def write(about: dict[str, Any], found: dict[str, Any], text: str) -> None:
+    """Write results.json, and the tables with what they come from into README.md."""
     RESULTS.write_text(json.dumps(about | {"experiments": found}, indent=1) + "\n")
-    counted = ", ".join(f"{name} {n}" for name, n in sizes.items())
-    note = (
-        f"Configurations: {counted}. Seeds: {args.seeds}, with TPE {TPE_SEEDS}. {about['date']}, "
-    )
-    note += f"{about['hardware']}; {about['versions']}."
+    counted = ", ".join(f"{name} {n}" for name, n in about["configurations"].items())
+    note = f"`{about['command']}`; TPE with {TPE_SEEDS} seeds. Configurations: {counted}. "
+    note += f"{about['date']}, {about['hardware']}; {about['versions']}."
     before, _, rest = README.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     README.write_text(f"{before}{BEGIN}\n\n{note}\n\n{text}\n\n{END}{after}")
-    print(text)
 
 
 if __name__ == "__main__":
