@@ -12,7 +12,6 @@ import numpy as np
 from benchmarks.search_quality.problems import Problem
 from hw1.models import MLP
 from hw1.training import Configuration
-from hw1.training.configuration import OPTIONS
 from hw1.training.initialization import INITIALIZATIONS
 
 MODEL = MLP
@@ -29,8 +28,6 @@ BATCHES = ("small", "medium", "all")
 """The batch sizes of a problem, in their order."""
 
 
-LATER = tuple(name for name in ("ema",) if name in OPTIONS)
-"""Options that not every version of hw1 has."""
 FOCUSED = 10_000
 """Numbers of configurations from here on are of the focused space."""
 SHARES: dict[str, dict[Any, float]] = {
@@ -91,7 +88,7 @@ def draw(number: int) -> dict[str, Any]:
     decay, l1 = log_uniform("weight_decay", *decays), log_uniform("l1", 1e-5, 1e-2)
     parameters["weight_decay"] = decay if choice("decays") else 0.0
     parameters["l1"] = l1 if choice("sparse") else 0.0
-    parameters |= {name: choice(name) for name in ("batch", "schedule", "max_grad_norm", *LATER)}
+    parameters |= {name: choice(name) for name in ("batch", "schedule", "max_grad_norm", "ema")}
     return parameters
 
 
@@ -119,7 +116,7 @@ def configuration(parameters: dict[str, Any], problem: Problem) -> Configuration
                 "l1",
                 "max_grad_norm",
                 "schedule",
-                *LATER,
+                "ema",
             )
         },
     )
