@@ -185,6 +185,7 @@ def cross_validate(
     precision: Precision = "float32",
     metric: Metric | None = None,
     keep_models: bool = False,
+    fold_seed: Callable[[int, int], int] | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, CrossValidation]]:
     """Train one network a trial and fold, all in lockstep, and score each on its fold.
@@ -204,6 +205,7 @@ def cross_validate(
         precision: in which the networks are trained.
         metric: what they are scored by; None for the first one of the task.
         keep_models: whether the weights of each trial's best epoch are kept.
+        fold_seed: that of a network, by its trial's number and its fold, in place of ``seed``.
         on_step: called before every training step; what it raises ends the training.
 
     Yields:
@@ -215,13 +217,14 @@ def cross_validate(
     n_splits, metric = splits.n_splits, metric or TASKS[dataset.task].metric()
     # Those with one optimizer side by side: they are then updated together.
     numbers = sorted(configurations, key=lambda n: (configurations[n].optimizer, n))
+    fold_seed = fold_seed or (lambda n, fold: derive_seed(seed, n, fold))
     started = time.perf_counter()
     models = Lockstep(
         model_class,
         [configurations[n] for n in numbers for _ in range(n_splits)],
         dataset,
         splits.training_rows() * len(numbers),
-        [derive_seed(seed, n, fold) for n in numbers for fold in range(n_splits)],
+        [fold_seed(n, fold) for n in numbers for fold in range(n_splits)],
         validation_rows=splits.validation_rows() * len(numbers),
         metric=metric,
         precision=precision,

@@ -132,7 +132,7 @@ def cross_validate_again(
             results.study.splits(),
             seed=results.settings.seed,
             report=report,
-            precision=precision or _precision(results),
+            precision=precision or precision_of(results),
             metric=results.metric,
             keep_models=keep_models,
             on_step=watcher.on_step,
@@ -201,7 +201,7 @@ def _lockstep(
         seeds,
         validation_rows=validation_rows,
         metric=results.metric,
-        precision=_precision(results),
+        precision=precision_of(results),
         on_step=watcher.on_step,
     )
 
@@ -212,7 +212,7 @@ def _train(models: Lockstep, epochs: int, what: str, watcher: Watcher) -> None:
         models.train_epoch()
 
 
-def _precision(results: StudyResults) -> Precision:
+def precision_of(results: StudyResults) -> Precision:
     return results.job.precision or choose_precision(results.job.device)
 
 
