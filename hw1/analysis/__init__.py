@@ -11,6 +11,7 @@ Example:
     ...     display(figure)
 """
 
+from hw1.analysis.ablation import ablate, ablation_table
 from hw1.analysis.analyze import analyze, network_figures, search_figures, training_figures
 from hw1.analysis.comparison import compare
 from hw1.analysis.evaluation import evaluate
@@ -21,6 +22,8 @@ from hw1.analysis.searches import compare_searches
 from hw1.analysis.standings import scores_table
 
 __all__ = [
+    "ablate",
+    "ablation_table",
     "analyze",
     "compare",
     "compare_searches",

@@ -1,131 +1,25 @@
 """What each part of a configuration is worth: one thing at a time is changed, all else is held."""
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
-import numpy as np
+import pandas as pd
 from optuna.trial import FixedTrial
 
+from hw1.analysis.controlled import Measured, Setup, Trainer
 from hw1.analysis.evaluation import REPEATS
-from hw1.analysis.results import StudyResults, configuration
-from hw1.analysis.scores import finite
-from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_test, cross_validated
-from hw1.analysis.training import EVALUATION, precision_of
-from hw1.analysis.variants import PENALTIES, Base, Variant, variants
-from hw1.cross_validation import CrossValidation, Splits, cross_validate
-from hw1.datasets import Dataset
+from hw1.analysis.results import StudyResults
+from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_test
+from hw1.analysis.variants import GROUPS, PENALTIES, Base, Variant, group_words, variants
 from hw1.definition import MISSING, StudyDefinition
-from hw1.errors import ArchitectureError, InputError
-from hw1.provenance import provenance
+from hw1.errors import InputError
 from hw1.tasks import METRICS, Metric
 from hw1.training import Configuration
-from hw1.training.keys import seed as derive_seed
-from hw1.training.lockstep import State
-from hw1.training.networks import footprint
 from hw1.watching import UNWATCHED, Watcher
+from hw1.words import between, counted, fixed, listed, number
 
 ABLATION = "ablation"
 """The attribute of a study that holds what was measured."""
-MOST_EPOCHS = 100
-"""Of a learning curve that is stored."""
-AT_ONCE = 8
-"""Configurations that are trained together, of networks that are small enough to gain by it."""
-RATE_REPEAT = 2**20
-"""The repeat whose folds choose learning rates: no evaluation comes to it."""
-TINY = 1e-3
-"""A weight is as good as zero if it is smaller than this part of the network's largest."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A variant under repeated cross-validation.
-
-    Attributes:
-        trial: whose configuration is the base; None for the definition's defaults.
-        n_splits, n_repeats, seed: of the folds, those of `hw1.analysis.evaluation`.
-        epochs: of a training.
-        n_rows: training examples.
-        group, variant: see `hw1.analysis.variants.Variant`; both are empty for the base.
-        configuration: of the networks, with the learning rate that was chosen.
-        is_base: whether that is the base itself.
-        scores: ``(n_repeats, n_splits)`` at ``epoch``; None for a network that diverged.
-        epoch: the one that is scored: that with the best mean over all folds of all repeats among
-            those before training stops early, or the last one; 0 if no epoch had a finite mean.
-        trained: epochs after which training ended: early by patience, or since a network diverged.
-        curves: the means over these folds: epochs, and for each of them ``validation_scores``,
-            ``training_scores``, ``validation_losses`` and ``training_losses``; see
-            `hw1.training.curves.Measures`.
-        seconds: its share of the time of all trainings.
-        zeros, tiny: the share of weights that are exactly zero, and that are smaller than `TINY`
-            times the largest, mean over the networks of the first repeat at their best epoch.
-        rates, rate_scores: learning rates that were tried on other folds, and their mean scores.
-        provenance: see `hw1.provenance`.
-        metric: what the scores measure.
-    """
-
-    trial: int | None
-    n_splits: int
-    n_repeats: int
-    seed: int
-    epochs: int
-    n_rows: int
-    group: str
-    variant: str
-    configuration: dict[str, Any]
-    is_base: bool
-    scores: list[list[float | None]]
-    epoch: int
-    trained: int
-    curves: dict[str, Any]
-    seconds: float
-    zeros: float
-    tiny: float
-    rates: list[float] | None
-    rate_scores: list[float | None] | None
-    provenance: dict[str, Any]
-    metric: str | None = None
-
-    def __post_init__(self) -> None:
-        shape = {self.n_splits, *map(len, self.scores)}
-        if self.n_splits < 2 or len(self.scores) != self.n_repeats or len(shape) > 1:
-            raise ValueError(f"scores of {self.n_splits} folds: {self.scores}")
-        if not 0 <= self.epoch <= self.trained <= self.epochs or not 0 <= self.tiny <= 1:
-            raise ValueError(f"epoch {self.epoch} of {self.trained}")
-        if set(self.curves) != {"epochs", *CURVES} or {*map(len, self.curves.values())} != {
-            len(self.curves["epochs"])
-        }:
-            raise ValueError(f"curves {list(self.curves)}")
-        if len(self.rates or ()) != len(self.rate_scores or ()):
-            raise ValueError(f"rates {self.rates}")
-
-    @property
-    def estimate(self) -> Estimate:
-        """The mean with its 95% confidence interval."""
-        return cross_validated(self.scores, metric=self.metric)
-
-    @property
-    def diverged(self) -> bool:
-        """Whether it has no score."""
-        return any(score is None for row in self.scores for score in row)
-
-    @property
-    def lr(self) -> float:
-        """The learning rate."""
-        return float(self.configuration["lr"])
-
-    @property
-    def rate_at_edge(self) -> bool:
-        """Whether the best learning rate is the least or the largest that was tried."""
-        return self.rates is not None and self.lr in (min(self.rates), max(self.rates))
-
-    def curve(self, name: str) -> np.ndarray:
-        """One of the curves, NaN where it is not finite."""
-        return np.array(self.curves[name], dtype=float)
-
-
-CURVES = ("validation_scores", "training_scores", "validation_losses", "training_losses")
 
 
 @dataclass(frozen=True)
@@ -142,6 +36,23 @@ class Effect:
     measured: Measured
     test: PairedTest | None
     verdict: str
+
+    @property
+    def name(self) -> str:
+        """What was changed, and to what."""
+        return f"{group_words(self.measured.group)} {self.measured.variant}"
+
+    @property
+    def notes(self) -> str:
+        """The learning rate that was chosen, or how many weights a penalty has made zero."""
+        one = self.measured
+        if one.rates is not None:
+            tried = ", ".join(map(number, one.rates))
+            edge = ", at the edge" if one.rate_at_edge else ""
+            return f"rate {number(one.lr)} of {tried}{edge}"
+        if one.group in PENALTIES:
+            return f"{one.zeros:.0%} of weights zero, {one.tiny:.0%} tiny"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -168,18 +79,6 @@ class Ablation:
     def effects(self) -> list[Effect]:
         """All changes."""
         return [effect for several in self.groups.values() for effect in several]
-
-
-@dataclass(frozen=True)
-class _Setup:
-    """What all variants have in common; the names are those of `Measured`."""
-
-    trial: int | None
-    n_splits: int
-    n_repeats: int
-    seed: int
-    epochs: int
-    n_rows: int
 
 
 def ablate(
@@ -222,16 +121,14 @@ def ablate(
         number, own = None, _defaults(results.definition)
     else:
         chosen = results.trial(trial)
-        number, own = chosen.number, configuration(chosen)
+        number, own = chosen.number, results.tuned(chosen)[0]
     dataset = results.dataset
     if train_size is not None:
         dataset = dataset.sample(train_size, seed)
     own = replace(own, epochs=epochs or own.epochs if not defaults else epochs or settings.epochs)
-    setup = _Setup(
-        number, n_splits or settings.n_splits, n_repeats, seed, own.epochs, len(dataset)
-    )
+    setup = Setup(number, n_splits or settings.n_splits, n_repeats, seed, own.epochs, len(dataset))
     wanted = variants(Base.of(own, dataset, results.definition.model), only)
-    trainer = _Trainer(results, dataset, setup, watcher)
+    trainer = Trainer(results, dataset, setup, watcher)
     stored = [] if again else results.records(Measured, ABLATION, **vars(setup))
     found = {one: record for one in wanted if (record := _stored(one, stored)) is not None}
     missing = [one for one in trainer.possible(wanted) if one not in found]
@@ -250,15 +147,17 @@ def stored_ablation(results: StudyResults) -> Ablation | None:
     if not bases:
         return None
     last = max(bases, key=lambda one: (one.trial is not None, records.index(one)))
-    setup = {name: getattr(last, name) for name in _Setup.__dataclass_fields__}
+    setup = {field.name: getattr(last, field.name) for field in fields(Setup)}
     return ablation_of(results, results.records(Measured, ABLATION, **setup))
 
 
 def ablation_of(results: StudyResults, records: Sequence[Measured]) -> Ablation:
     """The ablation of what was measured, the base among it."""
     metric = results.metric
-    (base,) = [one for one in records if not one.group]
-    changed = [one for one in records if one.group]
+    base = next(one for one in records if not one.group)
+    order = list(GROUPS)
+    changed = [one for one in records if one.group in order]
+    changed.sort(key=lambda one: (order.index(one.group), one.place))
     n_tests = sum(not (one.is_base or one.diverged or base.diverged) for one in changed)
     groups: dict[str, list[Effect]] = {}
     for one in changed:
@@ -280,9 +179,9 @@ def _effect(one: Measured, base: Measured, n_tests: int, metric: Metric) -> Effe
 def _stored(one: Variant, records: Sequence[Measured]) -> Measured | None:
     """What was measured of a variant, unless it has another configuration by now."""
     for record in records:
-        if (record.group, record.variant) == (one.group, one.name):
-            if Configuration(**record.configuration) in one.configurations:
-                return record
+        same = (record.group, record.variant) == (one.group, one.name)
+        if same and Configuration(**record.configuration) in one.configurations:
+            return record
     return None
 
 
@@ -296,216 +195,81 @@ def _defaults(definition: StudyDefinition) -> Configuration:
     return definition.configure(FixedTrial(definition.default_params))
 
 
-@dataclass(frozen=True)
-class _Trainer:
-    """Trains variants on the same folds from the same seeds."""
-
-    results: StudyResults
-    dataset: Dataset
-    setup: _Setup
-    watcher: Watcher
-
-    def possible(self, wanted: Sequence[Variant]) -> list[Variant]:
-        """Those whose networks are valid.
-
-        Raises:
-            ArchitectureError: the base is not.
-        """
-        found = []
-        for one in wanted:
-            try:
-                footprint(self.results.definition.model, one.configurations[0], self.dataset)
-            except ArchitectureError:
-                if not one.group:
-                    raise
-                continue
-            found.append(one)
-        return found
-
-    def measure(
-        self, wanted: Sequence[Variant], base: Configuration
-    ) -> Iterator[tuple[Variant, Measured]]:
-        """Each variant as soon as it has been measured; those of one training together."""
-        rates = self._choose_rates([one for one in wanted if len(one.configurations) > 1])
-        of_training: dict[str, list[tuple[Variant, Configuration]]] = {}
-        for one in wanted:
-            chosen = rates[one][0] if one in rates else one.configurations[0]
-            of_training.setdefault(str(_whole(chosen)), []).append((one, chosen))
-        trainings = [_whole(those[0][1]) for those in of_training.values()]
-        repeats = range(self.setup.n_repeats)
-        for trained, found in self._train(trainings, repeats, "ablation"):
-            for one, chosen in of_training[str(trained)]:
-                tried = rates[one][1:] if one in rates else (None, None)
-                yield one, self._measured(one, chosen, found, tried, chosen == base)
-
-    def _choose_rates(
-        self, wanted: Sequence[Variant]
-    ) -> dict[Variant, tuple[Configuration, list[float], list[float | None]]]:
-        """The best learning rate of each, by a cross-validation on folds of its own."""
-        every = [one for variant in wanted for one in variant.configurations]
-        metric, scores = METRICS[self.results.metric.name], {}
-        for trained, (found,) in self._train(
-            [_whole(c) for c in every], [RATE_REPEAT], "choosing learning rates"
-        ):
-            scores[str(trained)] = found.mean if found.best_epoch else math.nan
-        chosen = {}
-        for variant in wanted:
-            of_each = {c.lr: scores[str(_whole(c))] for c in variant.configurations}
-            best = metric.best_first(variant.configurations, lambda c: scores[str(_whole(c))])[0]
-            chosen[variant] = best, list(of_each), finite(list(of_each.values()))
-        return chosen
-
-    def _train(
-        self, configurations: Sequence[Configuration], repeats: Sequence[int], what: str
-    ) -> Iterator[tuple[Configuration, list[CrossValidation]]]:
-        """The cross-validations of each configuration, batch by batch."""
-        done = 0
-        for batch in self._batches(configurations):
-            every: list[dict[int, CrossValidation]] = []
-            for repeat in repeats:
-                which = f"{done + 1} to {done + len(batch)} of {len(configurations)}"
-                if len(repeats) > 1:
-                    which += f", repeat {len(every) + 1} of {len(repeats)}"
-                every.append(self._cross_validate(batch, repeat, f"{what}: {which}"))
-            done += len(batch)
-            for i, configuration in enumerate(batch):
-                yield configuration, [found[i] for found in every]
-
-    def _batches(self, configurations: Sequence[Configuration]) -> Iterator[list[Configuration]]:
-        """Configurations that can be trained together."""
-        model, batches = self.results.definition.model, {}
-        for one in configurations:
-            found = footprint(model, one, self.dataset)
-            at_once = 1 if found.backend == "fused" else AT_ONCE
-            batches.setdefault(found.key, [[]])
-            if len(batches[found.key][-1]) == at_once:
-                batches[found.key].append([])
-            batches[found.key][-1].append(one)
-        for several in batches.values():
-            yield from filter(None, several)
-
-    def _cross_validate(
-        self, batch: Sequence[Configuration], repeat: int, what: str
-    ) -> dict[int, CrossValidation]:
-        setup, watcher = self.setup, self.watcher
-        splits = Splits.draw_fresh(self.dataset, setup.n_splits, setup.seed, repeat)
-
-        def report(epoch: int, means: object) -> list[int]:
-            watcher.say(f"{what}, epoch {epoch} of {setup.epochs}")
-            return []
-
-        watcher.say(f"{what}, epoch 0 of {setup.epochs}")
-        return dict(
-            cross_validate(
-                self.results.definition.model,
-                dict(enumerate(batch)),
-                self.dataset,
-                splits,
-                seed=setup.seed,
-                report=report,
-                precision=precision_of(self.results),
-                metric=self.results.metric,
-                keep_models=repeat == 0,
-                fold_seed=lambda _, fold: derive_seed(
-                    setup.seed, setup.trial or 0, repeat, fold, EVALUATION
-                ),
-                on_step=watcher.on_step,
-            )
-        )
-
-    def _measured(
-        self,
-        one: Variant,
-        chosen: Configuration,
-        found: Sequence[CrossValidation],
-        tried: tuple[list[float], list[float | None]] | tuple[None, None],
-        is_base: bool,
-    ) -> Measured:
-        """What is stored of a variant's cross-validations."""
-        common = min(len(one.curves) for one in found)
-        scores = np.stack([one.curves[:common] for one in found])
-        means = scores.mean((0, 2))
-        epoch, ends = scored_epoch(means, chosen.patience, self.results.metric)
-        if one.at_end:
-            epoch = ends
-            if common < chosen.epochs:  # it diverged
-                scores = np.full_like(scores, math.nan)
-        at = scores[:, epoch - 1] if epoch else np.full_like(scores[:, 0], math.nan)
-        zeros, tiny = sparsity(found[0].state) if found[0].state else (0.0, 0.0)
-        return Measured(
-            **vars(self.setup),
-            group=one.group,
-            variant=one.name,
-            configuration=chosen.to_json(),
-            is_base=is_base and not one.at_end,
-            scores=[finite(row) for row in at.tolist()],
-            epoch=epoch,
-            trained=ends,
-            curves=_curves(found, common, epoch),
-            seconds=round(sum(one.seconds for one in found), 3),
-            zeros=zeros,
-            tiny=tiny,
-            rates=tried[0],
-            rate_scores=tried[1],
-            provenance=provenance(self.dataset.inputs.device),
-            metric=self.results.metric.name,
-        )
-
-
-def _whole(configuration: Configuration) -> Configuration:
-    """Without early stopping, which is applied to the mean curve afterwards."""
-    return replace(configuration, patience=None)
-
-
-def scored_epoch(means: np.ndarray, patience: int | None, metric: Metric) -> tuple[int, int]:
-    """The epoch with the best mean, and the one after which training ends; from 1.
-
-    Args:
-        means: ``(n_epochs,)``, the mean score after each.
-        patience: epochs without a better mean after which training stops; None for never.
-        metric: says which is best.
-
-    Returns:
-        The first is 0 if no mean is finite.
-    """
-    best, found = metric.worst, 0
-    for epoch, mean in enumerate(means.tolist(), start=1):
-        if math.isfinite(mean) and metric.better(mean, best):
-            best, found = mean, epoch
-        if patience is not None and epoch - found >= patience:
-            return found, epoch
-    return found, len(means)
-
-
-def sparsity(state: State) -> tuple[float, float]:
-    """The share of weights that are zero, and of those below `TINY` times the largest.
-
-    Weights have two dimensions or more; the shares are means over the networks.
-    """
-    shares = []
-    for network in state:
-        every = [value.abs().flatten().double() for value in network.values() if value.ndim > 1]
-        weights = np.concatenate([value.cpu().numpy() for value in every])
-        shares.append(((weights == 0).mean(), (weights < TINY * weights.max()).mean()))
-    zeros, tiny = np.mean(shares, axis=0).tolist()
-    return zeros, tiny
-
-
-def _curves(found: Sequence[CrossValidation], common: int, epoch: int) -> dict[str, Any]:
-    """Mean curves at some epochs, the first, the last and the scored one among them."""
-    wanted = np.linspace(1, common, min(common, MOST_EPOCHS)).round().astype(int)
-    epochs = np.unique([*wanted, max(epoch, 1)])
-    measured = [
-        [one.curves for one in found],
-        [one.measures.training_scores for one in found],
-        [one.measures.validation_losses for one in found],
-        [one.measures.training_losses for one in found],
+def findings(found: Ablation) -> list[str]:
+    """What has mattered, in sentences; none if nothing could be tested."""
+    if not found.n_tests:
+        return []
+    by_verdict = {
+        verdict: [effect for effect in found.effects if effect.verdict == verdict]
+        for verdict in ("worse", "better", "diverged")
+    }
+    worse, better, diverged = by_verdict.values()
+    words = METRICS[found.metric].words
+    lines = [
+        f"Of {counted(found.n_tests, 'change')}, {len(worse)} make the {words} worse and "
+        f"{len(better)} better by more than chance explains, at {LEVEL:.0%} for all of them "
+        "together."
     ]
-    kept: dict[str, Any] = {"epochs": epochs.tolist()}
-    for name, of_repeats in zip(CURVES, measured, strict=True):
-        mean = np.mean([values[:common].mean(1) for values in of_repeats], axis=0)
-        kept[name] = [
-            float(f"{value:.5g}") if math.isfinite(value) else None
-            for value in mean[epochs - 1].tolist()
-        ]
-    return kept
+    for start, several in (("Worse", worse), ("Better", better)):
+        if several:
+            several.sort(key=lambda effect: -abs(_difference(effect).mean))
+            lines.append(f"{start}: {listed([_by(effect) for effect in several], 6)}.")
+    if diverged:
+        lines.append(f"Diverged: {listed([effect.name for effect in diverged], 6)}.")
+    return lines
+
+
+def _difference(effect: Effect) -> Estimate:
+    assert effect.test is not None
+    return effect.test.difference
+
+
+def _by(effect: Effect) -> str:
+    difference = _difference(effect)
+    sign = "+" if difference.mean > 0 else ""
+    return f"{effect.name} ({sign}{fixed(difference.mean, difference.places)})"
+
+
+def difference_texts(effect: Effect) -> tuple[str, str]:
+    """The difference from the base, and its interval; empty where nothing was tested."""
+    if effect.test is None:
+        return "", ""
+    found = effect.test.difference
+    sign = "+" if found.mean > 0 else ""
+    return (
+        f"{sign}{fixed(found.mean, found.places)}",
+        between(found.low, found.high, found.places),
+    )
+
+
+def ablation_table(found: Ablation) -> pd.DataFrame:
+    """An ablation as a table: a row a change, by what was changed and to what.
+
+    The columns ``difference``, ``low``, ``high`` and ``p`` are those of the test against the base;
+    they hold jointly for all changes.
+    """
+    rows = {}
+    for effect in found.effects:
+        one, test = effect.measured, effect.test
+        difference = (
+            {"difference": test.difference.mean, "low": test.difference.low}
+            | {"high": test.difference.high, "p": test.p}
+            if test
+            else {}
+        )
+        rows[group_words(one.group), one.variant] = {
+            "mean": one.estimate.mean,
+            "std": one.estimate.std,
+            **difference,
+            "verdict": effect.verdict,
+            "epoch": one.epoch,
+            "lr": one.lr,
+            "zeros": one.zeros,
+            "tiny": one.tiny,
+            "seconds": one.seconds,
+        }
+    columns = ["mean", "std", "difference", "low", "high", "p", "verdict"]
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table = table.reindex(columns=[*columns, "epoch", "lr", "zeros", "tiny", "seconds"])
+    table.index = pd.MultiIndex.from_tuples(rows, names=["changed", "to"])
+    return table

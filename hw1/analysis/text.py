@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 
+from hw1.analysis.ablation import Ablation, difference_texts, findings
 from hw1.analysis.comparison import Comparison
 from hw1.analysis.evaluation import Evaluation, Tested
 from hw1.analysis.replay import Replay
 from hw1.analysis.searches import SearchComparison
 from hw1.analysis.standings import left_out, standings, verdict
 from hw1.analysis.statistics import Estimate
-from hw1.words import DASH, between, counted, in_words, listed, number, plus_minus
+from hw1.analysis.variants import group_words
+from hw1.words import DASH, between, counted, duration, in_words, listed, number, plus_minus
 
 WIDTH = 18
 
@@ -29,7 +32,7 @@ def estimate(found: Estimate) -> str:
     return text
 
 
-def _metric(found: Evaluation | Comparison | SearchComparison) -> str:
+def _metric(found: Evaluation | Comparison | SearchComparison | Ablation) -> str:
     """The metric in words, and which way it is good."""
     return f"{in_words(found.metric)} ({'higher' if found.maximize else 'lower'} is better)"
 
@@ -98,11 +101,7 @@ def _baseline_lines(found: Evaluation) -> list[str]:
         for one in (row.cross_validation, row.test):
             scores += [DASH, ""] if one is None else [plus_minus(one.mean, one.std), interval(one)]
         table.append([f"  {row.name}", *scores, row.notes])
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [
-        "  " + "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
+    lines = _columns(table)
     if missing := left_out(found):
         lines.append(f"    not fitted, for it would take too long: {listed(missing)}")
     return [*lines, *filter(None, [verdict(found)])]
@@ -173,6 +172,33 @@ def search_comparison_lines(found: SearchComparison) -> list[str]:
     ]
 
 
+def ablation_lines(found: Ablation) -> list[str]:
+    """An ablation: the base, a line for each change, and what has mattered."""
+    base = found.base
+    of = "the defaults" if base.trial is None else f"trial {base.trial}"
+    table = [["", "score", "difference", "95% interval", "", "epoch", "time", ""]]
+    table.append(["base", plus_minus(base.estimate.mean, base.estimate.std), "", "", ""])
+    table[-1] += [str(base.epoch), duration(base.seconds), ""]
+    for group, effects in found.groups.items():
+        table.append([group_words(group)])
+        for effect in effects:
+            one = effect.measured
+            score = "diverged" if one.diverged else plus_minus(one.estimate.mean, one.estimate.std)
+            times = [str(one.epoch), duration(one.seconds)]
+            row = [f"  {one.variant}", score, *difference_texts(effect), effect.verdict, *times]
+            table.append([*row, effect.notes])
+    tested = f", jointly for {counted(found.n_tests, 'change')}" if found.n_tests > 1 else ""
+    return [
+        f"{found.study}: one change at a time in {of}, {_metric(found)},",
+        f"{base.n_repeats} × {base.n_splits} folds of {counted(base.n_rows, 'example')}, "
+        f"{counted(base.epochs, 'epoch')}",
+        *_columns(table),
+        f"Differences are from the base on the same folds, with 95% intervals{tested}. Each "
+        "configuration is scored at the epoch with its best mean over all these folds.",
+        *findings(found),
+    ]
+
+
 def replay_lines(study: str, metric: str, found: Replay) -> list[str]:
     """A replay beside what is stored."""
     batch = ", ".join(map(str, found.batch))
@@ -199,6 +225,16 @@ def replay_lines(study: str, metric: str, found: Replay) -> list[str]:
         )
     lines += [_row("changed", what) for what in found.differences]
     return lines
+
+
+def _columns(table: Sequence[Sequence[str]]) -> list[str]:
+    """The rows of a table as lines; a row may be shorter than others."""
+    columns = zip_longest(*(row for row in table if len(row) > 1), fillvalue="")
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  " + "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=False)).rstrip()
+        for row in table
+    ]
 
 
 def _row(name: str, value: str) -> str:

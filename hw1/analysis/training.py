@@ -165,7 +165,7 @@ def cross_validate_final(
             (number, repeat),
             {trial.number: results.tuned(trial)[0]},
             report=lambda epoch, means: (),
-            precision=precision or _precision(results),
+            precision=precision or precision_of(results),
             on_step=watcher.on_step,
         )
         curves.append(found.curves)

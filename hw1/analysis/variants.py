@@ -42,12 +42,14 @@ class Variant:
         configurations: one, or the same with several learning rates of which the best is to be
             chosen.
         at_end: whether the network after the last epoch is scored, and not that of the best one.
+        place: in its group, from 0.
     """
 
     group: str
     name: str
     configurations: tuple[Configuration, ...]
     at_end: bool = False
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def variants(base: Base, only: Sequence[str] = ()) -> list[Variant]:
     for group in GROUPS:
         if group in chosen:
             several = GROUPS[group](base)
-            found += several if len(several) > 1 else []
+            if len(several) > 1:
+                found += [replace(one, place=i) for i, one in enumerate(several)]
     return found
 
 
@@ -160,11 +163,9 @@ def _early_stopping(base: Base) -> list[Variant]:
     for name, at_end, epochs in (
         ("best epoch", False, None),
         ("last epoch", True, None),
-        (f"patience of {patience} epochs", False, patience),
+        (f"patience {patience}", False, patience),
     ):
-        one = base.changed(
-            group, f"constant rate, {name}", schedule="constant", patience=epochs
-        )
+        one = base.changed(group, f"constant rate, {name}", schedule="constant", patience=epochs)
         found.append(replace(one, at_end=at_end))
     different: dict[Any, Variant] = {}
     for one in found:

@@ -159,6 +159,63 @@ def compare(
     show(found, lines, as_json)
 
 
+@app.command(**example("ablate regression_mlp-tpe --only optimizer,l1"))
+def ablate(
+    name: options.Name,
+    trial: options.Trial = None,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="What to change: optimizer,l1 for instance."),
+    ] = None,
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Change the definition's defaults, not a trial.")
+    ] = False,
+    repeats: Repeats = 5,
+    folds: Folds = None,
+    epochs: Annotated[int | None, options.count("E", "Epochs of each training.")] = None,
+    train_size: Annotated[
+        int | None, options.count("N", "A stratified random subset of N training examples.")
+    ] = None,
+    seed: SplitSeed = 0,
+    again: Annotated[bool, typer.Option("--again", help="Repeat what is stored already.")] = False,
+    definition: options.Definition = None,
+    data_dir: options.DataDir = None,
+    storage: options.Storage = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Change one thing at a time in the best configuration, and test what that does.
+
+    Optimizers (each with the best of three learning rates, chosen on other folds), schedules,
+    initializations, L1 and L2 penalties, dropout, early stopping and whatever else the model class
+    and the data take. All are cross-validated on the same new splits and compared with the base
+    by the corrected resampled t-test. Results are stored with the study.
+    """
+    if defaults and trial is not None:
+        raise InputError("give one of --trial and --defaults, not both")
+    results = open_results(storage, name, definition, data_dir, device, precision, trial)
+    from hw1.analysis.ablation import ablate as ablate_study
+    from hw1.analysis.scores import for_json
+    from hw1.analysis.text import ablation_lines
+
+    with watched(GOES_ON) as watcher:
+        found = ablate_study(
+            results,
+            trial,
+            only=[] if only is None else [word.strip() for word in only.split(",")],
+            defaults=defaults,
+            n_repeats=repeats,
+            n_splits=folds,
+            epochs=epochs,
+            train_size=train_size,
+            seed=seed,
+            again=again,
+            watcher=watcher,
+        )
+    show(for_json(found), ablation_lines(found), as_json)
+
+
 @app.command(**example("replay regression_mlp-tpe 12"))
 def replay(
     name: options.Name,

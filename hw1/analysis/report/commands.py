@@ -34,7 +34,8 @@ class Commander:
         for name, value in options.items():
             flag = _FLAGS.get(name, name).replace("_", "-")
             text = "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words += [f"--no-{flag}"] if value is False else [f"--{flag}", text]
+            on = [f"--{flag}"] if value is True else [f"--{flag}", text]
+            words += [f"--no-{flag}"] if value is False else on
         return shlex.join([*words, *named, *self.facts.options])
 
     def _analysis(
@@ -88,6 +89,20 @@ class Commander:
             options |= {"nested": folds, "test": False}
         return self._analysis("evaluate", [study], **options)
 
+    def ablate(self, study: StudyFacts) -> str:
+        """Changes one thing at a time, as it was done or for the first time."""
+        options: dict[str, Any] = {}
+        if study.ablation is not None:
+            base = study.ablation.base
+            own = {"n_repeats": REPEATS, "n_splits": study.settings.n_splits}
+            own |= {"epochs": study.settings.epochs, "seed": 0}
+            options = {n: getattr(base, n) for n, v in own.items() if getattr(base, n) != v}
+            if base.n_rows != study.settings.n_rows:
+                options["train_size"] = base.n_rows
+            if base.trial is None:
+                options["defaults"] = True
+        return self._analysis("ablate", [study], **options)
+
     def compare(self, problem: Problem) -> str:
         """Compares the studies of a problem on the folds that most of them have."""
         n_repeats, n_splits, seed = problem.repeats
@@ -121,6 +136,8 @@ class Commander:
                 yield self.evaluate(study)
             if study.nested:
                 yield self.evaluate(study, nested=True)
+            if study.ablation is not None:
+                yield self.ablate(study)
             if study.analyzed:
                 yield self.analyze(study)
         yield from (self.compare(problem) for problem in self.facts.problems if problem.comparison)
@@ -146,6 +163,8 @@ class Commander:
                 what = f"{folds} of the nested cross-validation of {name}"
             if study.finished_nested is None and study.settings.outer_fold is None:
                 yield what, self.evaluate(study, nested=True)
+            if study.ablation is None:
+                yield f"an ablation of {name}: what each hyperparameter does", self.ablate(study)
             if study.best.number not in study.analyzed:
                 what = f"figures of the network of trial {study.best.number} of {name}"
                 yield what, self.analyze(study)

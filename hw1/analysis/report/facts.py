@@ -11,6 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from hw1.analysis.ablation import Ablation
 from hw1.analysis.comparison import Comparison
 from hw1.analysis.evaluation import CrossValidated, Evaluation, Tested
 from hw1.analysis.figures.marks import Figure
@@ -56,6 +57,7 @@ class StudyFacts:
         best: the completed trial that wins; see `hw1.study.Study.best_trial`.
         evaluation: the stored evaluation of the best trial.
         cross_validations, tests, nested: every stored record.
+        ablation: the last one that is stored of the best trial, or of the defaults.
         figures: of the search, drawn from storage, of how the best trial trains, and of what its
             network has learned as far as `hw1.analysis.analyze` has stored that.
         analyzed: the trials that were analyzed; none if no figures are stored.
@@ -80,6 +82,7 @@ class StudyFacts:
     cross_validations: list[CrossValidated]
     tests: list[Tested]
     nested: list[Nested]
+    ablation: Ablation | None
     figures: list[Figure]
     analyzed: list[int]
 

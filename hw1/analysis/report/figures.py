@@ -22,6 +22,7 @@ RANKS = {
     "inside_receptive_fields": 4,
     "inside_first_layer": 4,
     "inside_maximized_outputs": 7,
+    "ablation_differences": 2.5,
 }
 """What may stand in the main part, in the order of the report: how telling it is, 0 for the most.
 Of those of one rank the first that is there does."""
@@ -81,7 +82,7 @@ def stored_figures(name: str, folder: Path, best: int) -> tuple[list[Figure], li
     return [
         replace(figure, name=figure.name.removeprefix(prefix))
         for figure in figures
-        if figure.name.startswith(prefix) and not figure.name.startswith("search_")
+        if figure.name.startswith(prefix) and not figure.name.startswith(("search_", "ablation_"))
     ], list(gallery.trials)
 
 

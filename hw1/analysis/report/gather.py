@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hw1.analysis.ablation import stored_ablation
 from hw1.analysis.comparison import comparison_of
 from hw1.analysis.curves import LearningCurves
 from hw1.analysis.description import import_path
@@ -17,6 +18,7 @@ from hw1.analysis.evaluation import (
     stored_evaluation,
 )
 from hw1.analysis.figures import search
+from hw1.analysis.figures.ablation import ablation_figures
 from hw1.analysis.figures.training import learning_curves
 from hw1.analysis.nested import NESTED, Nested
 from hw1.analysis.report.conditions import conditions
@@ -60,6 +62,8 @@ def _study(results: StudyResults, folder: Path) -> StudyFacts:
     is_given = results.job.data is not None or results.settings.dataset in GIVEN
     is_own = not is_given and results.settings.train_csv is None
     inputs, outputs = _in_words(results)
+    ablation = stored_ablation(results)
+    of_ablation = ablation_figures(ablation) if ablation else []
     return StudyFacts(
         name=results.name,
         settings=results.settings,
@@ -84,7 +88,8 @@ def _study(results: StudyResults, folder: Path) -> StudyFacts:
         ],
         tests=results.records(Tested, TESTS),
         nested=results.records(Nested, NESTED),
-        figures=[*search.search_figures(results.study), *figures],
+        ablation=ablation,
+        figures=[*search.search_figures(results.study), *figures, *of_ablation],
         analyzed=analyzed,
     )
 

@@ -11,10 +11,12 @@ from markupsafe import Markup
 from optuna.trial import FrozenTrial, TrialState
 
 from hw1 import words
+from hw1.analysis.ablation import difference_texts, findings
 from hw1.analysis.report.hyperparameters import table, varied
 from hw1.analysis.standings import left_out, standings, verdict
 from hw1.analysis.statistics import Estimate
 from hw1.analysis.text import heavy_tails, interval
+from hw1.analysis.variants import group_words
 from hw1.errors import CONTROLS
 from hw1.study import state_name
 
@@ -48,6 +50,8 @@ def environment() -> SandboxedEnvironment:
     found.filters = {name: found.filters[name] for name in _OF_JINJA} | FILTERS
     found.globals = {"range": range, "table": table, "varied": varied, "heavy_tails": heavy_tails}
     found.globals |= {"standings": standings, "verdict": verdict, "left_out": left_out}
+    found.globals |= {"findings": findings, "difference_texts": difference_texts}
+    found.globals |= {"group_words": group_words}
     return found
 
 
