@@ -1,7 +1,7 @@
 """Configurations under control: trained on the same folds, from the same seeds, and stored."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -217,7 +217,8 @@ class Trainer:
 
     def _batches(self, configurations: Sequence[Configuration]) -> Iterator[list[Configuration]]:
         """Configurations that can be trained together."""
-        model, batches = self.results.definition.model, {}
+        model = self.results.definition.model
+        batches: dict[Hashable, list[list[Configuration]]] = {}
         for one in configurations:
             found = footprint(model, one, self.dataset)
             at_once = 1 if found.backend == "fused" else AT_ONCE

@@ -133,10 +133,10 @@ def _optimizers(base: Base) -> list[Variant]:
         if (optimizer, momentum > 0, nesterov) == (own.optimizer, own.momentum > 0, own.nesterov):
             found.append(Variant("optimizer", name, (own,)))
             continue
-        changes = {"optimizer": optimizer, "momentum": momentum, "nesterov": nesterov}
         usual = expected * RATE_OF.get((optimizer, momentum > 0), 1.0)
         rates = [float(f"{usual * factor:.2g}") for factor in RATES]
-        several = tuple(replace(own, **changes, lr=rate) for rate in rates)
+        other = replace(own, optimizer=optimizer, momentum=momentum, nesterov=nesterov)
+        several = tuple(replace(other, lr=rate) for rate in rates)
         found.append(Variant("optimizer", name, several))
     return found
 

@@ -33,7 +33,7 @@ from hw1.places import MODEL_FILE
 from hw1.words import copyable
 
 Call = Callable[..., Any]
-NAMING = ("analyze", "compare", "evaluate", "export", "predict", "replay", "report")
+NAMING = ("ablate", "analyze", "compare", "evaluate", "export", "predict", "replay", "report")
 """The commands that may need a study file."""
 
 
@@ -97,6 +97,27 @@ def test_compare_says_a_plain_sentence(call: Call) -> None:
     found = as_json(call, *arguments)
     assert found["compared"] == "configurations"
     assert found["pairs"][0]["sentence"] == result.stdout.splitlines()[-2]
+
+
+def test_ablate_prints_a_table_and_stores_it(call: Call) -> None:
+    arguments = ["ablate", "regression-tpe", "--only", "dropout,early_stopping", "--repeats", "2"]
+    first = call(*arguments)
+    lines = first.stdout.splitlines()
+    assert lines[0].startswith("regression-tpe: one change at a time in trial")
+    assert lines[1] == "2 × 3 folds of 100 examples, 4 epochs"
+    for words in (
+        "  dropout",
+        "    0.5 ",
+        "  early stopping",
+        "    last epoch ",
+        "no clear difference",
+    ):
+        assert words in first.stdout
+    again = call(*arguments)
+    assert again.stdout == first.stdout and again.stderr == ""
+    found = as_json(call, *arguments)
+    assert list(found["groups"]) == ["dropout", "early_stopping"]
+    assert np.shape(found["base"]["scores"]) == (2, 3)
 
 
 def test_searches_are_compared_by_several_seeds_of_each(call: Call) -> None:
@@ -244,6 +265,9 @@ def test_several_trials_are_analysed_side_by_side(call: Call) -> None:
         (["evaluate", "regression-tpe", "--folds", "101"], "too few for 101 folds"),
         (["compare", "regression-tpe"], "two or more different studies"),
         (["compare", "regression-tpe", "classification-tpe"], "only studies of one metric"),
+        (["ablate", "regression-tpe", "--only", "l1,optimiser"], "did you mean 'optimizer'"),
+        (["ablate", "regression-tpe", "--defaults", "--trial", "1"], "one of --trial and --def"),
+        (["ablate", "regression-tpe", "--train-size", "9999"], "9999"),
         (["replay", "regression-tpe", "99"], "has no trial 99"),
         (["analyze", "regression-tpe", "--top", "2", "--trial", "1"], "one of --trial and --top"),
         (["export", "regression-tpe", "--output", "a.pickle"], "it must end in .safetensors"),

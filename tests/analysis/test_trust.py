@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": ["evaluate", NAME],
     "nested": ["evaluate", NAME, "--nested", "2x2", "--again"],
     "compare": ["compare", "regression-tpe", NAME],
+    "ablate": ["ablate", NAME, "--only", "dropout", "--repeats", "1"],
     "replay": ["replay", NAME, "1"],
     "analyze": ["analyze", NAME],
     "export": ["export", NAME, "--output", "a.safetensors"],

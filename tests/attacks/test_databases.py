@@ -26,6 +26,7 @@ COMMANDS = (
 READERS = (
     ("evaluate", "small", "--repeats", "1", "--seeds", "1", "--nested", "2x2"),
     ("compare", "small", "other", "--repeats", "1"),
+    ("ablate", "small", "--repeats", "1", "--only", "dropout"),
     ("report", "small", "--output", "report.pdf"),
     ("analyze", "small", "--output", "figures"),
     ("replay", "small", "0"),
@@ -48,7 +49,7 @@ VALUES = {
 
 RECORDS = (
     "key LIKE 'evaluation:%' OR "
-    "key IN ('provenance', 'curves', 'training_scores', 'batch', 'configuration')"
+    "key IN ('ablation', 'provenance', 'curves', 'training_scores', 'batch', 'configuration')"
 )
 
 

@@ -35,13 +35,11 @@ def ablation_figures(found: Ablation) -> list[Figure]:
 def differences(found: Ablation) -> Figure:
     """The difference that every change makes, with its interval."""
     metric = METRICS[found.metric]
-    ends = [end for effect in found.effects for end in _ends(effect)]
-    scale = Values.of([0.0, *ends], found.maximize)
+    scale = _scale(found)
     groups = list(found.groups.values())
     columns = _columns(groups) if len(found.effects) > ROWS_IN_COLUMN else [groups]
     n_rows = max(sum(map(len, column)) + len(column) - 1 for column in columns)
     places = grid(1, len(columns), (0.34, 0.0))
-    # Nothing lies beyond the better end, so an axis that begins at zero shows the line there.
     x = Axis(f"difference in {metric.words}", around([scale.low, scale.high]), n_ticks=5)
     panels = [
         _rows(column, n_rows, scale, x, place)
@@ -62,9 +60,15 @@ def differences(found: Ablation) -> Figure:
     )
 
 
-def _ends(effect: Effect) -> list[float]:
-    found = effect.test.difference if effect.test else None
-    return [found.low, found.high] if found else []
+def _scale(found: Ablation) -> Values:
+    """The axis of differences: it holds all but those far out, and the intervals near them."""
+    tested = [effect.test.difference for effect in found.effects if effect.test]
+    scale = Values.of([0.0, *(one.mean for one in tested)], found.maximize)
+    wide = (scale.high - scale.low) / 2
+    low = min([scale.low, *(one.low for one in tested)])
+    high = max([scale.high, *(one.high for one in tested)])
+    ends = max(low, scale.low - wide), min(high, scale.high + wide)
+    return Values(False, *ends, found.maximize)
 
 
 def _columns(groups: Sequence[list[Effect]]) -> list[list[list[Effect]]]:

@@ -163,12 +163,12 @@ class Commander:
                 what = f"{folds} of the nested cross-validation of {name}"
             if study.finished_nested is None and study.settings.outer_fold is None:
                 yield what, self.evaluate(study, nested=True)
-            if study.ablation is None:
-                yield f"an ablation of {name}: what each hyperparameter does", self.ablate(study)
             if study.best.number not in study.analyzed:
                 what = f"figures of the network of trial {study.best.number} of {name}"
                 yield what, self.analyze(study)
         for problem in self.facts.problems:
+            if problem.lead.ablation is None:
+                yield f"an ablation of {problem.lead.name}", self.ablate(problem.lead)
             if problem.left_out:
                 names = listed([study.name for study in problem.left_out])
                 yield f"the comparison with {names}", self.compare(problem)

@@ -13,6 +13,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hw1.analysis import beside
+from hw1.analysis.ablation import ABLATION
+from hw1.analysis.controlled import CURVES, Measured
 from hw1.analysis.evaluation import CROSS_VALIDATIONS, TESTS
 from hw1.analysis.figures.gallery import Gallery, write
 from hw1.analysis.figures.marks import Axis, Figure, Line, Panel
@@ -171,6 +173,36 @@ class Made:
             scores = rng.uniform(0.6, 0.9, 4).tolist()
             results.store(NESTED, outer | {"scores": scores, "provenance": PROVENANCE})
 
+    def ablated(self, results: StudyResults) -> None:
+        """Stores an ablation of its best trial: its optimizer, another one, one that diverged."""
+        trial = results.trial()
+        configuration = trial.user_attrs["configuration"]
+        setup = {"trial": trial.number, "n_splits": 3, "n_repeats": 2, "seed": 0, "epochs": 30}
+        curve = {name: [0.9, 0.5, 0.6] for name in CURVES}
+        kinds = [("", "base", 0.5), ("optimizer", "Adam", 0.5), ("optimizer", "SGD", 0.7)]
+        for place, (group, variant, score) in enumerate([*kinds, ("optimizer", "RMSprop", None)]):
+            one = configuration | ({"optimizer": "sgd"} if score != 0.5 else {})
+            record = Measured(
+                **setup,
+                n_rows=results.settings.n_rows,
+                group=group,
+                variant=variant,
+                place=place,
+                configuration=one,
+                is_base=score == 0.5,
+                scores=[[score and score + i / 100 for i in range(3)]] * 2,
+                epoch=2 if score else 0,
+                trained=30,
+                curves=curve | {"epochs": [1, 2, 30]},
+                seconds=1.5,
+                zeros=0.25,
+                tiny=0.5,
+                rates=None if score == 0.5 else [0.1, 0.3],
+                rate_scores=None if score == 0.5 else [0.8, None],
+                provenance=PROVENANCE,
+            )
+            results.store(ABLATION, vars(record))
+
     def analysed(self, results: StudyResults, trial: int | None = None) -> None:
         """Stores figures, as `analyze` does."""
         number = results.trial().number if trial is None else trial
@@ -285,6 +317,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         results = made.study(name, **settings)
         if name != "two":
             made.evaluated(results, tests=2 if name == "one" else 1, nested=True)
+            made.ablated(results)
             made.analysed(results)
     studies = [made.open(name) for name in of]
     return Written(studies, made.report(*studies, author="Ada", title="All of it"))

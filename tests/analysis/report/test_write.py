@@ -112,6 +112,7 @@ def test_what_is_missing_is_told_with_its_command_and_not_handed_in(made: Made) 
     report = made.report(*studies, options=given)
     named = shlex.join([*naming(one.settings.definition), *given])
     missing = dict(report.missing)
+    lead = made.facts(*studies).problems[0].lead.name
     assert list(missing) == [
         "5 trials of one study",
         "the evaluation of one study",
@@ -120,15 +121,17 @@ def test_what_is_missing_is_told_with_its_command_and_not_handed_in(made: Made) 
         "the test scores of other",
         "a nested cross-validation of other",
         f"figures of the network of trial {studies[1].trial().number} of other",
+        f"an ablation of {lead}",
         "the comparison with one study and other",
     ]
-    run, evaluate, nested, analyze, scores, _, _, comparison = missing.values()
+    run, evaluate, nested, analyze, scores, _, _, ablate, comparison = missing.values()
     program = "python run_study.py"
     assert "--trials 9 --folds 3 --epochs 30 --seed 0" in run
     assert evaluate == f"{program} evaluate 'one study' {named}"
     assert nested == f"{program} evaluate 'one study' --nested 5x3 --no-test {named}"
     assert analyze == f"{program} analyze 'one study' {named}"
     assert scores == f"{program} evaluate other --repeats 2 --folds 3 --seed 0 {named}"
+    assert ablate == f"{program} ablate {shlex.quote(lead)} {named}"
     assert comparison == f"{program} compare 'one study' other --repeats 2 {named}"
     for text in texts_of(report):
         assert "4of9" in text  # trials
@@ -136,9 +139,26 @@ def test_what_is_missing_is_told_with_its_command_and_not_handed_in(made: Made) 
         assert "--nested" not in text and squeezed("not stored") not in text
 
 
+def test_an_ablation_is_told_in_a_table_a_figure_and_words(made: Made) -> None:
+    results = made.study("one")
+    made.ablated(results)
+    for text in texts_of(made.report(made.open("one"))):
+        for words in (
+            f"was changed in the configuration of trial {results.trial().number}",
+            "Of 1 change, 1 make",
+            "Worse: optimizer SGD (+0.2",
+            "Diverged: optimizer RMSprop",
+            "What each change does",
+            "Learning curves by optimizer",
+            "run_study.py ablate one --repeats 2",
+        ):
+            assert squeezed(words) in text, words
+
+
 def test_of_a_complete_study_nothing_is_missing(made: Made) -> None:
     results = made.study()
     made.evaluated(results, nested=True)
+    made.ablated(results)
     made.analysed(results)
     assert not made.report(made.open("made")).missing
 
