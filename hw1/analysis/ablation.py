@@ -13,7 +13,7 @@ from hw1.analysis.statistics import LEVEL, Estimate, PairedTest, corrected_t_tes
 from hw1.analysis.variants import GROUPS, PENALTIES, Base, Variant, group_words, variants
 from hw1.definition import MISSING, StudyDefinition
 from hw1.errors import InputError
-from hw1.tasks import METRICS, Metric
+from hw1.tasks import Metric
 from hw1.training import Configuration
 from hw1.watching import UNWATCHED, Watcher
 from hw1.words import between, counted, fixed, listed, number
@@ -204,11 +204,10 @@ def findings(found: Ablation) -> list[str]:
         for verdict in ("worse", "better", "diverged")
     }
     worse, better, diverged = by_verdict.values()
-    words = METRICS[found.metric].words
     lines = [
-        f"Of {counted(found.n_tests, 'change')}, {len(worse)} make the {words} worse and "
-        f"{len(better)} better by more than chance explains, at {LEVEL:.0%} for all of them "
-        "together."
+        f"Of {counted(found.n_tests, 'change')}, {len(worse) or 'none'} "
+        f"{'are' if len(worse) > 1 else 'is'} worse and {len(better) or 'none'} better than the "
+        f"base by more than chance explains, at {LEVEL:.0%} for all of them together."
     ]
     for start, several in (("Worse", worse), ("Better", better)):
         if several:

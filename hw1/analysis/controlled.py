@@ -14,7 +14,7 @@ from hw1.analysis.training import EVALUATION, precision_of
 from hw1.analysis.variants import Variant
 from hw1.cross_validation import CrossValidation, Splits, cross_validate
 from hw1.datasets import Dataset
-from hw1.errors import ArchitectureError
+from hw1.errors import ArchitectureError, InputError
 from hw1.provenance import provenance
 from hw1.tasks import Metric
 from hw1.training import Configuration
@@ -109,7 +109,10 @@ class Measured:
             values = self.curves[name]
             if not fits(values, list[float | None]) or len(values) != len(epochs):
                 raise ValueError(f"curves {name}")
-        Configuration(**self.configuration)
+        try:
+            Configuration(**self.configuration)
+        except InputError as error:
+            raise ValueError(str(error)) from error
         if len(self.rates or ()) != len(self.rate_scores or ()):
             raise ValueError(f"rates {self.rates}")
 

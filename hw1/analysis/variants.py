@@ -22,7 +22,7 @@ RATE_OF = {("sgd", False): 100.0, ("sgd", True): 10.0, ("rmsprop", False): 1 / 3
 values are 0.1, 0.01 and 0.0003 where Adam's is 0.001."""
 STRENGTHS: dict[str, tuple[float, ...]] = {
     "l1": (0.0, 1e-5, 1e-4, 1e-3, 1e-2),
-    "l1_proximal": (0.0, 1e-4, 1e-3, 1e-2),
+    "l1_proximal": (0.0, 1e-3, 1e-2, 1e-1),
     "weight_decay": (0.0, 1e-4, 1e-3, 1e-2, 1e-1),
     "dropout": (0.0, 0.2, 0.5),
     "label_smoothing": (0.0, 0.05, 0.1, 0.2),

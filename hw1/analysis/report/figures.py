@@ -22,7 +22,7 @@ RANKS = {
     "inside_receptive_fields": 4,
     "inside_first_layer": 4,
     "inside_maximized_outputs": 7,
-    "ablation_differences": 2.5,
+    "ablation_differences": 0.7,
 }
 """What may stand in the main part, in the order of the report: how telling it is, 0 for the most.
 Of those of one rank the first that is there does."""
@@ -43,7 +43,7 @@ class Shown:
     names: list[str]
 
     @property
-    def rank(self) -> int | None:
+    def rank(self) -> float | None:
         """How telling it is; None if it may stand in the appendix alone."""
         return RANKS.get(self.figure.name)
 
@@ -57,7 +57,7 @@ def main_figures(found: Sequence[Shown], joint: Shown | None) -> list[Shown]:
     """
     by_name = {one.figure.name: one for one in found if one.figure.name != "search_distribution"}
     by_name |= {"search_distribution": joint} if joint is not None else {}
-    chosen: dict[int | None, Shown] = {}
+    chosen: dict[float | None, Shown] = {}
     for name in RANKS:
         if name in by_name:
             chosen.setdefault(RANKS[name], by_name[name])

@@ -145,7 +145,7 @@ def test_an_ablation_is_told_in_a_table_a_figure_and_words(made: Made) -> None:
     for text in texts_of(made.report(made.open("one"))):
         for words in (
             f"was changed in the configuration of trial {results.trial().number}",
-            "Of 1 change, 1 make",
+            "Of 1 change, 1 is worse and none better",
             "Worse: optimizer SGD (+0.2",
             "Diverged: optimizer RMSprop",
             "What each change does",
