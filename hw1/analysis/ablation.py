@@ -99,8 +99,8 @@ def ablate(
 
     All variants are trained on the same folds, those of `evaluate`, from the same seeds. The mean
     curve over all folds of all repeats decides at which epoch a variant is scored, as the curve of
-    a trial does. An optimizer that is not the base's has a learning rate of its own: the best of
-    three on folds that score nothing. What is stored is not done again.
+    a trial does. An optimizer that is not the base's has a learning rate of its own, chosen on
+    folds that score nothing. What is stored is not done again.
 
     Args:
         trial: its number; None for the best.
@@ -180,7 +180,8 @@ def _stored(one: Variant, records: Sequence[Measured]) -> Measured | None:
     """What was measured of a variant, unless it has another configuration by now."""
     for record in records:
         same = (record.group, record.variant) == (one.group, one.name)
-        if same and Configuration(**record.configuration) in one.configurations:
+        found, own = Configuration(**record.configuration), one.configurations
+        if same and (found in own or (len(own) > 1 and replace(found, lr=own[0].lr) == own[0])):
             return record
     return None
 

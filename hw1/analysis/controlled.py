@@ -11,7 +11,7 @@ from hw1.analysis.results import StudyResults
 from hw1.analysis.scores import finite, fits
 from hw1.analysis.statistics import Estimate, cross_validated
 from hw1.analysis.training import EVALUATION, precision_of
-from hw1.analysis.variants import Variant
+from hw1.analysis.variants import RATE_STEP, Variant
 from hw1.cross_validation import CrossValidation, Splits, cross_validate
 from hw1.datasets import Dataset
 from hw1.errors import ArchitectureError, InputError
@@ -29,6 +29,8 @@ AT_ONCE = 8
 """Configurations that are trained together, of networks that are small enough to gain by it."""
 RATE_REPEAT = 2**20
 """The repeat whose folds choose learning rates: no evaluation comes to it."""
+MOST_RATES = 6
+"""Learning rates that are tried for an optimizer."""
 TINY = 1e-3
 """A weight is as good as zero if it is smaller than this part of the network's largest."""
 CURVES = ("validation_scores", "training_scores", "validation_losses", "training_losses")
@@ -186,21 +188,38 @@ class Trainer:
     def _choose_rates(
         self, wanted: Sequence[Variant]
     ) -> dict[Variant, tuple[Configuration, list[float], list[float | None]]]:
-        """The best learning rate of each, by a cross-validation on folds of its own."""
-        every = [one for variant in wanted for one in variant.configurations]
+        """The best learning rate of each, by a cross-validation on folds of its own.
+
+        While the best one is the least or the largest, one beyond it is tried.
+        """
+        tried = {one: list(one.configurations) for one in wanted}
         scores: dict[str, float] = {}
-        for trained, (found,) in self._train(
-            [_whole(c) for c in every], [RATE_REPEAT], "choosing learning rates"
-        ):
-            scores[str(trained)] = found.mean if found.best_epoch else math.nan
-        chosen = {}
-        for variant in wanted:
-            of_each = {c.lr: scores[str(_whole(c))] for c in variant.configurations}
-            best = self.results.metric.best_first(
-                variant.configurations, lambda c: scores[str(_whole(c))]
-            )[0]
-            chosen[variant] = best, list(of_each), finite(list(of_each.values()))
-        return chosen
+        new = [one for several in tried.values() for one in several]
+        while new:
+            trainings = {str(_whole(one)): _whole(one) for one in new}
+            missing = [one for key, one in trainings.items() if key not in scores]
+            for trained, (found,) in self._train(missing, [RATE_REPEAT], "choosing learning rates"):
+                scores[str(trained)] = found.mean if found.best_epoch else math.nan
+            new = []
+            for several in tried.values():
+                several.sort(key=lambda one: one.lr)
+                best = self._best(several, scores)
+                if best in (several[0], several[-1]) and len(several) < MOST_RATES:
+                    factor = RATE_STEP if best is several[-1] else 1 / RATE_STEP
+                    several.append(replace(best, lr=float(f"{best.lr * factor:.2g}")))
+                    new.append(several[-1])
+        found_of = {}
+        for variant, several in tried.items():
+            several.sort(key=lambda one: one.lr)
+            values = [scores[str(_whole(one))] for one in several]
+            rates = [one.lr for one in several]
+            found_of[variant] = self._best(several, scores), rates, finite(values)
+        return found_of
+
+    def _best(self, several: Sequence[Configuration], scores: dict[str, float]) -> Configuration:
+        """The one with the best score."""
+        best_first = self.results.metric.best_first
+        return best_first(several, lambda one: scores[str(_whole(one))])[0]
 
     def _train(
         self, configurations: Sequence[Configuration], repeats: Sequence[int], what: str

@@ -15,8 +15,10 @@ from hw1.training.rules import OPTIMIZERS
 from hw1.words import in_words, value_text
 
 MOMENTUM = 0.9
-RATES = (1 / 3, 1, 3)
-"""Around the expected learning rate of an optimizer."""
+RATE_STEP = 3.0
+"""From one learning rate to the next."""
+RATES = (1 / RATE_STEP, 1, RATE_STEP)
+"""The first ones to be tried, around the expected learning rate of an optimizer."""
 RATE_OF = {("sgd", False): 100.0, ("sgd", True): 10.0, ("rmsprop", False): 1 / 3}
 """The expected learning rate by optimizer and whether it has momentum, relative to Adam's: usual
 values are 0.1, 0.01 and 0.0003 where Adam's is 0.001."""
@@ -39,8 +41,8 @@ class Variant:
     Attributes:
         group: what is changed; a name in `GROUPS`, or empty for the base itself.
         name: to what.
-        configurations: one, or the same with several learning rates of which the best is to be
-            chosen.
+        configurations: one, or the same with several learning rates, from which the search for the
+            best one begins.
         at_end: whether the network after the last epoch is scored, and not that of the best one.
         place: in its group, from 0.
     """
@@ -120,7 +122,7 @@ def variants(base: Base, only: Sequence[str] = ()) -> list[Variant]:
 
 
 def _optimizers(base: Base) -> list[Variant]:
-    """Each with three learning rates around the expected one, but that of the base with its own."""
+    """Each with learning rates around the expected one, but that of the base with its own."""
     own = base.configuration
     expected = own.lr / RATE_OF.get((own.optimizer, own.momentum > 0), 1.0)
     kinds = [("sgd", 0.0, False), ("sgd", MOMENTUM, False), ("sgd", MOMENTUM, True)]

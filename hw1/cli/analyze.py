@@ -187,7 +187,7 @@ def ablate(
 ) -> None:
     """Change one thing at a time in the best configuration, and test what that does.
 
-    Optimizers (each with the best of three learning rates, chosen on other folds), schedules,
+    Optimizers (each with a learning rate of its own, chosen on other folds), schedules,
     initializations, L1 and L2 penalties, dropout, early stopping and whatever else the model class
     and the data take. All are cross-validated on the same new splits and compared with the base
     by the corrected resampled t-test. Results are stored with the study.

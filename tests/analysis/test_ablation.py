@@ -22,7 +22,7 @@ from hw1.analysis.ablation import (
     findings,
     stored_ablation,
 )
-from hw1.analysis.controlled import CURVES, Measured, scored_epoch, sparsity
+from hw1.analysis.controlled import CURVES, MOST_RATES, Measured, scored_epoch, sparsity
 from hw1.analysis.evaluation import evaluate
 from hw1.analysis.figures.ablation import ablation_figures
 from hw1.analysis.figures.marks import Line, Points, Text
@@ -137,7 +137,8 @@ def test_interrupted_and_resumed_it_equals_one_that_never_stopped(
 
 
 def test_a_learning_rate_is_chosen_on_other_folds(open_results: Open) -> None:
-    found = ablate(open_results(), n_repeats=1, only=["optimizer"])
+    results = open_results()
+    found = ablate(results, n_repeats=1, only=["optimizer"])
     names = [effect.measured.variant for effect in found.effects]
     assert names == [
         *("SGD", "SGD with momentum", "SGD with Nesterov momentum", "Adam", "AdamW", "RMSprop")
@@ -147,11 +148,16 @@ def test_a_learning_rate_is_chosen_on_other_folds(open_results: Open) -> None:
         if effect.verdict == "base":
             assert (one.variant, one.rates) == ("Adam", None)
             continue
-        assert one.rates and one.rate_scores and len(one.rates) == 3
+        assert one.rates and one.rate_scores and 3 <= len(one.rates) <= MOST_RATES
+        assert one.rates == sorted(one.rates)
+        assert not one.rate_at_edge or len(one.rates) == MOST_RATES
         known = {r: s for r, s in zip(one.rates, one.rate_scores, strict=True) if s is not None}
         assert one.lr == min(known, key=lambda rate: known[rate])
         assert one.estimate.mean not in known.values()
         assert f"rate {one.lr:.4g}" in effect.notes
+    words: list[str] = []
+    ablate(results, n_repeats=1, only=["optimizer"], watcher=Watcher(words.append))
+    assert words == []
 
 
 def test_early_stopping_is_a_rule_for_the_same_training(open_results: Open) -> None:
