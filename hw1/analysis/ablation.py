@@ -140,15 +140,17 @@ def ablate(
 
 
 def stored_ablation(results: StudyResults) -> Ablation | None:
-    """The last ablation of the best trial, or of the defaults; None if none is stored."""
-    records = results.records(Measured, ABLATION)
-    best = results.trial().number
-    bases = [one for one in records if not one.group and one.trial in (best, None)]
-    if not bases:
+    """The most complete ablation of the best trial, else of the defaults; None without any."""
+    best, found = results.trial().number, dict[Setup, list[Measured]]()
+    for record in results.records(Measured, ABLATION):
+        if record.trial in (best, None):
+            setup = Setup(**{field.name: getattr(record, field.name) for field in fields(Setup)})
+            found.setdefault(setup, []).append(record)
+    whole = {setup: those for setup, those in found.items() if not all(one.group for one in those)}
+    if not whole:
         return None
-    last = max(bases, key=lambda one: (one.trial is not None, records.index(one)))
-    setup = {field.name: getattr(last, field.name) for field in fields(Setup)}
-    return ablation_of(results, results.records(Measured, ABLATION, **setup))
+    setup = max(whole, key=lambda one: (one.trial is not None, len(whole[one]), one.n_repeats))
+    return ablation_of(results, whole[setup])
 
 
 def ablation_of(results: StudyResults, records: Sequence[Measured]) -> Ablation:

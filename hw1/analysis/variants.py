@@ -178,11 +178,14 @@ def _early_stopping(base: Base) -> list[Variant]:
 def _augmentations(base: Base) -> list[Variant]:
     if len(base.dataset.input_shape) != 3:
         return []
-    own, found = base.configuration, [Variant("augmentation", "as the base", (base.configuration,))]
+    own = base.configuration
+    found = [base.changed("augmentation", "as the base")]
     for field, on in (("flip", True), ("shift", 2), ("erase", 0.25)):
         value = getattr(own, field)
         name = f"{'without' if value else 'with'} {OPTIONS[field].words}"
         found.append(base.changed("augmentation", name, **{field: type(on)(0) if value else on}))
+    if own.flip != "alternating":
+        found.append(base.changed("augmentation", "alternating flips", flip="alternating"))
     return found
 
 
@@ -215,6 +218,7 @@ GROUPS: dict[str, Callable[[Base], list[Variant]]] = {
     "clipping": lambda base: base.with_values("clipping", "max_grad_norm", (None, 1.0)),
     "batch_norm": lambda base: base.with_argument("batch_norm", "batch_norm", (False, True)),
     "augmentation": _augmentations,
+    "mirrored": lambda base: base.with_argument("mirrored", "mirrored", (False, True)),
     "ema": _strengths("ema"),
     "early_stopping": _early_stopping,
 }
@@ -223,6 +227,7 @@ GROUP_WORDS = {
     "l1": "L1 penalty",
     "l1_proximal": "proximal L1 penalty",
     "clipping": "gradient clipping",
+    "mirrored": "averaging over the mirror image",
     "ema": "averaged weights",
 }
 """What groups are called, where that is not their name."""
