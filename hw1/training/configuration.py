@@ -21,6 +21,8 @@ class Configuration(Augmentation):
     Attributes:
         model: keyword arguments of the model class: the architecture and its dropout.
         initialization: how weights are drawn; see `hw1.training.initialization`.
+        input_scale: of the first layer's weights, whose units then bend at points spread over the
+            inputs; None leaves it to ``initialization``. See `hw1.training.initialization`.
         epochs: passes over the training examples at most; the length of the schedule. A study sets
             it for all its trials.
         batch_size: examples in a batch. An epoch has n_rows / batch_size steps, rounded, and at
@@ -55,6 +57,9 @@ class Configuration(Augmentation):
     model: dict[str, Any] = option(dict, "architecture", "architecture")
     initialization: str = option(
         "default", "weight initialization", "optimization", choices=INITIALIZATIONS
+    )
+    input_scale: float | None = option(
+        None, "scale of the first layer", "optimization", gt=0, later=True
     )
     epochs: int = option(100, "epochs", "optimization", ge=1)
     batch_size: int = option(64, "batch size", "optimization", ge=1)

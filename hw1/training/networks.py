@@ -37,7 +37,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model_seed)
         model = model_class(dataset.input_shape, dataset.n_outputs, **configuration.model)
-        initialize(model, configuration.initialization)
+        initialize(model, configuration.initialization, configuration.input_scale)
     return model
 
 

@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from scipy.stats import kstest, norm, uniform
 from torch import Tensor, nn
 
 from hw1.errors import InputError
@@ -72,3 +73,31 @@ def test_an_unknown_scheme_names_the_nearest_and_changes_nothing(wrong: str, nea
     assert f"did you mean {nearest!r}?" in str(caught.value)
     assert "default" in str(caught.value)
     assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("n_inputs", [1, 4])
+def test_units_of_a_scaled_first_layer_bend_all_over_the_inputs(n_inputs: int) -> None:
+    torch.manual_seed(3)
+    model = MLP((n_inputs,), 1, widths=(4000, 5))
+    rest = copy.deepcopy(list(model.parameters())[2:])
+    initialize(model, "default", input_scale=2.5)
+    weight, bias = list(model.parameters())[:2]
+    assert kstest(weight.detach().flatten(), norm(scale=2.5 / n_inputs**0.5).cdf).pvalue > 1e-3
+    # With a single input the points themselves can be read off, and are uniform.
+    if n_inputs == 1:
+        points = (-bias / weight[:, 0]).detach()
+        assert kstest(points, uniform(-(3**0.5), 2 * 3**0.5).cdf).pvalue > 1e-3
+    # A sum of n terms w c, each of the variance of w, as c has variance one.
+    assert bias.std().item() == pytest.approx(2.5, rel=0.05)
+    assert all(map(torch.equal, rest, list(model.parameters())[2:]))
+    assert weight.requires_grad and bias.requires_grad
+
+
+@pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
+def test_a_scale_changes_the_first_layer_alone(build: Callable[[], nn.Module]) -> None:
+    model = build()
+    before = copy.deepcopy(model.state_dict())
+    initialize(model, "default", input_scale=1.0)
+    first = next(name for name, m in model.named_modules() if isinstance(m, LAYERS))
+    changed = {n for n, value in model.state_dict().items() if not torch.equal(value, before[n])}
+    assert changed == {n for n in before if n in (f"{first}.weight", f"{first}.bias")}
