@@ -19,12 +19,13 @@ from hw1.analysis.statistics import (
     over_rows_and_seeds,
     over_seeds,
 )
-from hw1.analysis.training import retrain, score_folds
+from hw1.analysis.training import networks_of_repeat, retrain, score_folds
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.provenance import provenance
 from hw1.tasks import TASKS
 from hw1.watching import UNWATCHED, Watcher
+from hw1.words import counted
 
 CROSS_VALIDATIONS = "evaluation:cross_validation"
 TESTS = "evaluation:test"
@@ -79,8 +80,11 @@ class Tested:
         epochs: to which they were trained.
         seeds: one a network.
         scores: one a network; None for one that diverged.
-        ensemble: the score of the mean of their predictions: of the outputs in a regression, of
-            the probabilities of classes.
+        ensemble: the score of the mean of predictions: of the outputs in a regression, of the
+            probabilities of classes. Where there are several seeds, the networks of the
+            cross-validation's first repeat predict with them: since each lacks other examples, they
+            differ more than seeds do (bagging; Breiman, 1996).
+        n_folds: these networks; 0 in what older versions have stored.
         n_rows: test examples.
         fingerprint: of these examples.
         date: when they were scored, in UTC.
@@ -108,6 +112,7 @@ class Tested:
     n_largest: int | None = None
     share_largest: float | None = None
     final: bool = False
+    n_folds: int = 0
 
     def __post_init__(self) -> None:
         if len(self.seeds) != len(self.scores) or self.n_rows < 1:
@@ -117,6 +122,12 @@ class Tested:
             raise ValueError(f"intervals {intervals}")
         if (self.n_largest is None) != (self.share_largest is None):
             raise ValueError(f"{self.n_largest} largest errors make up {self.share_largest}")
+
+    @property
+    def members(self) -> str:
+        """The networks of the ensemble in words."""
+        folds = f" and {counted(self.n_folds, 'fold')}" if self.n_folds else ""
+        return f"{counted(len(self.seeds), 'seed')}{folds}"
 
     @property
     def estimate(self) -> Estimate:
@@ -224,7 +235,7 @@ def evaluate(
     part = repeated_cross_validation(
         results, chosen, n_repeats, n_splits, seed, again=again, watcher=watcher
     )
-    tested = _test(results, chosen, n_seeds, again, watcher) if test else None
+    tested = _test(results, chosen, n_seeds, part, again, watcher) if test else None
     if baselines:
         fingerprint = tested.fingerprint if tested else None
         fit_baselines(
@@ -337,7 +348,12 @@ def repeated_cross_validation(
 
 
 def _test(
-    results: StudyResults, trial: FrozenTrial, n_seeds: int, again: bool, watcher: Watcher
+    results: StudyResults,
+    trial: FrozenTrial,
+    n_seeds: int,
+    part: CrossValidated,
+    again: bool,
+    watcher: Watcher,
 ) -> Tested | None:
     """The score on the test examples; every one that was ever made stays in storage."""
     same = [tested for tested in _tests(results, trial) if len(tested.seeds) == n_seeds]
@@ -347,9 +363,14 @@ def _test(
     if rows is None:
         return None
     retrained = retrain(results, trial, n_seeds, watcher=watcher)
+    others = []
+    if n_seeds > 1:
+        others = networks_of_repeat(results, trial, part.n_splits, part.seed, watcher=watcher)
     watcher.say(f"scoring {len(rows)} test examples")
-    outputs = torch.stack([predict(network, rows.inputs) for network in retrained.networks])
-    combined, metric = TASKS[rows.task].ensemble(outputs), results.metric
+    networks = [*retrained.networks, *others]
+    predictions = torch.stack([predict(network, rows.inputs) for network in networks])
+    outputs, metric = predictions[:n_seeds], results.metric
+    combined = TASKS[rows.task].ensemble(predictions)
     # A network that has diverged says nothing, and the ensemble with it neither.
     every = score_rows(metric, torch.cat([outputs, combined[None]]), rows)
     losses = row_losses(metric, outputs, rows)
@@ -371,6 +392,7 @@ def _test(
         n_largest=largest and largest[0],
         share_largest=largest and largest[1],
         final=results.final(trial) is not None,
+        n_folds=len(others),
     )
     results.store(TESTS, vars(tested))
     return tested

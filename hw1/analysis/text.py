@@ -65,7 +65,7 @@ def evaluation_lines(found: Evaluation) -> list[str]:
             lines.append(_row("", f"the interval covers other test examples, {seeds}"))
         lines += [
             _row("  each seed", _scores(test.scores)),
-            _row("  ensemble", estimate(test.ensemble_estimate)),
+            _row("  ensemble", f"{estimate(test.ensemble_estimate)}, of {test.members}"),
         ]
     if nested is not None:
         lines += [

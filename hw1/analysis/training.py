@@ -90,6 +90,33 @@ def score_folds(
     Returns:
         ``(n_repeats, n_splits)``; NaN for a network that diverged.
     """
+    models = _train_folds(results, trial, repeats, seed, watcher)
+    scores: list[list[float]] = models.validate().view(len(repeats), -1).tolist()
+    return scores
+
+
+def networks_of_repeat(
+    results: StudyResults,
+    trial: FrozenTrial,
+    n_splits: int,
+    seed: int,
+    *,
+    watcher: Watcher = UNWATCHED,
+) -> list[Network]:
+    """The networks of the first repeat of a repeated cross-validation, one a fold."""
+    repeat = 0, Splits.draw_fresh(results.dataset, n_splits, seed, 0)
+    models = _train_folds(results, trial, [repeat], seed, watcher)
+    return [Network.of(models, fold) for fold in range(n_splits)]
+
+
+def _train_folds(
+    results: StudyResults,
+    trial: FrozenTrial,
+    repeats: Sequence[tuple[int, Splits]],
+    seed: int,
+    watcher: Watcher,
+) -> Lockstep:
+    """The networks of all repeats and folds, trained to the trial's best epoch."""
     n_splits = repeats[0][1].n_splits
     configuration, epochs = results.tuned(trial)
     seeds = [
@@ -103,8 +130,7 @@ def score_folds(
     first, last = repeats[0][0] + 1, repeats[-1][0] + 1
     which = f"repeat {first}" if first == last else f"repeats {first} to {last}"
     _train(models, epochs, f"cross-validation, {which}, {n_splits} folds", watcher)
-    scores: list[list[float]] = models.validate().view(len(repeats), n_splits).tolist()
-    return scores
+    return models
 
 
 def cross_validate_again(

@@ -17,10 +17,10 @@ from hw1.analysis.evaluation import (
     stored_evaluation,
 )
 from hw1.analysis.network import predict
-from hw1.analysis.scores import for_json
+from hw1.analysis.scores import for_json, score_rows
 from hw1.analysis.statistics import over_rows_and_seeds
 from hw1.analysis.text import evaluation_lines
-from hw1.analysis.training import retrain
+from hw1.analysis.training import networks_of_repeat, retrain
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset
 from hw1.errors import InputError
@@ -41,11 +41,24 @@ def test_test_scores_are_those_of_scikit_learn_and_their_intervals_those_of_the_
         [predict(network, test.inputs) for network in retrain(results, results.trial(), 3).networks]
     )
     y = test.targets.numpy()
+    # The ensemble: they, and those of the first repeat, which have each not seen a fold.
+    folds = networks_of_repeat(results, results.trial(), results.settings.n_splits, 0)
+    for network, rows, told in zip(
+        folds,
+        Splits.draw_fresh(results.dataset, results.settings.n_splits, 0, 0).validation_rows(),
+        whole.cross_validation.scores[0],
+        strict=True,
+    ):
+        seen = results.dataset.take(rows)
+        outside = score_rows(results.metric, predict(network, seen.inputs)[None], seen)
+        assert outside == pytest.approx([told], rel=1e-4)
+    members = torch.cat([outputs, torch.stack([predict(one, test.inputs) for one in folds])])
+    assert found.members == f"3 seeds and {len(folds)} folds"
     if test.task == "regression":
-        score, mean, said = mean_squared_error, outputs.mean(0).numpy(), outputs.numpy()
+        score, mean, said = mean_squared_error, members.mean(0).numpy(), outputs.numpy()
         losses, together = (said - y)[:, :, 0] ** 2, (mean - y)[:, 0] ** 2
     else:
-        score, mean = accuracy_score, outputs.softmax(2).mean(0).argmax(1).numpy()
+        score, mean = accuracy_score, members.softmax(2).mean(0).argmax(1).numpy()
         said = outputs.argmax(2).numpy()
         losses, together = (said == y).astype(float), (mean == y).astype(float)
     assert found.scores == pytest.approx([score(y, o) for o in said], rel=1e-5)
@@ -68,7 +81,7 @@ def test_test_scores_are_those_of_scikit_learn_and_their_intervals_those_of_the_
 def test_an_evaluation_of_an_older_version_is_shown_without_intervals(open_results: Open) -> None:
     evaluate(open_results(), n_repeats=1, n_seeds=3)
     results = open_results()
-    new = {"interval", "ensemble_interval", "n_largest", "share_largest", "metric"}
+    new = {"n_folds", "interval", "ensemble_interval", "n_largest", "share_largest", "metric"}
     for key in (TESTS, CROSS_VALIDATIONS):
         records = results.stored(key)
         old = [{k: v for k, v in record.items() if k not in new} for record in records]

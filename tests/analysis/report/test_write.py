@@ -69,7 +69,7 @@ def test_a_report_changes_with_storage_and_tells_what_intervals_cover(made: Made
     for old, text in zip(before, texts_of(made.report(made.open("one"))), strict=True):
         for words in (
             "0.160 ± 0.010 (95 % confidence interval 0.123 to 0.234)",
-            "the ensemble of 3 networks scores 0.14 (95 % confidence interval 0.111 to 0.222)",
+            "the ensemble of 3 seeds scores 0.14 (95 % confidence interval 0.111 to 0.222)",
             "43 errors of 99,887 test",
             "make up 34% of the mean squared error",
             "scored 3 times for one",
@@ -84,7 +84,7 @@ def test_baselines_stand_beside_the_network_in_both_files(made: Made) -> None:
     for text in texts_of(made.report(made.open("one"))):
         for words in (
             "network of one",
-            "ensemble of 3 networks",
+            "ensemble of 3 seeds",
             "nearest neighbors (on 1,000 examples)",
             "0.25 0.125 to 0.500",
             "the best baseline, ",
