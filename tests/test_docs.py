@@ -55,7 +55,10 @@ def test_studies_a_data_set_and_a_family_are_one_new_file_each(tmp_path: Path) -
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            file, _, heading = target.partition("#")
+            assert (page.parent / file).exists(), f"{page.name} links to {target}"
+            words = heading.replace("-", " ").lower()
+            assert f"# {words}" in (page.parent / file).read_text().lower() if heading else True
 
 
 def test_the_commands_that_the_pages_show_exist() -> None:
