@@ -1,8 +1,8 @@
 """An ablation against plain cross-validations, scipy, and itself interrupted."""
 
-import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,10 @@ from hw1.analysis.ablation import (
     findings,
     stored_ablation,
 )
-from hw1.analysis.controlled import CURVES, MOST_RATES, Measured, scored_epoch, sparsity
+from hw1.analysis.controlled import MOST_RATES, Measured, scored_epoch, sparsity
 from hw1.analysis.evaluation import evaluate
 from hw1.analysis.figures.ablation import ablation_figures
+from hw1.analysis.figures.gallery import Gallery, read, write
 from hw1.analysis.figures.marks import Line, Points, Text
 from hw1.analysis.text import ablation_lines
 from hw1.analysis.training import EVALUATION
@@ -239,10 +240,12 @@ def test_what_is_damaged_is_said(open_results: Open, field: str, value: object) 
         stored_ablation(results)
 
 
-def test_tables_words_and_figures_say_the_same(open_results: Open) -> None:
+def test_tables_words_and_figures_say_the_same(open_results: Open, tmp_path: Path) -> None:
     found = ablate(open_results(), **QUICK)
     table = ablation_table(found)
-    assert list(table.index[:2]) == [("l1", "0"), ("l1", "1 × 10⁻⁵")] or len(table) == 8
+    assert list(table.index[:2]) == [("L1 penalty", "0"), ("L1 penalty", "1 × 10⁻⁵")]
+    assert table["mean"].tolist() == [e.measured.estimate.mean for e in found.effects]
+    assert table["p"].dropna().tolist() == [e.test.p for e in found.effects if e.test]
     lines = ablation_lines(found)
     assert lines[0].startswith("regression-random: one change at a time in trial")
     for effect in found.effects:
@@ -258,4 +261,8 @@ def test_tables_words_and_figures_say_the_same(open_results: Open) -> None:
     for figure in curves:
         training, validation = figure.panels
         assert len(training.marks) * 2 == len(validation.marks)
-    json.dumps({name: found.base.curves[name] for name in CURVES})
+    written = Gallery("tiny", (0,), {"Ablation": [dots, *curves]})
+    write(written, tmp_path)
+    assert [f.caption for f in read(tmp_path).sections["Ablation"]] == [
+        figure.caption for figure in (dots, *curves)
+    ]

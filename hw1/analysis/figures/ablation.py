@@ -20,7 +20,7 @@ from hw1.words import number, plus_minus
 COLORS = {"worse": VERMILLION, "better": BLUE, "no clear difference": MUTED}
 ROWS_IN_COLUMN = 14
 """More are drawn side by side."""
-ROW_HEIGHT = 19
+ROW_HEIGHT = 16
 MOST_CURVES = len(PALETTE)
 
 
