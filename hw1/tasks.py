@@ -80,7 +80,8 @@ class Metric:
         """The metric of each model, ``(n_models,)`` float64.
 
         Args:
-            outputs: ``(n_models, n, n_outputs)``, in the target's own units, or logits.
+            outputs: ``(n_models, n, n_outputs)``, in the target's own units, or logits; like the
+                targets and the result it may have the axis of the epochs in front.
             targets: ``(n_models, n, n_outputs)`` or class numbers ``(n_models, n)``.
             counted: ``(n_models, n)``, False for what only fills up the rectangle.
         """
@@ -89,35 +90,40 @@ class Metric:
         assert self.of_examples is not None, "a metric has of_examples or of_all"
         # What does not count may hold anything, infinity too, which a factor would not silence.
         of_each = self.of_examples(outputs, targets).masked_fill(~counted, 0.0)
-        return of_each.sum(1) / counted.sum(1)
+        return of_each.sum(-1) / counted.sum(-1)
+
+
+def _mean(of_outputs: "Tensor") -> "Tensor":
+    # A mean of single numbers takes longer than all else.
+    return of_outputs[..., 0] if of_outputs.shape[-1] == 1 else of_outputs.mean(-1)
 
 
 def _squared_error(outputs: "Tensor", targets: "Tensor") -> "Tensor":
-    return (outputs.double() - targets).square_().mean(2)
+    return _mean((outputs.double() - targets).square_())
 
 
 def _absolute_error(outputs: "Tensor", targets: "Tensor") -> "Tensor":
-    return (outputs.double() - targets).abs_().mean(2)
+    return _mean((outputs.double() - targets).abs_())
 
 
 def _is_right(outputs: "Tensor", targets: "Tensor") -> "Tensor":
     # A network that has diverged says nothing; argmax would give it the first class.
-    return (outputs.argmax(2) == targets).double().masked_fill(_diverged(outputs), math.nan)
+    return (outputs.argmax(-1) == targets).double().masked_fill(_diverged(outputs), math.nan)
 
 
 def _diverged(outputs: "Tensor") -> "Tensor":
-    return ~outputs.isfinite().all(2)
+    return ~outputs.isfinite().all(-1)
 
 
 def _macro_f1(outputs: "Tensor", targets: "Tensor", counted: "Tensor") -> "Tensor":
     """The mean F1 score of the classes that occur among targets or predictions."""
-    classes = targets.new_tensor(range(outputs.shape[2]))
-    predicted = (outputs.argmax(2)[..., None] == classes) & counted[..., None]
+    classes = targets.new_tensor(range(outputs.shape[-1]))
+    predicted = (outputs.argmax(-1)[..., None] == classes) & counted[..., None]
     actual = (targets[..., None] == classes) & counted[..., None]
-    occurring = predicted.sum(1) + actual.sum(1)
-    of_classes = 2 * (predicted & actual).sum(1) / occurring.clamp(min=1).double()
-    scores = of_classes.sum(1) / (occurring > 0).sum(1)
-    return scores.masked_fill((_diverged(outputs) & counted).any(1), math.nan)
+    occurring = predicted.sum(-2) + actual.sum(-2)
+    of_classes = 2 * (predicted & actual).sum(-2) / occurring.clamp(min=1).double()
+    scores = of_classes.sum(-1) / (occurring > 0).sum(-1)
+    return scores.masked_fill((_diverged(outputs) & counted).any(-1), math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,14 +177,14 @@ def _of_cross_entropy(outputs: "Tensor", targets: "Tensor", label_smoothing: "Te
 
 
 def _normalized_error(outputs: "Tensor", targets: "Tensor", label_smoothing: "Tensor") -> "Tensor":
-    return (outputs - targets).square_().mean(2)
+    return _mean((outputs - targets).square_())
 
 
 def _cross_entropy(outputs: "Tensor", targets: "Tensor", label_smoothing: "Tensor") -> "Tensor":
-    logs = outputs.log_softmax(2)
+    logs = outputs.log_softmax(-1)
     smoothing = label_smoothing[:, None]
-    of_target = logs.gather(2, targets[:, :, None])[:, :, 0].mul_(smoothing - 1)
-    return of_target.sub_(logs.mean(2).mul_(smoothing))
+    of_target = logs.gather(-1, targets[..., None])[..., 0].mul_(smoothing - 1)
+    return of_target.sub_(logs.mean(-1).mul_(smoothing))
 
 
 REGRESSION = Task(

@@ -225,7 +225,10 @@ class Plan:
 
     def targets(self, models: slice, rows: Tensor) -> Tensor:
         """The normalized targets of some rows, ``(n_steps, n, batch)`` or with ``n_outputs``."""
-        targets = self.dataset.targets[rows]
+        return self.normalized(self.dataset.targets[rows], models)
+
+    def normalized(self, targets: Tensor, models: slice = slice(None)) -> Tensor:
+        """Targets ``(..., n_models, n)`` or with ``n_outputs`` as the models learn them."""
         if self.task.normalizes_targets:
             targets = (targets - self.target_mean[models, None]) / self.target_std[models, None]
         return targets
