@@ -1,7 +1,6 @@
 """The objective that turns a trial into a cross-validated score."""
 
 import inspect
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -235,9 +234,14 @@ def shown_data(dataset: Dataset) -> dict[str, Any]:
 
 def _short(values: np.ndarray) -> Any:
     """Numbers in five digits, as lists; None for what is not finite, which JSON does not have."""
-    if values.ndim > 1:
-        return [_short(row) for row in values]
-    return [float(f"{x:.5g}") if math.isfinite(x) else None for x in values.tolist()]
+    values = values.astype(float)
+    with np.errstate(divide="ignore"):
+        places = 4 - np.floor(np.log10(np.abs(values)))
+    # A power of ten is exact only where its exponent is positive.
+    up, down = (10.0 ** np.clip(n, 0, 300) for n in (places, -places))
+    short = (np.round(values * up / down) / up * down).astype(object)
+    short[~np.isfinite(values)] = None
+    return short.tolist()
 
 
 def backend_of(kept: Mapping[str, Any]) -> str | None:

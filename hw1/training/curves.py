@@ -10,7 +10,7 @@ from torch import Tensor
 from hw1.training.lockstep import Given, Lockstep
 from hw1.training.threads import torch_threads
 
-AT_ONCE = 2**18
+AT_ONCE = 2**17
 """Outputs that are measured at once, of several epochs of small data: they share the launches."""
 
 
