@@ -38,7 +38,14 @@ CURVES = ("validation_scores", "training_scores", "validation_losses", "training
 
 @dataclass(frozen=True)
 class Setup:
-    """What all variants have in common; the names are those of `Measured`."""
+    """What all variants have in common.
+
+    Attributes:
+        trial: whose configuration is the base; None for the definition's defaults.
+        n_splits, n_repeats, seed: of the folds, those of `hw1.analysis.evaluation`.
+        epochs: of a training.
+        n_rows: training examples.
+    """
 
     trial: int | None
     n_splits: int
@@ -49,14 +56,10 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Setup):
     """A variant under repeated cross-validation.
 
     Attributes:
-        trial: whose configuration is the base; None for the definition's defaults.
-        n_splits, n_repeats, seed: of the folds, those of `hw1.analysis.evaluation`.
-        epochs: of a training.
-        n_rows: training examples.
         group, variant, place: see `hw1.analysis.variants.Variant`.
         configuration: of the networks, with the learning rate that was chosen.
         is_base: whether that is the base itself.
@@ -75,12 +78,6 @@ class Measured:
         metric: what the scores measure.
     """
 
-    trial: int | None
-    n_splits: int
-    n_repeats: int
-    seed: int
-    epochs: int
-    n_rows: int
     group: str
     variant: str
     place: int
