@@ -18,6 +18,7 @@ from hw1.datasets import Dataset
 from hw1.errors import InputError
 from hw1.tasks import TASKS, Metric
 from hw1.training import Configuration
+from hw1.training.configuration import Checkpoint
 from hw1.training.curves import Measures, Recorder
 from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import Lockstep, State
@@ -130,8 +131,9 @@ class CrossValidation:
     Attributes:
         curves: ``(n_epochs, n_splits)``, each fold's validation score after each epoch.
         measures: its training loss, training score and validation loss likewise.
-        best_epoch: the epoch (from 1) with the best mean validation score: the one that a
-            retraining on all training data trains to; 0 when no epoch had a finite one.
+        best_epoch: the epoch (from 1) whose networks count, by the configuration's ``checkpoint``
+            that with the best mean validation score or the last one with a finite one: the one that
+            a retraining on all training data trains to; 0 when no epoch had a finite one.
         stopped: why training ended: all epochs done, no better mean validation score for
             ``patience`` epochs, pruned, or a score that was not finite.
         seconds: its share of the wall time of the training and its evaluations.
@@ -165,7 +167,7 @@ class CrossValidation:
 
     @property
     def mean(self) -> float:
-        """The best point of the mean validation curve: a trial's value."""
+        """The mean validation score at the best epoch: a trial's value."""
         return float(self.fold_scores.mean())
 
     @property
@@ -190,10 +192,10 @@ def cross_validate(
 ) -> Iterator[tuple[int, CrossValidation]]:
     """Train one network a trial and fold, all in lockstep, and score each on its fold.
 
-    After every epoch each trial has a score for every fold. The value of a trial is the best
-    point of the *mean* curve over the folds; early stopping and pruning act on that curve, so no
-    fold picks an epoch of its own. What becomes of a trial depends on the others in nothing but
-    what ``report`` makes of them.
+    After every epoch each trial has a score for every fold. The value of a trial is the best or the
+    last point (see ``checkpoint``) of the *mean* curve over the folds; early stopping and pruning
+    act on that curve, so no fold picks an epoch of its own. What becomes of a trial depends on the
+    others in nothing but what ``report`` makes of them.
 
     Args:
         model_class: builds one network.
@@ -245,8 +247,11 @@ def cross_validate(
         for i, number in enumerate(numbers):
             trial = trials[number]
             trial.curves.append(scores[i])
-            if metric.better(means[number], trial.best):
-                trial.best, trial.best_epoch = means[number], epoch
+            if better := metric.better(means[number], trial.best):
+                trial.best, trial.improved = means[number], epoch
+            last = configurations[number].checkpoint == "last"
+            if better or (last and math.isfinite(means[number])):
+                trial.best_epoch = epoch
                 # A copy, for the others' outputs would stay in memory with a view.
                 trial.outputs = outputs[i * n_splits : (i + 1) * n_splits].clone()
                 if keep_models:
@@ -263,7 +268,7 @@ def cross_validate(
                 ended[number] = "diverged"
             elif number in pruned:
                 ended[number] = "pruned"
-            elif patience is not None and epoch - trial.best_epoch >= patience:
+            elif patience is not None and epoch - trial.improved >= patience:
                 ended[number] = "patience"
             elif epoch == configuration.epochs:
                 ended[number] = "epochs"
@@ -295,6 +300,30 @@ def cross_validate(
                 models.keep(left)
 
 
+def scored_epoch(
+    means: np.ndarray, metric: Metric, checkpoint: Checkpoint, patience: int | None = None
+) -> tuple[int, int]:
+    """The epoch of a mean curve whose networks count, and the one after which training ends.
+
+    Args:
+        means: ``(n_epochs,)``, the mean score after each.
+        metric: says which is best.
+        checkpoint, patience: of a configuration.
+
+    Returns:
+        Both from 1; the first is 0 if no mean is finite.
+    """
+    best, improved, last = metric.worst, 0, 0
+    for epoch, mean in enumerate(means.tolist(), start=1):
+        if math.isfinite(mean):
+            last = epoch
+            if metric.better(mean, best):
+                best, improved = mean, epoch
+        if patience is not None and epoch - improved >= patience:
+            break
+    return (last if checkpoint == "last" else improved), epoch
+
+
 @dataclass
 class _Trial:
     """A trial that is being trained."""
@@ -302,6 +331,7 @@ class _Trial:
     n_parameters: int
     precision: Precision
     best: float
+    improved: int = 0
     best_epoch: int = 0
     seconds: float = 0.0
     curves: list[np.ndarray] = field(default_factory=list)

@@ -107,7 +107,7 @@ class Objective:
         return details
 
     def __call__(self, trial: Trial) -> float:
-        """The best point of the mean validation curve.
+        """The mean validation score at the best epoch; see `CrossValidation`.
 
         Raises:
             optuna.TrialPruned: the pruner ended the trial, its network is invalid, or it never
@@ -148,7 +148,7 @@ class Objective:
         """Train these trials, whose footprints have one key, together.
 
         Yields:
-            Each, as soon as it has ended, with the best point of its mean validation curve, or None
+            Each, as soon as it has ended, with its mean validation score at its best epoch, or None
             if it is pruned; but none that somebody else ended.
 
         Raises:

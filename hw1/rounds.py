@@ -1,7 +1,6 @@
 """Running the rounds after a search: the best few trials, cross-validated again on new folds."""
 
 import base64
-import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from hw1.cross_validation import (
     Report,
     Splits,
     cross_validate,
+    scored_epoch,
 )
 from hw1.datasets import Dataset
 from hw1.definition import StudyDefinition
@@ -28,7 +28,7 @@ from hw1.processes import this_process
 from hw1.provenance import provenance
 from hw1.standings import Entry, Round, Standings
 from hw1.study import OUT_OF_MEMORY, ROUNDS_KEY, ROUNDS_WORKER, Settings, Study
-from hw1.tasks import METRICS, Metric
+from hw1.tasks import METRICS
 from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
 from hw1.training.networks import footprint
@@ -188,7 +188,8 @@ class Rounds:
                 earlier = decode(before, found.curves.shape[1], n_epochs)
             common = min(earlier.shape[1], len(found.curves))  # one may have diverged
             curves = np.concatenate([earlier[:, :common], curves[:, :common]])
-        best = best_epoch(curves, self.study.metric)
+        checkpoint = self._configuration(trial, self.study.settings.rounds[number]).checkpoint
+        best, _ = scored_epoch(curves.mean((0, 2)), self.study.metric, checkpoint)
         if not best:
             return Entry(number, trial, 0, [], None, DIVERGED, seconds, trained)
         done = len(curves) == self.study.settings.rounds[number].repeats
@@ -285,20 +286,6 @@ def cross_validate_round(
         metric=METRICS[settings.metric],
         on_step=on_step,
     )
-
-
-def best_epoch(curves: np.ndarray, metric: Metric) -> int:
-    """The first epoch (from 1) with the best mean score; 0 if none has a finite one.
-
-    Args:
-        curves: ``(n_repeats, n_epochs, n_splits)``.
-        metric: says which is best.
-    """
-    best, found = metric.worst, 0
-    for epoch, mean in enumerate(curves.mean((0, 2)).tolist(), start=1):
-        if math.isfinite(mean) and metric.better(mean, best):
-            best, found = mean, epoch
-    return found
 
 
 def encode(curves: np.ndarray) -> str:

@@ -1,3 +1,4 @@
+import math
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -10,11 +11,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw1.cross_validation import CrossValidation, Splits, cross_validate
+from hw1.cross_validation import CrossValidation, Splits, cross_validate, scored_epoch
 from hw1.datasets import Dataset, Loader, digits, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP
+from hw1.tasks import METRICS
 from hw1.training import Configuration
+from hw1.training.configuration import Checkpoint
 from hw1.training.lockstep import Lockstep
 
 FUNCTION = function.load("train", Path())
@@ -210,6 +213,39 @@ def alone() -> dict[int, CrossValidation]:
     assert {r.stopped for r in results.values()} == {"epochs", "patience"}
     assert {r.n_trials for r in results.values()} == {1}
     return results
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_the_checkpoint_says_which_epoch_counts(alone: dict[int, CrossValidation]) -> None:
+    last = {n: replace(COMPANIONS[n], checkpoint="last") for n in (3, 9, 12, 20)}
+    differs = 0
+    for number, result in (alone | together(last)).items():
+        own, means = (COMPANIONS | last)[number], result.curves.mean(1)
+        best = int(means.argmin()) + 1
+        epoch = len(means) if own.checkpoint == "last" else best
+        assert result.best_epoch == epoch and result.mean == means[epoch - 1]
+        found = scored_epoch(means, METRICS["mean_squared_error"], own.checkpoint, own.patience)
+        assert found == (epoch, len(means))
+        np.testing.assert_allclose(result.curves, alone[number].curves, rtol=1e-9)
+        differs += epoch != best
+    assert differs
+
+
+@given(st.lists(st.floats(0, 1) | st.just(math.nan), min_size=1, max_size=30), st.integers(1, 9))
+def test_patience_counts_epochs_without_a_better_mean(means: list[float], patience: int) -> None:
+    def scored(checkpoint: Checkpoint, patience: int | None) -> tuple[int, int]:
+        return scored_epoch(np.array(means), METRICS["accuracy"], checkpoint, patience)
+
+    best, ends = scored("best", patience)
+    for epoch in range(1, len(means) + 1):  # as training goes on
+        so_far = [m if m == m else -math.inf for m in means[:epoch]]
+        top = int(np.argmax(so_far)) + 1 if max(so_far) > -math.inf else 0
+        if epoch - top >= patience or epoch == len(means):
+            assert (best, ends) == (top, epoch)
+            break
+    assert scored("best", None)[1] == len(means)
+    finite = [epoch for epoch, mean in enumerate(means[:ends], start=1) if mean == mean]
+    assert scored("last", patience) == (max(finite, default=0), ends)
 
 
 @pytest.mark.usefixtures("double_precision")

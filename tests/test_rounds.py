@@ -16,10 +16,8 @@ from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.processes import start_time
-from hw1.rounds import best_epoch
 from hw1.standings import FINAL_REPEATS, FINALISTS, Entry, Round
 from hw1.study import ROUNDS_KEY, ROUNDS_WORKER, Study
-from hw1.tasks import METRICS
 from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
 from hw1.watching import Watcher
@@ -35,7 +33,7 @@ def with_rounds(rounds: str, more: str = "") -> str:
 
 def comparable(study: Study) -> list[object]:
     """What is found in the final round, whatever was trained together and how long it took."""
-    return [(e.trial, e.best_epoch, e.scores, e.curves) for e in study.standings().final]
+    return [(e.trial, e.e.scores, e.curves) for e in study.standings().final]
 
 
 def curves_alone(job: Job, study: Study, trial: int, repeat: int) -> np.ndarray:
@@ -231,13 +229,6 @@ def test_trials_that_cannot_be_trained_in_a_round_are_out(
     assert entry is not None
     assert entry.failure == reason
     assert study.best_trial().number == study.ranked()[0].number
-
-
-def test_an_epoch_without_finite_scores_is_not_chosen() -> None:
-    curves = np.array([[[3.0, 1.0], [np.nan, 0.0], [1.0, 1.0]], [[3.0, 3.0], [0.0, 0.0], [2, 2]]])
-    assert best_epoch(curves, METRICS["mean_squared_error"]) == 3
-    assert best_epoch(curves, METRICS["accuracy"]) == 1
-    assert best_epoch(curves * np.nan, METRICS["accuracy"]) == 0
 
 
 def test_rounds_are_left_to_the_process_that_works_on_them(make_job: Make, url: str) -> None:

@@ -12,11 +12,10 @@ from hw1.analysis.scores import finite, fits
 from hw1.analysis.statistics import Estimate, cross_validated
 from hw1.analysis.training import EVALUATION, precision_of
 from hw1.analysis.variants import RATE_STEP, Variant
-from hw1.cross_validation import CrossValidation, Splits, cross_validate
+from hw1.cross_validation import CrossValidation, Splits, cross_validate, scored_epoch
 from hw1.datasets import Dataset
 from hw1.errors import ArchitectureError, InputError
 from hw1.provenance import provenance
-from hw1.tasks import Metric
 from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import State
@@ -64,8 +63,8 @@ class Measured(Setup):
         configuration: of the networks, with the learning rate that was chosen.
         is_base: whether that is the base itself.
         scores: ``(n_repeats, n_splits)`` at ``epoch``; None for a network that diverged.
-        epoch: the one that is scored: that with the best mean over all folds of all repeats among
-            those before training stops early, or the last one; 0 if no epoch had a finite mean.
+        epoch: the one that is scored: by the checkpoint, that with the best mean over all folds of
+            all repeats before training stops, or the last one; 0 if no epoch had a finite mean.
         trained: epochs after which training ended: early by patience, or since a network diverged.
         curves: the means over these folds: epochs, and for each of them ``validation_scores``,
             ``training_scores``, ``validation_losses`` and ``training_losses``; see
@@ -289,11 +288,7 @@ class Trainer:
         common = min(len(one.curves) for one in found)
         scores = np.stack([one.curves[:common] for one in found])
         means = scores.mean((0, 2))
-        epoch, ends = scored_epoch(means, chosen.patience, self.results.metric)
-        if one.at_end:
-            epoch = ends
-            if common < chosen.epochs:  # it diverged
-                scores = np.full_like(scores, math.nan)
+        epoch, ends = scored_epoch(means, self.results.metric, chosen.checkpoint, chosen.patience)
         at = scores[:, epoch - 1] if epoch else np.full_like(scores[:, 0], math.nan)
         zeros, tiny = sparsity(found[0].state) if found[0].state else (0.0, 0.0)
         return Measured(
@@ -302,7 +297,7 @@ class Trainer:
             variant=one.name,
             place=one.place,
             configuration=chosen.to_json(),
-            is_base=is_base and not one.at_end,
+            is_base=is_base,
             scores=[finite(row) for row in at.tolist()],
             epoch=epoch,
             trained=ends,
@@ -320,26 +315,6 @@ class Trainer:
 def _whole(configuration: Configuration) -> Configuration:
     """Without early stopping, which is applied to the mean curve afterwards."""
     return replace(configuration, patience=None)
-
-
-def scored_epoch(means: np.ndarray, patience: int | None, metric: Metric) -> tuple[int, int]:
-    """The epoch with the best mean, and the one after which training ends; from 1.
-
-    Args:
-        means: ``(n_epochs,)``, the mean score after each.
-        patience: epochs without a better mean after which training stops; None for never.
-        metric: says which is best.
-
-    Returns:
-        The first is 0 if no mean is finite.
-    """
-    best, found = metric.worst, 0
-    for epoch, mean in enumerate(means.tolist(), start=1):
-        if math.isfinite(mean) and metric.better(mean, best):
-            best, found = mean, epoch
-        if patience is not None and epoch - found >= patience:
-            return found, epoch
-    return found, len(means)
 
 
 def sparsity(state: State) -> tuple[float, float]:

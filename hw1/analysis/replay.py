@@ -9,10 +9,10 @@ import torch
 
 from hw1.analysis.results import StudyResults
 from hw1.analysis.training import cross_validate_again, cross_validate_final
+from hw1.cross_validation import scored_epoch
 from hw1.errors import InputError
 from hw1.objective import backend_of
 from hw1.provenance import differences, provenance
-from hw1.rounds import best_epoch
 from hw1.study import state_name
 from hw1.training.threads import torch_threads
 from hw1.watching import UNWATCHED, Watcher
@@ -130,7 +130,8 @@ def replay_final_round(
         now = provenance(results.job.device)
     scores = curves[:, entry.best_epoch - 1].ravel()
     old, gap = np.array(entry.every_score), np.abs(scores - np.array(entry.every_score))
-    epoch = best_epoch(curves, results.metric)
+    checkpoint = results.tuned(trial)[0].checkpoint
+    epoch, _ = scored_epoch(curves.mean((0, 2)), results.metric, checkpoint)
     changed = differences(stored, now)
     for name, value, was in (
         ("backend", backend, entry.trained["backend"]),

@@ -9,7 +9,7 @@ from hw1.datasets import Dataset
 from hw1.errors import choose
 from hw1.tasks import TASKS
 from hw1.training import Configuration
-from hw1.training.configuration import OPTIONS, SCHEDULES
+from hw1.training.configuration import CHECKPOINTS, OPTIONS, SCHEDULES
 from hw1.training.networks import ModelClass
 from hw1.training.rules import OPTIMIZERS
 from hw1.words import in_words, value_text
@@ -43,14 +43,12 @@ class Variant:
         name: to what.
         configurations: one, or the same with several learning rates, from which the search for the
             best one begins.
-        at_end: whether the network after the last epoch is scored, and not that of the best one.
         place: in its group, from 0.
     """
 
     group: str
     name: str
     configurations: tuple[Configuration, ...]
-    at_end: bool = False
     place: int = 0
 
 
@@ -159,19 +157,22 @@ def _schedules(base: Base) -> list[Variant]:
 def _early_stopping(base: Base) -> list[Variant]:
     """When training ends: at the best epoch, the last one, or after a patience."""
     group, own = "early_stopping", base.configuration
-    found = [base.changed(group, "best epoch", patience=None)]
-    found.append(replace(base.changed(group, "last epoch", patience=None), at_end=True))
+    found = [
+        base.changed(group, f"{name} epoch", patience=None, checkpoint=name) for name in CHECKPOINTS
+    ]
     patience = max(5, own.epochs // 10)
-    for name, at_end, epochs in (
-        ("best epoch", False, None),
-        ("last epoch", True, None),
-        (f"patience {patience}", False, patience),
+    for name, checkpoint, epochs in (
+        ("best epoch", "best", None),
+        ("last epoch", "last", None),
+        (f"patience {patience}", "best", patience),
     ):
-        one = base.changed(group, f"constant rate, {name}", schedule="constant", patience=epochs)
-        found.append(replace(one, at_end=at_end))
+        words = f"constant rate, {name}"
+        found.append(
+            base.changed(group, words, schedule="constant", checkpoint=checkpoint, patience=epochs)
+        )
     different: dict[Any, Variant] = {}
     for one in found:
-        different.setdefault((str(one.configurations), one.at_end), one)
+        different.setdefault(str(one.configurations), one)
     return list(different.values())
 
 

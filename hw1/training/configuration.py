@@ -12,6 +12,8 @@ from hw1.words import in_words
 
 Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
+Checkpoint = Literal["best", "last"]
+CHECKPOINTS: tuple[str, ...] = get_args(Checkpoint)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Configuration(Augmentation):
             scored, and what becomes of a training, in place of the last step's. 0 for none.
         patience: epochs without a better mean validation score after which training stops; None for
             never.
+        checkpoint: which epoch's network counts: the one with the "best" mean validation score, or
+            the "last", which is what a schedule that anneals to zero is made for.
 
     Raises:
         InputError: a value is out of its range or not one of the names.
@@ -77,6 +81,9 @@ class Configuration(Augmentation):
     )
     ema: float = option(0.0, "EMA decay", "regularization", ge=0, lt=1, later=True)
     patience: int | None = option(None, "early-stopping patience", "regularization", ge=1)
+    checkpoint: Checkpoint = option(
+        "best", "checkpoint", "optimization", choices=CHECKPOINTS, later=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 from analysis.conftest import Open
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 
 from hw1.analysis.ablation import (
@@ -22,7 +20,7 @@ from hw1.analysis.ablation import (
     findings,
     stored_ablation,
 )
-from hw1.analysis.controlled import MOST_RATES, Measured, scored_epoch, sparsity
+from hw1.analysis.controlled import MOST_RATES, Measured, sparsity
 from hw1.analysis.evaluation import evaluate
 from hw1.analysis.figures.ablation import ablation_figures
 from hw1.analysis.figures.gallery import Gallery, read, write
@@ -32,7 +30,6 @@ from hw1.analysis.training import EVALUATION
 from hw1.analysis.variants import STRENGTHS
 from hw1.cross_validation import Splits, cross_validate
 from hw1.errors import InputError
-from hw1.tasks import METRICS
 from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
 from hw1.watching import Watcher
@@ -168,20 +165,6 @@ def test_early_stopping_is_a_rule_for_the_same_training(open_results: Open) -> N
     assert last.epoch == last.trained == found.base.epochs and not last.is_base
     assert last.curves["validation_scores"][-1] == pytest.approx(last.estimate.mean, rel=1e-4)
     assert found.base.estimate.mean >= last.estimate.mean
-
-
-@given(st.lists(st.floats(0, 1) | st.just(math.nan), min_size=1, max_size=30), st.integers(1, 9))
-@settings(max_examples=50, deadline=None)
-def test_patience_counts_epochs_without_a_better_mean(means: list[float], patience: int) -> None:
-    metric = METRICS["accuracy"]
-    best, ends = scored_epoch(np.array(means), patience, metric)
-    for epoch in range(1, len(means) + 1):  # as training goes on
-        so_far = [m if m == m else -math.inf for m in means[:epoch]]
-        top = int(np.argmax(so_far)) + 1 if max(so_far) > -math.inf else 0
-        if epoch - top >= patience or epoch == len(means):
-            assert (best, ends) == (top, epoch)
-            break
-    assert scored_epoch(np.array(means), None, metric)[1] == len(means)
 
 
 def test_sparsity_counts_weights_and_not_biases() -> None:

@@ -24,7 +24,7 @@ OWN = Configuration(model={"dropout": 0.1}, weight_decay=0.02, flip="alternating
 FIELDS = {
     "optimizer": {"optimizer", "momentum", "nesterov", "lr"},
     "schedule": {"schedule", "patience"},
-    "early_stopping": {"schedule", "patience"},
+    "early_stopping": {"schedule", "patience", "checkpoint"},
     "dropout": {"model"},
     "batch_norm": {"model"},
     "clipping": {"max_grad_norm"},
@@ -52,7 +52,7 @@ def test_only_what_a_group_is_about_differs(own: Configuration) -> None:
 def test_the_base_stands_once_among_those_of_each_group() -> None:
     found = variants(Base.of(OWN, IMAGES, MLP))
     for group in {one.group for one in found} - {""}:
-        own = [v for v in found if v.group == group and v.configurations == (OWN,) and not v.at_end]
+        own = [v for v in found if v.group == group and v.configurations == (OWN,)]
         assert len(own) == 1, group
     decays = [v.name for v in found if v.group == "weight_decay"]
     assert decays == ["0", "0.0001", "0.001", "0.01", "0.02", "0.1"]

@@ -10,7 +10,7 @@ from torch import nn
 
 from hw1.errors import ArchitectureError
 from hw1.models import CNN, MLP
-from hw1.models.cnn import Head, Pooling
+from hw1.models.cnn import Head, PoolAfter, Pooling
 from hw1.training.networks import ModelClass
 
 SIDES = st.integers(1, 20)
@@ -22,7 +22,8 @@ OPTIONS = {
     "convolutions": st.integers(1, 2),
     "kernel_size": st.sampled_from([1, 3, 5]),
     "pooling": st.sampled_from(["max", "average"]),
-    "head": st.sampled_from(["flatten", "average"]),
+    "pool_after": st.sampled_from(["first", "last"]),
+    "head": st.sampled_from(["flatten", "average", "max"]),
     "hidden": st.sampled_from([0, 7]),
     "batch_norm": st.booleans(),
 }
@@ -59,7 +60,7 @@ def test_a_network_has_its_output_shape_and_parameters_unless_no_pixel_is_left(
                 2 * block if batch_norm else block
             )
             last = block
-    n_features = last if options["head"] == "average" else last * n_pixels
+    n_features = last if options["head"] != "flatten" else last * n_pixels
     if hidden:
         expected += (n_features + 1) * hidden
         n_features = hidden
@@ -96,13 +97,28 @@ def test_pooling_and_heads_compute_what_their_names_say(pooling: Pooling) -> Non
     small = tiles.max((1, 3)) if pooling == "max" else tiles.mean((1, 3))
     inputs = torch.from_numpy(image).float()[None, None]
 
-    heads: list[tuple[Head, np.ndarray]] = [("average", small.mean()), ("flatten", small.ravel())]
+    heads: list[tuple[Head, np.ndarray]] = [
+        ("average", small.mean()),
+        ("max", small.max()),
+        ("flatten", small.ravel()),
+    ]
     for head, features in heads:
         model = plain(pooling, head)
         (linear,) = (module for module in model.modules() if isinstance(module, nn.Linear))
         weight = linear.weight.detach().double().numpy().ravel()
         expected = (features * weight).sum() + linear.bias.item()
         assert model(inputs).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("pool_after", "sides"), [("first", [8, 4, 4, 2]), ("last", [8, 8, 4, 4])])
+def test_after_which_convolution_a_block_pools(pool_after: PoolAfter, sides: list[int]) -> None:
+    model = CNN((1, 8, 8), 2, channels=(3, 4), convolutions=2, pool_after=pool_after)
+    seen: list[int] = []
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+    model(torch.rand(2, 1, 8, 8))
+    assert seen == sides
 
 
 @pytest.mark.parametrize("hidden", [0, 5])

@@ -97,7 +97,7 @@ def learning_curves(curves: LearningCurves, metric: Metric) -> Figure:
 def _by_epoch(
     training: np.ndarray | None, validation: np.ndarray, best: int, scale: Values
 ) -> tuple[Mark, ...]:
-    """The means over the folds, and a point at the best epoch."""
+    """The means over the folds, and a point at the epoch that counts."""
     epochs = np.arange(1, len(validation) + 1)
     hover = "epoch {x}: {y:.4g}"
     marks: list[Mark] = []
@@ -108,7 +108,7 @@ def _by_epoch(
     marks.append(Line(epochs, scale.within(validation), BLUE, "validation", **style))
     if best:
         at = [best], scale.within([validation[best - 1]])
-        marks.append(Points(*at, VERMILLION, "best epoch", size=12, hover=f"best: {hover}"))
+        marks.append(Points(*at, VERMILLION, "checkpoint", size=12, hover=f"checkpoint: {hover}"))
     return tuple(marks)
 
 

@@ -322,6 +322,13 @@ class Facts:
         return [value for value in dict.fromkeys(every) if value not in (None, 0, False)]
 
     @property
+    def checkpoints(self) -> set[str]:
+        """Which epochs counted in the trials: the best, the last, or in some the one, in some the
+        other."""
+        every = [c for study in self.studies for c in study.kept("configuration")]
+        return {c.get("checkpoint", "best") for c in every}
+
+    @property
     def regularizers(self) -> list[str]:
         """The options of regularization and augmentation that trials had, and dropout."""
         groups = ("regularization", "augmentation")

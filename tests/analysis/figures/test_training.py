@@ -51,7 +51,7 @@ def test_learning_curves_show_every_fold_their_mean_and_the_best_epoch() -> None
     figure = learning_curves(LearningCurves(2, folds.mean(1), folds=folds), MSE)
     assert [list(m.y) for m in marks(figure, "each fold")] == folds.T.tolist()
     assert list(marks(figure, "validation")[0].y) == [4.0, 1.5, 2.25]
-    (best,) = marks(figure, "best epoch")
+    (best,) = marks(figure, "checkpoint")
     assert (list(best.x), list(best.y)) == ([2], [1.5])
     assert "best after epoch 2 of 3: 1.5" in figure.caption
     assert "training examples" not in figure.caption
@@ -71,7 +71,7 @@ def test_learning_curves_show_training_beside_validation() -> None:
         lines = {mark.name: mark for mark in panel.marks}
         np.testing.assert_array_equal(lines["training"].y, training)
         np.testing.assert_array_equal(lines["validation"].y, validation)
-        assert list(lines["best epoch"].y) == [validation[1]]
+        assert list(lines["checkpoint"].y) == [validation[1]]
     assert "the accuracy on training examples is 0.9, 0.1 better" in figure.caption
     assert "loss is lowest after epoch 2: 0.6; after the last it is 0.7." in figure.caption
     assert svg(figure)
