@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STUDY ?= regression_mlp
 
-.PHONY: study test test-newest soak bench lint format archive clean help
+.PHONY: study test test-newest soak bench homework lint format archive clean help
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ lint: $(VENV)/installed ## Check style and types
 format: $(VENV)/installed ## Put the code in the project's style
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+homework: $(VENV)/installed ## Set up, then do the whole homework; again: goes on (hours)
+	$(RUN) docs/homework/homework.py
 
 archive: ## Pack the source, without data, studies and caches, into dist/hw1.zip
 	@git rev-parse --git-dir >/dev/null 2>&1 || { \

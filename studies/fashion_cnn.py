@@ -8,45 +8,47 @@ from hw1.training import Configuration
 
 
 def search_space(trial: Trial) -> Configuration:
-    blocks = trial.suggest_int("blocks", 1, 3, default=2, grid=[1, 2, 3])
-    channels = trial.suggest_categorical("channels", [16, 32], default=32, grid=[16, 32])
-    optimizer = trial.suggest_categorical(
-        "optimizer", ["sgd", "adam", "adamw", "rmsprop"], default="adamw"
-    )
-    momentum = 0.0
-    if optimizer == "sgd":
-        momentum = trial.suggest_categorical("momentum", [0.0, 0.9, 0.95], default=0.9)
-    schedule = trial.suggest_categorical(
-        "schedule", ["constant", "step", "cosine", "one_cycle"], default="one_cycle"
-    )
+    channels = trial.suggest_categorical("channels", [16, 24, 32], default=24, grid=[16, 24])
+    optimizer = trial.suggest_categorical("optimizer", ["adamw", "sgd"], default="adamw")
+    if optimizer == "adamw":
+        momentum = 0.0
+        lr = trial.suggest_float("lr", 1e-3, 1e-2, log=True, default=3e-3, grid=[2e-3, 5e-3])
+        weight_decay = trial.suggest_float("weight_decay", 1e-3, 0.3, log=True, default=0.05)
+    else:
+        momentum = 0.9
+        lr = trial.suggest_float("sgd_lr", 2e-2, 0.3, log=True, default=0.1)
+        weight_decay = trial.suggest_float("sgd_weight_decay", 1e-4, 2e-3, log=True, default=5e-4)
     return Configuration(
         model={
-            "channels": [channels << block for block in range(blocks)],
-            "convolutions": trial.suggest_int("convolutions", 1, 2, default=1),
-            "kernel_size": trial.suggest_categorical("kernel_size", [3, 5], default=3),
-            "pooling": trial.suggest_categorical("pooling", ["max", "average"], default="max"),
-            "batch_norm": trial.suggest_categorical("batch_norm", [False, True], default=True),
-            "head": trial.suggest_categorical("head", ["flatten", "average"], default="flatten"),
-            "hidden": trial.suggest_categorical("hidden", [0, 128], default=128),
-            "dropout": trial.suggest_float("dropout", 0.0, 0.5, default=0.25, grid=[0.0, 0.25]),
+            # Blocks that pool after their first convolution, GELU and channel maxima: 93.2 % of
+            # 20,000 images after 12 epochs on 30,000; one convolution a block, then ReLU, pooling
+            # and a flat layer: 91.7 % for the same arithmetic.
+            "channels": [channels, 2 * channels, 4 * channels],
+            "convolutions": trial.suggest_int("convolutions", 1, 2, default=2),
+            "pool_after": "first",
+            "activation": trial.suggest_categorical(
+                "activation", ["relu", "gelu", "silu"], default="gelu"
+            ),
+            "head": trial.suggest_categorical("head", ["flatten", "average", "max"], default="max"),
+            "dropout": trial.suggest_float("dropout", 0.0, 0.3, default=0.0, grid=[0.0, 0.1]),
         },
         initialization=trial.suggest_categorical(
-            "initialization",
-            ["default", "xavier_uniform", "kaiming_normal", "orthogonal"],
-            default="default",
+            "initialization", ["default", "kaiming_normal", "orthogonal"], default="default"
         ),
-        batch_size=trial.suggest_categorical("batch_size", [64, 128], default=128),
+        batch_size=trial.suggest_categorical("batch_size", [64, 128, 256], default=128),
         optimizer=optimizer,
-        lr=trial.suggest_float("lr", 1e-4, 1e-1, log=True, default=2e-3, grid=[1e-3, 3e-3]),
+        lr=lr,
         momentum=momentum,
         nesterov=momentum > 0,
-        weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True, default=1e-4),
-        l1=trial.suggest_categorical("l1", [0.0, 1e-6, 1e-5, 1e-4], default=0.0),
-        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2, default=0.0),
-        schedule=schedule,
-        # A schedule that lowers the rate gains most in its last epochs: not to be stopped before.
-        patience=5 if schedule == "constant" else None,
-        flip=trial.suggest_categorical("flip", [False, True], default=True),
+        weight_decay=weight_decay,
+        l1=trial.suggest_categorical("l1", [0.0, 1e-6, 1e-5], default=0.0),
+        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2, default=0.1),
+        # Both end at a rate of zero, so the last epoch's network counts.
+        schedule=trial.suggest_categorical(
+            "schedule", ["cosine", "one_cycle"], default="one_cycle"
+        ),
+        checkpoint="last",
+        flip=trial.suggest_categorical("flip", [False, True], default=False),
         shift=trial.suggest_int("shift", 0, 2, default=1),
         erase=trial.suggest_float("erase", 0.0, 0.5, default=0.0),
     )
@@ -57,9 +59,13 @@ study = StudyDefinition(
     task="classification",
     model=CNN,
     search_space=search_space,
-    n_trials=30,
-    n_splits=5,
-    epochs=15,
-    # The score of 60,000 images is good to a thousandth: one repeat tells what chance has picked.
-    rounds=[Round(trials=3, repeats=1)],
+    n_trials=24,
+    n_splits=3,
+    # Short trainings on few images show what is no good; the best few earn more of both.
+    search_rows=10_000,
+    epochs=12,
+    rounds=[
+        Round(trials=4, repeats=1, rows=30_000),
+        Round(trials=2, repeats=1, epochs=24, rows=30_000),
+    ],
 )

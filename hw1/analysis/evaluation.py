@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from hw1.analysis.beside import BaselineResult, fit_baselines, stored_baselines
 from hw1.analysis.nested import NESTED, Nested, nested_cross_validation
-from hw1.analysis.network import predict
+from hw1.analysis.network import Network, predict
 from hw1.analysis.results import StudyResults
 from hw1.analysis.scores import finite, row_losses, score_rows
 from hw1.analysis.statistics import (
@@ -19,7 +19,7 @@ from hw1.analysis.statistics import (
     over_rows_and_seeds,
     over_seeds,
 )
-from hw1.analysis.training import networks_of_repeat, retrain, score_folds
+from hw1.analysis.training import retrain, score_folds
 from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.provenance import provenance
@@ -177,7 +177,7 @@ class Evaluation:
         trial: whose configuration it is.
         value: its value in the study, which the search has picked for being good.
         final: its score in the final round, which may have picked it; None if it did not take part.
-        cross_validation: on new splits.
+        cross_validation: on new splits; None if that was not asked for.
         test: on the test examples; None if there are none.
         nested: of the procedure; None if it was never asked for.
         n_tests: how often the test examples of this study were scored, with any trial.
@@ -191,7 +191,7 @@ class Evaluation:
     trial: int
     value: float
     final: Final | None
-    cross_validation: CrossValidated
+    cross_validation: CrossValidated | None
     test: Tested | None
     nested: Nested | None
     n_tests: int
@@ -216,7 +216,8 @@ def evaluate(
 
     Args:
         trial: its number; None for the best.
-        n_repeats: of the cross-validation; more than are stored are added to them.
+        n_repeats: of the cross-validation; more than are stored are added to them. With 0 the test
+            examples are all that is scored, by networks of the seeds alone.
         n_splits: its folds; None for as many as the study has.
         n_seeds: networks that are trained on all training data and scored on the test examples.
         seed: of the splits and their networks.
@@ -229,14 +230,16 @@ def evaluate(
     Raises:
         InputError: no trial has completed, or a number is out of its range.
     """
-    if n_repeats < 1 or n_seeds < 1:
-        raise InputError("an evaluation needs at least one repeat and one seed")
+    if n_repeats < 0 or n_seeds < 1 or not (n_repeats or test):
+        raise InputError("an evaluation needs a repeat or the test examples, and one seed or more")
     chosen = results.trial(trial)
-    part = repeated_cross_validation(
-        results, chosen, n_repeats, n_splits, seed, again=again, watcher=watcher
-    )
-    tested = _test(results, chosen, n_seeds, part, again, watcher) if test else None
-    if baselines:
+    part, networks = None, list[Network]()
+    if n_repeats:
+        part = repeated_cross_validation(
+            results, chosen, n_repeats, n_splits, seed, networks, again=again, watcher=watcher
+        )
+    tested = _test(results, chosen, n_seeds, part, networks, again, watcher) if test else None
+    if baselines and part:
         fingerprint = tested.fingerprint if tested else None
         fit_baselines(
             results, n_repeats, part.n_splits, seed, fingerprint, again=again, watcher=watcher
@@ -272,7 +275,7 @@ def _tests(results: StudyResults, trial: FrozenTrial) -> list[Tested]:
 
 
 def _evaluation(
-    results: StudyResults, trial: FrozenTrial, part: CrossValidated, tested: Tested | None
+    results: StudyResults, trial: FrozenTrial, part: CrossValidated | None, tested: Tested | None
 ) -> Evaluation:
     nested, standings = results.records(Nested, NESTED), results.study.standings()
     entry = standings.final_of(trial.number)
@@ -299,7 +302,9 @@ def _evaluation(
         n_tests=len(results.records(Tested, TESTS)),
         baselines=stored_baselines(
             results, part.n_splits, part.seed, part.scores, tested.fingerprint if tested else None
-        ),
+        )
+        if part
+        else [],
     )
 
 
@@ -309,6 +314,7 @@ def repeated_cross_validation(
     n_repeats: int = REPEATS,
     n_splits: int | None = None,
     seed: int = 0,
+    networks: list[Network] | None = None,
     *,
     again: bool = False,
     watcher: Watcher = UNWATCHED,
@@ -317,6 +323,9 @@ def repeated_cross_validation(
 
     The folds depend on the rows, their number and the seed alone, so that studies of the same
     data are scored on the same folds.
+
+    Args:
+        networks: those of the first repeat are added to it if they are trained now.
 
     Raises:
         InputError: the data cannot be split into so many folds.
@@ -341,7 +350,9 @@ def repeated_cross_validation(
             (r, Splits.draw_fresh(results.dataset, n_splits, seed, r))
             for r in range(done, min(done + at_once, n_repeats))
         ]
-        new = score_folds(results, trial, repeats, seed, watcher=watcher)
+        new, first = score_folds(results, trial, repeats, seed, watcher=watcher)
+        if not done and networks is not None:
+            networks += first
         part = replace(part, scores=[*part.scores, *map(finite, new)])
         results.store(CROSS_VALIDATIONS, vars(part), **same)
     return replace(part, scores=part.scores[:n_repeats])
@@ -351,7 +362,8 @@ def _test(
     results: StudyResults,
     trial: FrozenTrial,
     n_seeds: int,
-    part: CrossValidated,
+    part: CrossValidated | None,
+    of_folds: list[Network],
     again: bool,
     watcher: Watcher,
 ) -> Tested | None:
@@ -363,11 +375,13 @@ def _test(
     if rows is None:
         return None
     retrained = retrain(results, trial, n_seeds, watcher=watcher)
-    others = []
-    if n_seeds > 1:
-        others = networks_of_repeat(results, trial, part.n_splits, part.seed, watcher=watcher)
+    if n_seeds == 1 or part is None:
+        of_folds = []
+    elif not of_folds:  # their scores were stored before
+        repeat = 0, Splits.draw_fresh(results.dataset, part.n_splits, part.seed, 0)
+        _, of_folds = score_folds(results, trial, [repeat], part.seed, watcher=watcher)
     watcher.say(f"scoring {len(rows)} test examples")
-    networks = [*retrained.networks, *others]
+    networks = [*retrained.networks, *of_folds]
     predictions = torch.stack([predict(network, rows.inputs) for network in networks])
     outputs, metric = predictions[:n_seeds], results.metric
     combined = TASKS[rows.task].ensemble(predictions)
@@ -392,7 +406,7 @@ def _test(
         n_largest=largest and largest[0],
         share_largest=largest and largest[1],
         final=results.final(trial) is not None,
-        n_folds=len(others),
+        n_folds=len(of_folds),
     )
     results.store(TESTS, vars(tested))
     return tested

@@ -43,10 +43,10 @@ class Standing:
 def standings(found: Evaluation) -> list[Standing]:
     """The network among the baselines, the best under cross-validation first, then its ensemble."""
     part, test = found.cross_validation, found.test
-    rows = [Standing(NETWORK, part.estimate, test.estimate if test else None)]
+    rows = [Standing(NETWORK, part.estimate if part else None, test.estimate if test else None)]
     for one in found.baselines:
         scored = one.test.estimate if one.test else None
-        notes = _notes(one, len(part.scores))
+        notes = _notes(one, len(part.scores) if part else 0)
         rows.append(
             Standing(one.name, one.cross_validation.estimate, scored, one.difference, notes)
         )

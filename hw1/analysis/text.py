@@ -47,9 +47,12 @@ def evaluation_lines(found: Evaluation) -> list[str]:
             f"{number(found.value)}, optimistically biased: the best of many trials",
         ),
         *final_lines(found),
-        _row("cross-validation", estimate(part.estimate)),
-        _row("", f"{len(part.scores)} × {part.n_splits} new splits, epochs fixed beforehand"),
     ]
+    if part is not None:
+        lines += [
+            _row("cross-validation", estimate(part.estimate)),
+            _row("", f"{len(part.scores)} × {part.n_splits} new splits, epochs fixed beforehand"),
+        ]
     if test is None:
         lines.append(_row("test set", "none scored"))
     else:

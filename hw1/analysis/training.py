@@ -79,7 +79,7 @@ def score_folds(
     seed: int,
     *,
     watcher: Watcher = UNWATCHED,
-) -> list[list[float]]:
+) -> tuple[list[list[float]], list[Network]]:
     """Scores on folds after training to the trial's best epoch: no fold has a say in it.
 
     Args:
@@ -88,35 +88,9 @@ def score_folds(
         seed: of the networks, together with the trial and the repeat.
 
     Returns:
-        ``(n_repeats, n_splits)``; NaN for a network that diverged.
+        ``(n_repeats, n_splits)``, NaN for a network that diverged; and the networks of the first of
+        these repeats, one a fold.
     """
-    models = _train_folds(results, trial, repeats, seed, watcher)
-    scores: list[list[float]] = models.validate().view(len(repeats), -1).tolist()
-    return scores
-
-
-def networks_of_repeat(
-    results: StudyResults,
-    trial: FrozenTrial,
-    n_splits: int,
-    seed: int,
-    *,
-    watcher: Watcher = UNWATCHED,
-) -> list[Network]:
-    """The networks of the first repeat of a repeated cross-validation, one a fold."""
-    repeat = 0, Splits.draw_fresh(results.dataset, n_splits, seed, 0)
-    models = _train_folds(results, trial, [repeat], seed, watcher)
-    return [Network.of(models, fold) for fold in range(n_splits)]
-
-
-def _train_folds(
-    results: StudyResults,
-    trial: FrozenTrial,
-    repeats: Sequence[tuple[int, Splits]],
-    seed: int,
-    watcher: Watcher,
-) -> Lockstep:
-    """The networks of all repeats and folds, trained to the trial's best epoch."""
     n_splits = repeats[0][1].n_splits
     configuration, epochs = results.tuned(trial)
     seeds = [
@@ -130,7 +104,8 @@ def _train_folds(
     first, last = repeats[0][0] + 1, repeats[-1][0] + 1
     which = f"repeat {first}" if first == last else f"repeats {first} to {last}"
     _train(models, epochs, f"cross-validation, {which}, {n_splits} folds", watcher)
-    return models
+    scores: list[list[float]] = models.validate().view(len(repeats), -1).tolist()
+    return scores, [Network.of(models, fold) for fold in range(n_splits)]
 
 
 def cross_validate_again(

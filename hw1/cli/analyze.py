@@ -25,7 +25,10 @@ GOES_ON = "what is finished is stored; the same command goes on from there."
 def evaluate(
     name: options.Name,
     trial: options.Trial = None,
-    repeats: Repeats = 5,
+    repeats: Annotated[
+        int,
+        options.count("R", "Repeats of the cross-validation; 0 scores the test data alone.", 0),
+    ] = 5,
     folds: Folds = None,
     seeds: Annotated[
         int, options.count("S", "Number of networks trained on all training data.")

@@ -18,9 +18,10 @@ from hw1.analysis.evaluation import (
 )
 from hw1.analysis.network import predict
 from hw1.analysis.scores import for_json, score_rows
+from hw1.analysis.standings import ENSEMBLE, NETWORK, scores_table
 from hw1.analysis.statistics import over_rows_and_seeds
 from hw1.analysis.text import evaluation_lines
-from hw1.analysis.training import networks_of_repeat, retrain
+from hw1.analysis.training import retrain, score_folds
 from hw1.cross_validation import Splits
 from hw1.datasets import Dataset
 from hw1.errors import InputError
@@ -42,10 +43,11 @@ def test_test_scores_are_those_of_scikit_learn_and_their_intervals_those_of_the_
     )
     y = test.targets.numpy()
     # The ensemble: they, and those of the first repeat, which have each not seen a fold.
-    folds = networks_of_repeat(results, results.trial(), results.settings.n_splits, 0)
+    repeat = 0, Splits.draw_fresh(results.dataset, results.settings.n_splits, 0, 0)
+    _, folds = score_folds(results, results.trial(), [repeat], 0)
     for network, rows, told in zip(
         folds,
-        Splits.draw_fresh(results.dataset, results.settings.n_splits, 0, 0).validation_rows(),
+        repeat[1].validation_rows(),
         whole.cross_validation.scores[0],
         strict=True,
     ):
@@ -179,9 +181,22 @@ def test_another_trial_and_other_folds_are_evaluations_of_their_own(open_results
     assert more.n_tests == 2
 
 
+def test_without_a_repeat_the_test_examples_are_all_that_is_scored(open_results: Open) -> None:
+    results = open_results("classification-random")
+    alone = evaluate(results, n_repeats=0, n_seeds=2)
+    assert alone.cross_validation is None and not alone.baselines
+    assert alone.test is not None and alone.test.members == "2 seeds"
+    lines = "\n".join(evaluation_lines(alone))
+    assert "test set" in lines and "cross-validation" not in lines
+    assert list(scores_table(alone).index) == [NETWORK, ENSEMBLE]
+    assert stored_evaluation(results) is None
+    whole = evaluate(results, n_repeats=1, n_seeds=2)
+    assert whole.test == alone.test and whole.n_tests == 1
+
+
 def test_bad_numbers_are_named(open_results: Open) -> None:
-    with pytest.raises(InputError, match="at least one repeat and one seed"):
-        evaluate(open_results(), n_repeats=0)
+    with pytest.raises(InputError, match="a repeat or the test examples"):
+        evaluate(open_results(), n_repeats=0, test=False)
 
 
 TRAINED = (

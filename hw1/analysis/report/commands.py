@@ -81,8 +81,10 @@ class Commander:
         options: dict[str, Any] = {}
         if study.evaluation is not None:
             part, test = study.evaluation.cross_validation, study.evaluation.test
-            options |= {"n_repeats": len(part.scores), "n_splits": part.n_splits}
-            options |= {"seed": part.seed} | ({"n_seeds": len(test.seeds)} if test else {})
+            if part is not None:
+                options |= {"n_repeats": len(part.scores), "n_splits": part.n_splits}
+                options |= {"seed": part.seed}
+            options |= {"n_seeds": len(test.seeds)} if test else {}
         if nested:
             stored = study.nested[-1] if study.nested else None
             folds = (stored.n_outer, stored.n_inner) if stored else (5, 3)
