@@ -184,7 +184,7 @@ class Results:
             kept["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
             kept["hardware"] = hardware()
             if step.keeps:
-                kept["found"] = json.loads(done.stdout)
+                kept["found"] = _short(json.loads(done.stdout))
             self.steps[step.name] = kept
         text = json.dumps({"steps": self.steps, "interrupted": self._seconds}, indent=1)
         self.path.write_text(text + "\n")
@@ -234,6 +234,13 @@ class Results:
             f"{run['minutes']:.0f} min" if run else "–",
         ]
         return f"| {' | '.join(cells)} |"
+
+
+def _short(found: Any) -> Any:
+    """Without curves and provenance, which are in storage."""
+    if isinstance(found, dict):
+        return {k: _short(v) for k, v in found.items() if k not in ("curves", "provenance")}
+    return [_short(value) for value in found] if isinstance(found, list) else found
 
 
 def hardware() -> str:

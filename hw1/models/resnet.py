@@ -1,10 +1,11 @@
 """The residual convolutional network (He et al., 2016, https://arxiv.org/abs/1512.03385)."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
-from hw1.errors import ArchitectureError
+from hw1.errors import ArchitectureError, choose
 from hw1.models.activations import activation_layer
 from hw1.models.sizes import check_sizes, image_shape
 
@@ -41,7 +42,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A convolution, then stages of residual blocks, then channel means and a linear layer.
+    """A convolution, then stages of residual blocks, then channel means or maxima, a linear layer.
 
     Every stage after the first halves the image and doubles the channels.
 
@@ -51,6 +52,9 @@ class ResNet(nn.Module):
         width: the number of channels of the first stage.
         stages: the number of stages.
         blocks: the number of residual blocks in each stage.
+        pooled: whether the maxima of 2 × 2 pixels follow the first convolution, so that all stages
+            work on a quarter of the pixels.
+        head: ``"average"`` for channel means, ``"max"`` for channel maxima.
         activation: a name in `hw1.models.activations.ACTIVATIONS`.
         dropout: the probability of dropping an element between the convolutions of a block
             (Zagoruyko and Komodakis, 2016, https://arxiv.org/abs/1605.07146).
@@ -70,6 +74,8 @@ class ResNet(nn.Module):
         width: int = 16,
         stages: int = 3,
         blocks: int = 1,
+        pooled: bool = False,
+        head: Literal["average", "max"] = "average",
         activation: str = "relu",
         dropout: float = 0.0,
         mirrored: bool = False,
@@ -78,7 +84,14 @@ class ResNet(nn.Module):
         self.mirrored = mirrored
         check_sizes(1, width=width, stages=stages, blocks=blocks)
         n_channels, height, width_in_pixels = image_shape(input_shape)
+        before = height, width_in_pixels
+        if pooled:
+            height, width_in_pixels = height // 2, width_in_pixels // 2
         side = min(height, width_in_pixels)
+        if side == 0:
+            raise ArchitectureError(
+                f"no pixel is left of {before[0]} x {before[1]} after pooling: leave pooled out"
+            )
         # A strided convolution rounds up, so a side of s can be halved this often before it is 1.
         most_stages = (side - 1).bit_length() + 1
         if stages > most_stages:
@@ -88,6 +101,7 @@ class ResNet(nn.Module):
             )
         layers: list[nn.Module] = [
             nn.Conv2d(n_channels, width, 3, padding=1, bias=False),
+            *([nn.MaxPool2d(2)] if pooled else []),
             nn.BatchNorm2d(width),
             activation_layer(activation),
         ]
@@ -101,9 +115,11 @@ class ResNet(nn.Module):
                 )
                 n_channels = n_outputs_of_block
         self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n_channels, n_outputs)
-        )
+        left = [-(-pixels // 2 ** (stages - 1)) for pixels in (height, width_in_pixels)]
+        # Not AdaptiveMaxPool2d, whose gradient on a GPU is not the same each time.
+        is_max = choose("head", head, ("average", "max")) == "max"
+        over_pixels = nn.MaxPool2d((left[0], left[1])) if is_max else nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Sequential(over_pixels, nn.Flatten(), nn.Linear(n_channels, n_outputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """``(batch, channels, height, width)`` to ``(batch, n_outputs)``."""

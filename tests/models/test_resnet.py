@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -33,11 +34,14 @@ def can_exist(height: int, width: int, stages: int) -> bool:
     st.integers(0, 7),
     st.integers(1, 2),
     st.sampled_from([0.0, 0.3]),
+    st.booleans(),
+    st.sampled_from(["average", "max"]),
 )
-@example((1, 8, 8), 2, 2, 4, 1, 0.0)
-@example((1, 9, 9), 2, 2, 5, 1, 0.0)
-@example((1, 28, 1), 2, 2, 2, 1, 0.0)
-@example((1, 1, 1), 2, 2, 1, 1, 0.0)
+@example((1, 8, 8), 2, 2, 4, 1, 0.0, False, "average")
+@example((1, 9, 9), 2, 2, 5, 1, 0.0, False, "max")
+@example((1, 28, 1), 2, 2, 2, 1, 0.0, False, "average")
+@example((1, 1, 1), 2, 2, 1, 1, 0.0, False, "average")
+@example((1, 1, 9), 2, 2, 1, 1, 0.0, True, "average")
 def test_a_network_has_its_output_shape_and_parameters_unless_no_pixel_is_left(
     shape: tuple[int, int, int],
     n_outputs: int,
@@ -45,12 +49,20 @@ def test_a_network_has_its_output_shape_and_parameters_unless_no_pixel_is_left(
     stages: int,
     blocks: int,
     dropout: float,
+    pooled: bool,
+    head: Any,
 ) -> None:
     def build() -> ResNet:
-        options = {"stages": stages, "blocks": blocks, "dropout": dropout}
-        return ResNet(shape, n_outputs, width=channels, **options)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"stages": stages, "blocks": blocks, "dropout": dropout}
+        return ResNet(shape, n_outputs, width=channels, pooled=pooled, head=head, **options)
 
     n_inputs, height, width = shape
+    if pooled:
+        height, width = height // 2, width // 2
+        if min(height, width) == 0:
+            with pytest.raises(ArchitectureError, match="leave pooled out"):
+                build()
+            return
     if not can_exist(height, width, stages):
         with pytest.raises(ArchitectureError, match=f"not {stages}$"):
             build()
