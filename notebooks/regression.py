@@ -29,9 +29,11 @@ from hw1.analysis import (
     compare,
     evaluate,
     load_best,
+    scores_table,
     search_figures,
     training_figures,
 )
+from hw1.analysis.figures.beside import beside_figures
 from hw1.analysis.figures.inside import inside_figures
 from hw1.analysis.figures.search import empirical_distribution
 from hw1.analysis.network import predict
@@ -146,6 +148,19 @@ pd.DataFrame(estimates).transpose()
 
 # %%
 display(Markdown(f"Looks at the test examples, with this study: **{evaluation.n_tests}**"))
+
+# %% [markdown]
+# ## Beside scikit-learn
+#
+# Its models, on the same folds and test examples: what would one line have given? The sentence
+# below the figure says whether the network outperforms the best of them by more than chance.
+
+# %%
+for figure in beside_figures(evaluation):
+    display(figure)
+
+# %%
+scores_table(evaluation)[["cv_mean", "cv_low", "cv_high", "test_mean", "difference_mean", "p"]]
 
 # %% [markdown]
 # ## Two samplers

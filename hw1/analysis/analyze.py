@@ -9,8 +9,10 @@ from sklearn.metrics import confusion_matrix as count_confusions
 
 from hw1.analysis.ablation import stored_ablation
 from hw1.analysis.curves import LearningCurves
+from hw1.analysis.evaluation import stored_evaluation
 from hw1.analysis.figures import search
 from hw1.analysis.figures.ablation import ablation_figures
+from hw1.analysis.figures.beside import beside_figures
 from hw1.analysis.figures.gallery import Gallery, write
 from hw1.analysis.figures.inside import inside_figures
 from hw1.analysis.figures.marks import Figure
@@ -73,6 +75,8 @@ def analyze(
                 heading = f"Trial {trial.number}: {heading[0].lower()}{heading[1:]}"
                 figures = [replace(f, name=f"trial{trial.number}_{f.name}") for f in figures]
             sections[heading] = figures
+    evaluation = stored_evaluation(results)
+    sections["Evaluation"] = beside_figures(evaluation) if evaluation else []
     ablation = stored_ablation(results)
     sections["Ablation"] = ablation_figures(ablation) if ablation else []
     watcher.say("writing the figures")

@@ -18,6 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from hw1.analysis import evaluate, scores_table
 from hw1.analysis.beside import SCORES, TESTS, _in_background
 from hw1.analysis.evaluation import Evaluation, stored_evaluation
+from hw1.analysis.figures.beside import beside_figures
+from hw1.analysis.figures.marks import Points
 from hw1.analysis.results import StudyResults, open_study
 from hw1.analysis.scores import for_json
 from hw1.analysis.standings import ENSEMBLE, NETWORK, standings, verdict
@@ -75,6 +77,26 @@ def test_they_stand_on_the_folds_and_the_test_examples_of_the_network(evaluated:
     assert len(means) == 6
     assert means == sorted(means)
     assert found.n_tests == 1
+
+
+def test_the_figure_has_a_dot_and_an_interval_for_every_score(evaluated: Evaluated) -> None:
+    found = evaluated.found
+    (figure,) = beside_figures(found)
+    assert verdict(found) in figure.caption
+    rows = standings(found)
+    assert [name for _, name in figure.panels[0].y.ticks] == [row.name for row in rows]
+    assert [panel.y.labeled for panel in figure.panels] == [True, False]
+    for panel, scores in zip(
+        figure.panels,
+        ([row.cross_validation for row in rows], [row.test for row in rows]),
+        strict=True,
+    ):
+        dots = {mark.y[0]: mark.x[0] for mark in panel.marks if isinstance(mark, Points)}
+        inside = {i: one.mean for i, one in enumerate(scores) if one is not None}
+        low, high = panel.x.range
+        assert dots.keys() == inside.keys() and all(low <= at <= high for at in dots.values())
+        assert all(at == inside[i] for i, at in dots.items() if low < inside[i] < high)
+    assert beside_figures(replace(found, baselines=[])) == []
 
 
 def test_they_are_fitted_once_for_all_studies_of_the_same_data(open_results: Open) -> None:
