@@ -122,6 +122,7 @@ def main() -> None:
             train_size=args.train_size,
             train_csv=csv,
             finalists=0,  # the others have no final round
+            search_rows=2**31,  # and search on all rows
         )
         study, dataset = prepare(job, options)
         before = len(study.trials())
@@ -142,12 +143,15 @@ def main() -> None:
         trials = study.trials()[before:]
         if args.write:
             write(job, study, args)
+    began = min(t.datetime_start for t in trials)
     fields = ("fold_scores", "seconds", "trials_per_batch", "backend", "precision")
     result = {
         "seconds": seconds,
         "storage_seconds": clock.seconds if args.jobs == 1 else None,
         "trials": [
-            {"value": t.value} | {name: t.user_attrs.get(name) for name in fields} for t in trials
+            {"value": t.value, "ended": (t.datetime_complete - began).total_seconds()}
+            | {name: t.user_attrs.get(name) for name in fields}
+            for t in trials
         ],
         "threads": torch.get_num_threads(),
     }

@@ -2,11 +2,13 @@
 
 In the way of Optuna's own PyTorch example: data sets with transforms, `DataLoader`, modules and
 optimizers of ``torch``, one training after another, and SQLite with Optuna's defaults. The folds
-of a trial are trained in turn and evaluated after every epoch; the best point of the mean curve
-over the folds is the trial's value. There is no pruning and no early stopping.
+of a trial are trained in turn and evaluated after every epoch; the best or the last point of the
+mean curve over the folds, as the configuration says, is the trial's value. There is no early
+stopping. Folds in turn can be pruned after a fold, by the median of other trials' mean up to it.
 
 Of hw1 it takes what does not touch the training: the networks with their initialization, and the
-search space of a study. It trains given configurations, so that others can train the same.
+search space of a study. It trains given configurations, so that others can train the same, or those
+that Optuna's TPE asks for.
 
     python benchmarks/plain_pytorch.py --study fashion_cnn --configurations configurations.json \\
         --splits splits.npz --data data --epochs 5 --storage sqlite:///plain.db
@@ -35,6 +37,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 from torchvision import transforms
 from torchvision.datasets import FashionMNIST
 
+from hw1.definition import Trial
 from hw1.models import CNN, MLP, ResNet
 from hw1.study_files import load_definition
 from hw1.training.configuration import Configuration
@@ -164,7 +167,7 @@ def train(configuration: Configuration, fold: Fold, options: argparse.Namespace)
 
     input_shape = fold.validation[0][0].shape
     model = MODELS[options.study](input_shape, 1 if regression else 10, **configuration.model)
-    initialize(model, configuration.initialization)
+    initialize(model, configuration.initialization, configuration.input_scale)
     model.to(device)
     weights = [p for p in model.parameters() if p.dim() > 1]
     criterion: nn.Module = nn.MSELoss()
@@ -206,7 +209,9 @@ def train(configuration: Configuration, fold: Fold, options: argparse.Namespace)
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--study", choices=sorted(MODELS), required=True)
-    parser.add_argument("--configurations", type=Path, required=True, help="JSON")
+    parser.add_argument("--configurations", type=Path, help="JSON; else --trials")
+    parser.add_argument("--trials", type=int, default=0, help="that TPE asks for")
+    parser.add_argument("--prune", action="store_true", help="by the median, after every fold")
     parser.add_argument("--splits", type=Path, required=True, help="NPZ with rows and folds")
     parser.add_argument("--data", type=Path, required=True, help="a CSV file, or the data folder")
     parser.add_argument("--epochs", type=int, required=True)
@@ -228,35 +233,49 @@ def main() -> None:
     search_space = load_definition(STUDIES / f"{options.study}.py").search_space
 
     def objective(trial: optuna.Trial) -> float:
-        configuration = search_space(trial)
-        curves = np.array([train(configuration, fold, options) for fold in folds])
-        mean = curves.mean(0)
-        # A training may diverge; where it did, no epoch is the best.
-        best = int(np.nan_to_num(mean, nan=np.inf).argmin() if regression else mean.argmax())
-        trial.set_user_attr("fold_scores", curves[:, best].tolist())
+        configuration = search_space(Trial(trial))
+        curves = []
+        for number, fold in enumerate(folds):
+            curves.append(train(configuration, fold, options))
+            mean = np.mean(curves, 0)
+            # A training may diverge; where it did, no epoch is the best.
+            best = int(np.nan_to_num(mean, nan=np.inf).argmin() if regression else mean.argmax())
+            if configuration.checkpoint == "last":
+                best = len(mean) - 1
+            if options.prune:
+                trial.report(mean[best], number)
+                if number + 1 < len(folds) and trial.should_prune():
+                    raise optuna.TrialPruned
+        trial.set_user_attr("fold_scores", np.array(curves)[:, best].tolist())
         return float(mean[best])
 
     study = optuna.create_study(
         storage=options.storage,
         sampler=optuna.samplers.TPESampler(seed=options.seed),
+        pruner=optuna.pruners.MedianPruner() if options.prune else optuna.pruners.NopPruner(),
         direction="minimize" if regression else "maximize",
     )
-    configurations = json.loads(options.configurations.read_text(encoding="utf-8"))
-    for entry in configurations:
-        study.enqueue_trial(entry["params"])
+    n_trials = options.trials
+    if options.configurations:
+        configurations = json.loads(options.configurations.read_text(encoding="utf-8"))
+        n_trials = len(configurations)
+        for entry in configurations:
+            study.enqueue_trial(entry["params"])
     # The first optimizer imports much of torch: not within the time.
     optim.SGD([torch.zeros(1)])
     start = time.perf_counter()
-    study.optimize(objective, n_trials=len(configurations))
+    study.optimize(objective, n_trials=n_trials)
     seconds = time.perf_counter() - start
 
     trials = []
     for trial in study.trials:
         # JSON has no numbers that are not finite.
-        scores = [s if math.isfinite(s) else None for s in trial.user_attrs["fold_scores"]]
-        value = None if None in scores else trial.value
+        kept = trial.user_attrs.get("fold_scores", [])
+        scores = [s if math.isfinite(s) else None for s in kept]
+        value = None if None in scores or not scores else trial.value
         duration = trial.duration.total_seconds()
-        trials.append({"value": value, "fold_scores": scores, "seconds": duration})
+        ended = (trial.datetime_complete - study.trials[0].datetime_start).total_seconds()
+        trials.append({"value": value, "fold_scores": scores, "seconds": duration, "ended": ended})
     versions = {name: version(name) for name in ("torch", "torchvision", "optuna")}
     versions["python"] = platform.python_version()
     threads = torch.get_num_threads()
