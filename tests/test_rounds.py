@@ -33,7 +33,7 @@ def with_rounds(rounds: str, more: str = "") -> str:
 
 def comparable(study: Study) -> list[object]:
     """What is found in the final round, whatever was trained together and how long it took."""
-    return [(e.trial, e.e.scores, e.curves) for e in study.standings().final]
+    return [(e.trial, e.best_epoch, e.scores, e.curves) for e in study.standings().final]
 
 
 def curves_alone(job: Job, study: Study, trial: int, repeat: int) -> np.ndarray:
@@ -118,6 +118,18 @@ def test_further_trials_are_trained_in_the_round_and_the_others_not_again(make_j
     again = {int(n) for found in named if found for n in re.findall(r"[0-9]+", found[1])}
     assert again == last - first
     assert again
+
+
+def test_where_the_last_epoch_counts_a_round_takes_it(make_job: Make) -> None:
+    text = with_rounds("[Round(2, 2)]")
+    job = make_job(replacing(text, 'optimizer="adam",', 'optimizer="adam", checkpoint="last",'))
+    study = run(job, **{k: v for k, v in OPTIONS.items() if k != "epochs"})
+    completed = [t for t in study.trials() if t.value is not None]
+    assert {t.user_attrs["best_epoch"] for t in completed} == {6}
+    final = study.standings().final
+    assert [entry.best_epoch for entry in final] == [6, 6]
+    curves = curves_alone(job, study, final[0].trial, 1)
+    assert final[0].scores[1] == pytest.approx(curves[-1].tolist(), rel=1e-5)
 
 
 def test_rounds_have_epochs_and_rows_of_their_own(make_job: Make) -> None:
