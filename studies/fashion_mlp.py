@@ -6,6 +6,9 @@ from hw1.definition import StudyDefinition, Trial
 from hw1.models import MLP
 from hw1.training import Configuration
 
+# The defaults, trained on 40,000 images for 40 epochs, have 90.8 % of 20,000 others; with 768 units
+# a layer, at three times the time, 91.0.
+
 
 def search_space(trial: Trial) -> Configuration:
     depth = trial.suggest_int("depth", 2, 4, default=3, grid=[2, 3])
