@@ -167,13 +167,7 @@ class Results:
         if step.arguments:
             shown = " ".join(shlex.quote(self._shown(argument)) for argument in step.arguments)
             kept["command"] = f"python run_study.py {shown}"
-            done = subprocess.run(
-                [sys.executable, ROOT / "run_study.py", *step.arguments, *["--json"] * step.keeps],
-                stdout=subprocess.PIPE if step.keeps else None,
-                text=True,
-                check=False,
-            )
-            status = done.returncode
+            printed, status = _call([*step.arguments, *["--json"] * step.keeps], step.keeps)
         else:
             kept["notebook"] = f"{step.name}.ipynb"
             execute_notebook(step.name, self.path.parent)
@@ -184,7 +178,7 @@ class Results:
             kept["date"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
             kept["hardware"] = hardware()
             if step.keeps:
-                kept["found"] = _short(json.loads(done.stdout))
+                kept["found"] = _short(json.loads(printed))
             self.steps[step.name] = kept
         text = json.dumps({"steps": self.steps, "interrupted": self._seconds}, indent=1)
         self.path.write_text(text + "\n")
@@ -236,6 +230,18 @@ class Results:
         return f"| {' | '.join(cells)} |"
 
 
+def _call(arguments: list[str], keeps: bool) -> tuple[str, int]:
+    """What a command of hw1 prints, if it is kept, and its exit status."""
+    line = [sys.executable, str(ROOT / "run_study.py"), *arguments]
+    with subprocess.Popen(line, stdout=subprocess.PIPE if keeps else None, text=True) as command:
+        while True:
+            try:
+                printed, _ = command.communicate()
+                return printed or "", command.returncode
+            except KeyboardInterrupt:  # the command hears of it, too, and ends at a safe moment
+                continue
+
+
 def _short(found: Any) -> Any:
     """Without curves and provenance, which are in storage."""
     if isinstance(found, dict):
@@ -257,4 +263,7 @@ def hardware() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
