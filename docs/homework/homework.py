@@ -12,7 +12,6 @@ stopped. The course's files are expected in ``homework1/`` of the data folder (`
 import argparse
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 NOT_KEPT = ("run", "analyze", "report")
 """Commands whose output is not kept: it is files, or in storage."""
 IMAGES = ("fashion_mlp", "fashion_cnn", "fashion_resnet")
@@ -251,15 +251,15 @@ def _short(found: Any) -> Any:
 
 def hardware() -> str:
     """The processor in words."""
-    model, flags = platform.machine(), set[str]()
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        model = next(x for x in text.splitlines() if x.startswith("model name")).partition(":")[2]
-        flags = {"amx_bf16", "avx512_bf16", "avx512f", "avx2"} & set(text.split())
-    except (OSError, StopIteration):
-        pass
-    best = next((f for f in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f in flags), "")
-    return f"{model.strip()}, {os.cpu_count()} processors{', ' + best if best else ''}"
+    import torch
+
+    from hw1.provenance import provenance
+    from hw1.training.precision import processor_flags
+
+    known = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
+    best = [flag for flag in known if flag in processor_flags()][:1]
+    processor = provenance(torch.device("cpu"))["processor"]
+    return ", ".join([processor, f"{os.cpu_count()} processors", *best])
 
 
 if __name__ == "__main__":
