@@ -62,10 +62,10 @@ def evaluation_lines(found: Evaluation) -> list[str]:
             _row("", f"{counted(n, 'seed')}, {counted(test.n_rows, 'test example')}"),
         ]
         if math.isfinite(test.estimate.low):
-            seeds = (
-                "not other seeds" if n == 1 else "other seeds; that of the ensemble, other examples"
-            )
+            seeds = "not other seeds" if n == 1 else "other seeds;"
             lines.append(_row("", f"the interval covers other test examples, {seeds}"))
+            if n > 1:
+                lines.append(_row("", "that of the ensemble covers other test examples"))
         lines += [
             _row("  each seed", _scores(test.scores)),
             _row("  ensemble", f"{estimate(test.ensemble_estimate)}, of {test.members}"),
