@@ -55,6 +55,21 @@ def shipped() -> list[Path]:
     return sorted({Path(str(file.locate())).resolve().parent for file in shipped})
 
 
+def write_whole(content: bytes, path: Path) -> None:
+    """Write a file, which appears as a whole or not at all; its folder is made.
+
+    Raises:
+        OSError: that failed.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def shortest(path: Path) -> Path:
     """A path as it is shortest from here."""
     here = Path.cwd()

@@ -91,6 +91,8 @@ def plus_minus(mean: float | None, spread: float | None) -> str:
     """A mean and its standard deviation, to the same place."""
     if mean is None or spread is None or not math.isfinite(spread):
         return number(mean)
+    if spread < 1e-12 * abs(mean):  # what rounding leaves of equal scores
+        spread = 0.0
     decimals = places(mean, spread)
     return f"{fixed(mean, decimals)} ± {fixed(spread, decimals)}"
 

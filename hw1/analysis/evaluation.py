@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial
 from hw1.analysis.beside import BaselineResult, fit_baselines, stored_baselines
 from hw1.analysis.nested import NESTED, Nested, nested_cross_validation
 from hw1.analysis.network import Network, predict
-from hw1.analysis.results import StudyResults
+from hw1.analysis.results import StudyResults, configuration
 from hw1.analysis.scores import finite, row_losses, score_rows
 from hw1.analysis.statistics import (
     Estimate,
@@ -24,6 +24,7 @@ from hw1.cross_validation import Splits
 from hw1.errors import InputError
 from hw1.provenance import provenance
 from hw1.tasks import TASKS
+from hw1.training.configuration import Checkpoint
 from hw1.watching import UNWATCHED, Watcher
 from hw1.words import counted
 
@@ -149,7 +150,8 @@ class Final:
         n_repeats: of the cross-validation.
         n_splits: its folds.
         n_trials: that have a score.
-        best_epoch: which they chose.
+        best_epoch: to which a network is trained.
+        checkpoint: whether they chose that epoch, or it is the last.
     """
 
     mean: float
@@ -158,12 +160,15 @@ class Final:
     n_splits: int
     n_trials: int
     best_epoch: int
+    checkpoint: Checkpoint
 
     @property
-    def chose(self) -> str:
-        """What was chosen by these scores, in words."""
-        among = f"the trial among {self.n_trials} and " if self.n_trials > 1 else ""
-        return f"{among}epoch {self.best_epoch}"
+    def splits(self) -> str:
+        """On what it was scored, and what was chosen by that, in words."""
+        chosen = [f"the trial among {self.n_trials}"] if self.n_trials > 1 else []
+        chosen += [f"epoch {self.best_epoch}"] if self.checkpoint == "best" else []
+        which = f", which chose {' and '.join(chosen)}" if chosen else ""
+        return f"{self.n_repeats} × {self.n_splits} splits{which}"
 
 
 @dataclass(frozen=True)
@@ -288,6 +293,7 @@ def _evaluation(
             n_splits=results.settings.n_splits,
             n_trials=len(standings.final),
             best_epoch=entry.best_epoch,
+            checkpoint=configuration(trial).checkpoint,
         )
     return Evaluation(
         study=results.name,
@@ -374,7 +380,7 @@ def _test(
     rows = results.test_rows()
     if rows is None:
         return None
-    retrained = retrain(results, trial, n_seeds, watcher=watcher)
+    retrained = retrain(results, trial, n_seeds, again=again, watcher=watcher)
     if n_seeds == 1 or part is None:
         of_folds = []
     elif not of_folds:  # their scores were stored before

@@ -13,7 +13,6 @@ Each holds a `ModelDescription` as JSON among its metadata.
 
 import copy
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from hw1.analysis.network import Network, predict
 from hw1.analysis.programs import Run, export, from_onnx, from_pt2, reading, to_onnx, to_pt2
 from hw1.datasets.dataset import feature_axis, per_feature
 from hw1.errors import InputError, require_file, require_suffix
-from hw1.places import MODEL_FILE
+from hw1.places import MODEL_FILE, write_whole
 from hw1.study_files import Named, load_definition, stored_definition
 from hw1.training.networks import ModelClass
 
@@ -105,7 +104,10 @@ def save(network: Network, description: ModelDescription, path: Path, inputs: Te
         content = write(program, description)
         model = LoadedModel(*read(content, path))
     difference = _compare(model, network, inputs, path)
-    _write(content, path)
+    try:
+        write_whole(content, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
     return difference
 
 
@@ -152,19 +154,6 @@ def _compare(model: LoadedModel, network: Network, inputs: Tensor, path: Path) -
             f"{path} would predict something else than its network, by {float(differences.max())}"
         )
     return float(differences.max())
-
-
-def _write(content: bytes, path: Path) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(content)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _to_safetensors(network: Network, description: ModelDescription) -> bytes:

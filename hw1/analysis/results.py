@@ -21,7 +21,7 @@ from hw1.definition import StudyDefinition
 from hw1.errors import InputError
 from hw1.job import Job
 from hw1.objective import backend_of
-from hw1.optuna_store.storage import Storage
+from hw1.optuna_store.storage import Storage, file_stem
 from hw1.places import data_folder, storage_url
 from hw1.rounds import round_configuration, search_data
 from hw1.rows import study_as_dict, trial_as_dict
@@ -69,7 +69,7 @@ class StudyResults:
     @property
     def file_stem(self) -> str:
         """The name, as far as a file can have it."""
-        return "".join(c if c.isalnum() or c in "-_" else "_" for c in self.name)
+        return file_stem(self.name)
 
     @property
     def settings(self) -> Settings:

@@ -117,7 +117,7 @@ def final_lines(found: Evaluation) -> list[str]:
         return []
     return [
         _row("final round", plus_minus(final.mean, final.std)),
-        _row("", f"{final.n_repeats} × {final.n_splits} splits, which chose {final.chose}"),
+        _row("", final.splits),
     ]
 
 

@@ -8,6 +8,7 @@ import torch
 from optuna.trial import FrozenTrial
 from torch import Tensor
 
+from hw1.analysis.kept import KeptNetworks
 from hw1.analysis.network import Network
 from hw1.analysis.results import StudyResults
 from hw1.analysis.results import configuration as searched
@@ -48,28 +49,45 @@ def retrain(
     trial: FrozenTrial,
     n_seeds: int = 1,
     *,
+    again: bool = False,
     watcher: Watcher = UNWATCHED,
 ) -> Retrained:
     """Train a trial's configuration on all training examples, to its best epoch, in lockstep.
 
-    That of the final round if it took part; see `hw1.analysis.results.StudyResults.tuned`.
+    That of the final round if it took part; see `hw1.analysis.results.StudyResults.tuned`. What is
+    kept of an earlier call is not trained again; see `hw1.analysis.kept`.
 
     Args:
         trial: with a value.
         n_seeds: the number of networks.
+        again: whether all are trained, those that are kept, too.
     """
     results.footprint(trial)  # says so if it is damaged
     configuration, epochs = results.tuned(trial)
+    kept = KeptNetworks(results, configuration, epochs)
     seeds = [
         derive_seed(results.settings.seed, trial.number, i, RETRAINING) for i in range(n_seeds)
     ]
-    rows = [torch.arange(len(results.dataset))] * n_seeds
-    models = _lockstep(results, configuration, results.dataset, rows, seeds, watcher)
-    initial = [Network.of(models, i) for i in range(n_seeds)]
-    what = "network" if n_seeds == 1 else f"{n_seeds} networks"
-    _train(models, epochs, f"retraining {what} on all training data", watcher)
-    networks = [Network.of(models, i) for i in range(n_seeds)]
-    return Retrained(epochs, configuration, seeds, networks, initial)
+
+    def untrained(*some: int) -> Lockstep:
+        rows = [torch.arange(len(results.dataset))] * len(some)
+        return _lockstep(results, configuration, results.dataset, rows, some, watcher)
+
+    initial, networks = {}, {}
+    for seed in seeds:
+        models = untrained(seed)
+        initial[seed] = Network.of(models, 0)
+        if not again and kept.restore(models, seed):
+            networks[seed] = Network.of(models, 0)
+    if missing := [seed for seed in seeds if seed not in networks]:
+        models = untrained(*missing)
+        what = "network" if len(missing) == 1 else f"{len(missing)} networks"
+        _train(models, epochs, f"retraining {what} on all training data", watcher)
+        networks |= {seed: Network.of(models, i) for i, seed in enumerate(missing)}
+        kept.keep(models, missing)
+    return Retrained(
+        epochs, configuration, seeds, [networks[s] for s in seeds], [initial[s] for s in seeds]
+    )
 
 
 def score_folds(

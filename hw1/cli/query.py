@@ -195,7 +195,7 @@ def delete(
     """Delete a study and all its trials, after asking."""
     from hw1.dashboard.artifacts import artifact_ids, remove_artifacts
     from hw1.names import require_study, searches_within
-    from hw1.optuna_store.storage import Storage
+    from hw1.optuna_store.storage import Storage, remove_networks
     from hw1.study import Study
     from hw1.words import counted
 
@@ -217,4 +217,5 @@ def delete(
             artifacts = artifact_ids(opened, one)
         opened.delete_study(opened.get_study_id_from_name(one))
         remove_artifacts(artifacts, url)
+        remove_networks(url, one)
     echo(f"Deleted {name}.")

@@ -1,6 +1,7 @@
 """Where studies are kept: any database that Optuna takes, with a lock, many trials at a time."""
 
 import hashlib
+import re
 import sqlite3
 import tempfile
 import warnings
@@ -52,6 +53,8 @@ UNREADABLE = (
     ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, zlib.error
 )  # fmt: skip
 """What it leads to when stored contents are not what they should be."""
+
+NETWORK_FILE = re.compile(r"[0-9a-f]{32}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -398,3 +401,23 @@ def artifact_folder(url: str) -> Path:
     """Where the files that belong to a storage's studies are: beside a SQLite file, else here."""
     path = sqlite_file(make_url(url))
     return (home() / "storage" if path is None else path.parent) / "artifacts"
+
+
+def file_stem(name: str) -> str:
+    """The name of a study, as far as a file can have it."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+
+
+def networks_folder(url: str, name: str) -> Path:
+    """Where the trained networks of a study are kept; see `hw1.analysis.kept`."""
+    return artifact_folder(url).with_name("networks") / file_stem(name)
+
+
+def remove_networks(url: str, name: str) -> None:
+    """Remove the networks that are kept for a study, and nothing else that lies there."""
+    folder = networks_folder(url, name)
+    with suppress(OSError):  # there is none, or it may not be changed
+        for path in folder.iterdir():
+            if NETWORK_FILE.fullmatch(path.name):
+                path.unlink()
+        folder.rmdir()

@@ -83,6 +83,8 @@ def test_an_evaluation_scores_what_the_final_round_has_chosen(results: StudyResu
     assert f"2 × 3 splits, which chose the trial among 2 and epoch {epochs}" in (
         "\n".join(evaluation_lines(found))
     )
+    last = replace(found.final, n_trials=1, checkpoint="last")  # then nothing was chosen
+    assert last.splits == "2 × 3 splits"
     assert stored_evaluation(results) == found
     outside = next(t.number for t in results.study.trials() if results.final(t) is None)
     other = evaluate(results, outside, n_repeats=1, test=False)

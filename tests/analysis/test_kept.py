@@ -1,0 +1,83 @@
+"""Trained networks that are kept, and found again only where they are the same."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from analysis.conftest import Open
+from conftest import call
+
+from hw1.analysis.network import Network
+from hw1.analysis.results import StudyResults
+from hw1.analysis.training import retrain
+from hw1.optuna_store.storage import networks_folder
+from hw1.watching import Watcher
+
+
+def test_what_was_trained_once_is_not_trained_again(open_results: Open) -> None:
+    results = open_results()
+    first = retrain(results, results.trial())
+    steps: list[None] = []
+    counting = Watcher(on_step=lambda: steps.append(None))
+    found = retrain(results, results.trial(), watcher=counting)
+    assert not steps
+    assert_same(found.networks, first.networks)
+    assert_same(found.initial, first.initial)
+    three = retrain(results, results.trial(), 3, watcher=counting)
+    assert steps  # those of the other two seeds
+    assert_same(three.networks[:1], first.networks)
+    assert_same(three.networks, retrain(results, results.trial(), 3, again=True).networks)
+
+
+def test_other_networks_are_trained(open_results: Open) -> None:
+    results = open_results()
+    best, other = results.top(2)
+    retrain(results, best)
+    found = retrain(results, other)
+    assert_same(found.networks, retrain(results, other, again=True).networks)
+
+
+@pytest.mark.parametrize("damage", ["cut", "other shapes", "gone"])
+def test_a_damaged_file_is_not_used(open_results: Open, damage: str) -> None:
+    results = open_results()
+    first = retrain(results, results.trial())
+    path = kept(results)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-7])
+    elif damage == "gone":
+        path.unlink()
+    else:
+        other = open_results("classification-random")
+        retrain(other, other.trial())
+        path.write_bytes(kept(other).read_bytes())
+    assert_same(retrain(results, results.trial()).networks, first.networks)
+
+
+def test_a_folder_that_cannot_be_made_keeps_nothing(open_results: Open) -> None:
+    results = open_results()
+    folder = networks_folder(results.study.storage.url, results.name)
+    folder.parent.write_text("a file")
+    first = retrain(results, results.trial())
+    assert_same(retrain(results, results.trial()).networks, first.networks)
+
+
+def test_they_are_deleted_with_the_study(open_results: Open, analysed_url: str) -> None:
+    results = open_results()
+    retrain(results, results.trial())
+    own = kept(results).with_name("own.safetensors")
+    own.write_bytes(b"the user's")
+    assert call(analysed_url, "delete", "regression-random", "--yes").exit_code == 0
+    assert list(own.parent.iterdir()) == [own]
+
+
+def kept(results: StudyResults) -> Path:
+    [path] = networks_folder(results.study.storage.url, results.name).iterdir()
+    return path
+
+
+def assert_same(found: list[Network], expected: list[Network]) -> None:
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        states = one.state_dict(), other.state_dict()
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
