@@ -6,13 +6,14 @@ from hw1.definition import StudyDefinition, Trial
 from hw1.models import MLP
 from hw1.training import Configuration
 
-# The defaults, trained on 40,000 images for 40 epochs, have 90.8 % of 20,000 others; with 768 units
-# a layer, at three times the time, 91.0.
+# Numbers are accuracies on 20,000 training images that were held out, after 40 epochs on the 40,000
+# others with three layers. They are good to 0.2 points.
 
 
 def search_space(trial: Trial) -> Configuration:
     depth = trial.suggest_int("depth", 2, 4, default=3, grid=[2, 3])
-    width = trial.suggest_int("width", 128, 512, log=True, default=384, grid=[256, 512])
+    # 384 units 91.0, 768 units 91.3.
+    width = trial.suggest_int("width", 256, 1024, log=True, default=768, grid=[384, 768])
     optimizer = trial.suggest_categorical("optimizer", ["adamw", "sgd"], default="adamw")
     if optimizer == "adamw":
         momentum = 0.0
@@ -29,7 +30,8 @@ def search_space(trial: Trial) -> Configuration:
                 "activation", ["relu", "gelu", "silu"], default="gelu"
             ),
             "batch_norm": trial.suggest_categorical("batch_norm", [False, True], default=True),
-            "dropout": trial.suggest_float("dropout", 0.0, 0.5, default=0.2, grid=[0.1, 0.3]),
+            # 0.1 has 91.4, 0.2 has 91.3; with 384 units 91.3 and 91.0.
+            "dropout": trial.suggest_float("dropout", 0.0, 0.4, default=0.1, grid=[0.1, 0.3]),
         },
         initialization=trial.suggest_categorical(
             "initialization",
@@ -49,7 +51,8 @@ def search_space(trial: Trial) -> Configuration:
             "schedule", ["cosine", "one_cycle"], default="one_cycle"
         ),
         checkpoint="last",
-        shift=trial.suggest_int("shift", 0, 1, default=0),
+        # With 768 units 91.0, by one pixel 91.3, by two 90.2; with flips, too, 91.0.
+        shift=trial.suggest_int("shift", 0, 1, default=1),
         flip=trial.suggest_categorical("flip", [False, True], default=False),
     )
 
@@ -59,13 +62,13 @@ study = StudyDefinition(
     task="classification",
     model=MLP,
     search_space=search_space,
-    n_trials=40,
+    n_trials=30,
     n_splits=3,
     # Short trainings on few images show what is no good; the best few earn more of both.
     search_rows=10_000,
     epochs=20,
     rounds=[
-        Round(trials=6, repeats=1, rows=30_000),
-        Round(trials=3, repeats=1, epochs=40),
+        Round(trials=4, repeats=1, rows=30_000),
+        Round(trials=2, repeats=1, epochs=40),
     ],
 )

@@ -6,43 +6,53 @@ from hw1.definition import StudyDefinition, Trial
 from hw1.models import ResNet
 from hw1.training import Configuration
 
+# Numbers are accuracies on 20,000 training images that were held out, after 8 to 10 epochs on
+# 30,000 others. They are good to 0.2 points.
+
 
 def search_space(trial: Trial) -> Configuration:
-    optimizer = trial.suggest_categorical(
-        "optimizer", ["sgd", "adam", "adamw", "rmsprop"], default="adamw"
-    )
-    momentum = 0.0
-    if optimizer == "sgd":
-        momentum = trial.suggest_categorical("momentum", [0.0, 0.9, 0.95], default=0.9)
+    optimizer = trial.suggest_categorical("optimizer", ["adamw", "sgd"], default="adamw")
+    if optimizer == "adamw":
+        momentum = 0.0
+        lr = trial.suggest_float("lr", 1e-3, 1e-2, log=True, default=3e-3, grid=[2e-3, 5e-3])
+        weight_decay = trial.suggest_float("weight_decay", 1e-3, 0.3, log=True, default=0.05)
+    else:
+        momentum = 0.9
+        lr = trial.suggest_float("sgd_lr", 2e-2, 0.3, log=True, default=0.1)
+        weight_decay = trial.suggest_float("sgd_weight_decay", 1e-4, 2e-3, log=True, default=5e-4)
     return Configuration(
         model={
-            "width": trial.suggest_categorical("width", [8, 16, 32], default=16, grid=[8, 16]),
-            "stages": trial.suggest_int("stages", 2, 4, default=3, grid=[2, 3]),
-            "blocks": trial.suggest_int("blocks", 1, 2, default=1, grid=[1, 2]),
-            "activation": trial.suggest_categorical("activation", ["relu", "silu"], default="relu"),
-            "dropout": trial.suggest_float("dropout", 0.0, 0.3, default=0.0),
+            "width": trial.suggest_categorical("width", [32, 48, 64], default=48, grid=[32, 48]),
+            "stages": 3,
+            "blocks": trial.suggest_int("blocks", 1, 2, default=1),
+            # With 32 channels 93.2; 16 channels on all pixels, whose blocks need as much
+            # arithmetic, have 91.7, and a first convolution of stride 2 92.6.
+            "pooled": True,
+            "activation": trial.suggest_categorical(
+                "activation", ["relu", "gelu", "silu"], default="gelu"
+            ),
+            "head": trial.suggest_categorical("head", ["average", "max"], default="max"),
+            "dropout": trial.suggest_float("dropout", 0.0, 0.3, default=0.0, grid=[0.0, 0.1]),
         },
         initialization=trial.suggest_categorical(
-            "initialization",
-            ["default", "xavier_uniform", "kaiming_normal", "orthogonal"],
-            default="kaiming_normal",
+            "initialization", ["default", "kaiming_normal", "orthogonal"], default="default"
         ),
-        batch_size=trial.suggest_categorical("batch_size", [64, 128], default=128),
+        batch_size=trial.suggest_categorical("batch_size", [64, 128, 256], default=128),
         optimizer=optimizer,
-        lr=trial.suggest_float("lr", 3e-4, 1e-1, log=True, default=5e-3, grid=[3e-3, 1e-2]),
+        lr=lr,
         momentum=momentum,
         nesterov=momentum > 0,
-        weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True, default=1e-4),
-        l1=trial.suggest_categorical("l1", [0.0, 1e-6, 1e-5, 1e-4], default=0.0),
-        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2, default=0.0),
-        max_grad_norm=trial.suggest_categorical("max_grad_norm", [None, 1.0], default=None),
-        # No patience: a schedule that lowers the rate gains most in its last epochs.
+        weight_decay=weight_decay,
+        l1=trial.suggest_categorical("l1", [0.0, 1e-6, 1e-5], default=0.0),
+        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2, default=0.1),
+        # Both end at a rate of zero, so the last epoch's network counts.
         schedule=trial.suggest_categorical(
-            "schedule", ["step", "cosine", "one_cycle"], default="one_cycle"
+            "schedule", ["cosine", "one_cycle"], default="one_cycle"
         ),
-        flip=trial.suggest_categorical("flip", [False, True], default=True),
+        checkpoint="last",
+        flip=trial.suggest_categorical("flip", [False, True], default=False),
         shift=trial.suggest_int("shift", 0, 2, default=1),
-        erase=trial.suggest_float("erase", 0.0, 0.5, default=0.25),
+        erase=trial.suggest_float("erase", 0.0, 0.5, default=0.0),
     )
 
 
@@ -52,8 +62,12 @@ study = StudyDefinition(
     model=ResNet,
     search_space=search_space,
     n_trials=20,
-    n_splits=5,
-    epochs=12,
-    # The score of 60,000 images is good to a thousandth: one repeat tells what chance has picked.
-    rounds=[Round(trials=3, repeats=1)],
+    n_splits=3,
+    # Short trainings on few images show what is no good; the best few earn more of both.
+    search_rows=10_000,
+    epochs=10,
+    rounds=[
+        Round(trials=4, repeats=1, rows=30_000),
+        Round(trials=2, repeats=1, epochs=24, rows=30_000),
+    ],
 )
