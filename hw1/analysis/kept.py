@@ -5,8 +5,8 @@ twice. The files are a cache: without them the networks are trained anew.
 """
 
 import hashlib
-import inspect
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,20 +14,33 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from hw1.analysis.description import import_path
 from hw1.analysis.results import StudyResults
 from hw1.optuna_store.storage import networks_folder
-from hw1.places import write_whole
+from hw1.places import PACKAGE, write_whole
 from hw1.provenance import provenance
 from hw1.training import Configuration
-from hw1.training.kernels import SOURCES
 from hw1.training.lockstep import Lockstep
+from hw1.training.precision import choose_precision
+
+
+def _code() -> str:
+    """A digest of all of hw1 that decides what becomes of a network."""
+    folders = [PACKAGE / name for name in ("training", "models", "datasets")]
+    files = [PACKAGE / name for name in ("tasks.py", "analysis/training.py", "analysis/network.py")]
+    files += sorted(path for folder in folders for path in folder.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+CODE = _code()  # when it is imported, not hours later, when its files may have changed
 
 
 class KeptNetworks:
     """The networks of a configuration, trained on all training examples, by their seeds.
 
-    A file is found again only by the same code of hw1 and of the model class, with the same data,
-    configuration and epochs, packages and processor.
+    A file is found again only with the same code of hw1, data, configuration, epochs, packages,
+    processor, threads and precision. Only networks of hw1's own model classes are kept: the code of
+    others, and of what they call, is not known as well.
 
     Args:
         results: of the study.
@@ -37,49 +50,40 @@ class KeptNetworks:
 
     def __init__(self, results: StudyResults, configuration: Configuration, epochs: int) -> None:
         self._folder = networks_folder(results.study.storage.url, results.name)
-        device = results.job.device
-        model = results.definition.model
-        self._facts: str | None = None
-        with suppress(OSError, TypeError):  # of a class that was typed in there is no file
-            facts = {
-                "configuration": configuration.to_json(),
-                "epochs": epochs,
-                "data": results.settings.fingerprint,
-                "precision": results.job.precision,
-                "device": str(device),
-                "training": SOURCES,
-                "model": model.__qualname__,
-                "source": hashlib.sha256(Path(inspect.getfile(model)).read_bytes()).hexdigest(),
-                "made": provenance(device) | {"revision": None},
-            }
-            self._facts = json.dumps(facts)
+        device, model = results.job.device, results.definition.model
+        self._keeps = getattr(model, "__module__", "").startswith("hw1.models.")
+        facts = {
+            "model": import_path(model),
+            "configuration": configuration.to_json(),
+            "epochs": epochs,
+            "data": results.settings.fingerprint,
+            "device": str(device),
+            "precision": results.job.precision or choose_precision(device),
+            "code": CODE,
+            "made": provenance(device) | {"revision": None},
+        }
+        self._facts = json.dumps(facts)
 
-    def restore(self, models: Lockstep, seed: int) -> bool:
-        """Give the only one of ``models`` the weights kept for a seed; whether there are any."""
-        path = self._path(seed)
-        if path is None:
-            return False
+    def restore(self, models: Lockstep, i: int, seed: int) -> bool:
+        """Give model ``i`` the weights that are kept for a seed; False if there are none."""
         try:
-            kept = safetensors.torch.load(path.read_bytes())
-        except (OSError, SafetensorError):  # there is none, or it is damaged
+            kept = safetensors.torch.load(self._path(seed).read_bytes())
+        except (OSError, SafetensorError, KeyError):  # there is none, or it is damaged
             return False
-        [own] = models.state()
+        *before, own = models.state(slice(i + 1))
         if _shapes(own) != _shapes(kept):
             return False
-        models.restore([kept])
+        models.restore([*before, kept])
         return True
 
-    def keep(self, models: Lockstep, seeds: list[int]) -> None:
+    def keep(self, models: Lockstep, seeds: Sequence[int]) -> None:
         """Write the weights of ``models``, one a seed."""
-        for seed, state in zip(seeds, models.state(), strict=True):
-            if path := self._path(seed):
-                content = {name: value.cpu().contiguous() for name, value in state.items()}
-                with suppress(OSError):  # a folder that cannot be written keeps nothing
-                    write_whole(safetensors.torch.save(content), path)
+        for seed, state in zip(seeds, models.state() if self._keeps else [], strict=False):
+            content = {name: value.cpu().contiguous() for name, value in state.items()}
+            with suppress(OSError):  # a folder that cannot be written keeps nothing
+                write_whole(safetensors.torch.save(content), self._path(seed))
 
-    def _path(self, seed: int) -> Path | None:
-        if self._facts is None:
-            return None
+    def _path(self, seed: int) -> Path:
         digest = hashlib.sha256(f"{seed} {self._facts}".encode()).hexdigest()
         return self._folder / f"{digest[:32]}.safetensors"
 

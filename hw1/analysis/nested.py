@@ -90,7 +90,7 @@ def nested_cross_validation(
     for fold in range(len(nested.scores), n_outer):
         part = _search_outside(results, fold, n_outer, n_inner, watcher)
         trial = part.study.best_trial()
-        retrained = retrain(part, trial, watcher=watcher)
+        retrained = retrain(part, trial, again=again, watcher=watcher)
         rows = results.dataset.take(outer.validation_rows()[fold].to(results.job.device))
         outputs = predict(retrained.networks[0], rows.inputs.cpu())
         score = score_rows(results.metric, outputs[None], rows.to(torch.device("cpu")))

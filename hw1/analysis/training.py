@@ -68,26 +68,18 @@ def retrain(
     seeds = [
         derive_seed(results.settings.seed, trial.number, i, RETRAINING) for i in range(n_seeds)
     ]
-
-    def untrained(*some: int) -> Lockstep:
-        rows = [torch.arange(len(results.dataset))] * len(some)
-        return _lockstep(results, configuration, results.dataset, rows, some, watcher)
-
-    initial, networks = {}, {}
-    for seed in seeds:
-        models = untrained(seed)
-        initial[seed] = Network.of(models, 0)
-        if not again and kept.restore(models, seed):
-            networks[seed] = Network.of(models, 0)
-    if missing := [seed for seed in seeds if seed not in networks]:
-        models = untrained(*missing)
+    rows = [torch.arange(len(results.dataset))] * n_seeds
+    models = _lockstep(results, configuration, results.dataset, rows, seeds, watcher)
+    initial = [Network.of(models, i) for i in range(n_seeds)]
+    missing = [i for i in range(n_seeds) if again or not kept.restore(models, i, seeds[i])]
+    networks = {i: Network.of(models, i) for i in range(n_seeds) if i not in missing}
+    if missing:
+        models.keep(missing)
         what = "network" if len(missing) == 1 else f"{len(missing)} networks"
         _train(models, epochs, f"retraining {what} on all training data", watcher)
-        networks |= {seed: Network.of(models, i) for i, seed in enumerate(missing)}
-        kept.keep(models, missing)
-    return Retrained(
-        epochs, configuration, seeds, [networks[s] for s in seeds], [initial[s] for s in seeds]
-    )
+        networks |= {i: Network.of(models, place) for place, i in enumerate(missing)}
+        kept.keep(models, [seeds[i] for i in missing])
+    return Retrained(epochs, configuration, seeds, [networks[i] for i in range(n_seeds)], initial)
 
 
 def score_folds(

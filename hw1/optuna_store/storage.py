@@ -54,7 +54,7 @@ UNREADABLE = (
 )  # fmt: skip
 """What it leads to when stored contents are not what they should be."""
 
-NETWORK_FILE = re.compile(r"[0-9a-f]{32}\.safetensors")
+NETWORK_FILE = re.compile(r"\.?[0-9a-f]{32}\.safetensors(\.\d+)?")
 
 
 @dataclass(frozen=True)
@@ -414,7 +414,7 @@ def networks_folder(url: str, name: str) -> Path:
 
 
 def remove_networks(url: str, name: str) -> None:
-    """Remove the networks that are kept for a study, and nothing else that lies there."""
+    """Remove the networks that are kept for a study, and no file of the user's beside them."""
     folder = networks_folder(url, name)
     with suppress(OSError):  # there is none, or it may not be changed
         for path in folder.iterdir():

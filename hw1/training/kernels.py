@@ -35,12 +35,17 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-HERE = Path(__file__).parent
-SOURCES = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(HERE.rglob("*.py")))).hexdigest()
-"""Of all that trains. Numba looks at a function's own file alone, and would miss a change in one
-that it calls."""
-CACHE = str(HERE / "__pycache__" / f"compiled-{SOURCES[:16]}")
-"""A folder for what is compiled of these very sources."""
+def _cache() -> str:
+    """A folder for what is compiled of these very sources.
+
+    Numba looks at a function's own file alone, and would miss a change in one that it calls.
+    """
+    here = Path(__file__).parent
+    sources = b"".join(path.read_bytes() for path in sorted(here.rglob("*.py")))
+    return str(here / "__pycache__" / f"compiled-{hashlib.sha256(sources).hexdigest()[:16]}")
+
+
+CACHE = _cache()
 SECONDS_BETWEEN_CALLS = 0.1
 
 

@@ -1,11 +1,12 @@
 """Trained networks that are kept, and found again only where they are the same."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import torch
 from analysis.conftest import Open
-from conftest import call
+from conftest import TINY_CNN, TINY_REGRESSION, call, replacing
 
 from hw1.analysis.network import Network
 from hw1.analysis.results import StudyResults
@@ -13,9 +14,16 @@ from hw1.analysis.training import retrain
 from hw1.optuna_store.storage import networks_folder
 from hw1.watching import Watcher
 
+LAYERS = replacing(
+    replacing(TINY_CNN, 'optimizer="adam"', 'optimizer="adam", ema=0.9, epochs=2'),
+    '"hidden": 8',
+    '"batch_norm": True, "dropout": 0.2',
+)
 
-def test_what_was_trained_once_is_not_trained_again(open_results: Open) -> None:
-    results = open_results()
+
+@pytest.mark.parametrize("source", [TINY_REGRESSION, LAYERS])
+def test_what_was_trained_once_is_not_trained_again(run_study: Open, source: str) -> None:
+    results = run_study(source, n_trials=2)
     first = retrain(results, results.trial())
     steps: list[None] = []
     counting = Watcher(on_step=lambda: steps.append(None))
@@ -35,6 +43,26 @@ def test_other_networks_are_trained(open_results: Open) -> None:
     retrain(results, best)
     found = retrain(results, other)
     assert_same(found.networks, retrain(results, other, again=True).networks)
+
+
+def test_others_are_trained_after_other_epochs(open_results: Open) -> None:
+    results = open_results()
+    trial = results.trial()
+    first = retrain(results, trial)
+    shorter = deepcopy(trial)
+    shorter.set_user_attr("best_epoch", trial.user_attrs["best_epoch"] - 1)
+    networks = retrain(results, shorter).networks
+    assert_same(networks, retrain(results, shorter, again=True).networks)
+    with pytest.raises(AssertionError):
+        assert_same(networks, first.networks)
+
+
+def test_networks_of_other_classes_are_not_kept(run_study: Open) -> None:
+    source = replacing(TINY_REGRESSION, "model=MLP", "model=partial(MLP, batch_norm=True)")
+    results = run_study(f"from functools import partial\n{source}")
+    first = retrain(results, results.trial())
+    assert not networks_folder(results.study.storage.url, results.name).exists()
+    assert_same(retrain(results, results.trial()).networks, first.networks)
 
 
 @pytest.mark.parametrize("damage", ["cut", "other shapes", "gone"])
