@@ -9,13 +9,14 @@
 # ---
 
 # %% [markdown]
-# # The best parameters of all studies
+# # The best hyperparameters of all studies
 #
-# All trials of all studies are in one database. This notebook asks it three things: which studies
-# are there, what has each found, and what have the parameters to do with the value?
+# All trials of all studies are in one database. This notebook answers three questions: which
+# studies are there, what did each of them find, and how do the hyperparameters relate to the
+# objective value?
 #
-# It trains nothing. The studies must be there already: `make study` in the project's folder makes
-# the first one in less than a minute.
+# It trains nothing, so there must be a study already: `make study` in the project's folder runs the
+# first one in less than a minute.
 
 # %%
 import os
@@ -36,8 +37,8 @@ TOP = 5  # trials to show side by side
 # %% [markdown]
 # ## The studies
 #
-# One row a study. `completed` trials were trained to their end; `pruned` ones were given up because
-# they were worse than the others after as many epochs, and have no value.
+# One row per study. `completed` trials were trained to the end; `pruned` trials were stopped early
+# because they were worse than others at the same epoch, and have no objective value.
 
 # %%
 studies = list_studies(STORAGE)
@@ -45,13 +46,13 @@ studies = studies[~studies["part_of_nested"]]  # the searches within a nested cr
 studies[["definition", "sampler", "metric", "state", "completed", "pruned", "best_value"]]
 
 # %% [markdown]
-# A best value is the mean over the folds of the best of many trials. Two things to keep in mind:
+# A best value is the mean validation score of the best of many trials. Keep two things in mind:
 #
-# - Compare values of the **same data and metric** only. A mean squared error is better when it is
-#   low, an accuracy when it is high.
-# - The best of many is **too good**: among trials that are equally good in truth, the luckiest
-#   wins. What the network is worth on new splits and on the test examples, `evaluate` tells; see
-#   the notebooks `regression` and `fashion_mnist`.
+# - Compare values only between studies with the **same data and metric**. For a mean squared error
+#   lower is better, for an accuracy higher is better.
+# - The best of many is **optimistically biased**: among trials that are in truth equally good, the
+#   luckiest wins. To estimate how good the network is on new splits and on the test examples, use
+#   `evaluate`; see the notebooks `regression` and `fashion_mnist`.
 
 # %% [markdown]
 # ## The best parameters, side by side
@@ -93,21 +94,21 @@ top[["value", "std", "best_epoch", "n_parameters", "seconds"]]
 top.filter(like="params_").transpose()
 
 # %% [markdown]
-# Are they really different? Here are their scores in each fold. Compare down the columns: in a fold
-# all trials are scored on the same data. If the best trial does not win in most of the folds, the
-# order of these trials is chance to a good part. A parameter on which they disagree probably
-# matters little by itself.
+# Are these trials really different? Here are their scores in each fold. Compare them within a
+# column: in each fold, all trials are scored on the same data. If the best trial does not win in
+# most folds, the ranking is largely due to chance. A hyperparameter on which these trials disagree
+# probably matters little by itself.
 
 # %%
 folds = pd.DataFrame(top["fold_scores"].tolist(), index=top.index)
 folds.rename(columns=lambda fold: f"fold {fold + 1}")
 
 # %% [markdown]
-# ## What have the parameters to do with the value?
+# ## How do the hyperparameters relate to the objective value?
 #
-# First the numbers: the rank correlation (Spearman) of each with the value, over completed trials.
-# It is 1 where the value always rises with the parameter, −1 where it always falls, and near 0
-# where there is no trend, or one that goes up and down again.
+# First the numeric ones: the rank correlation (Spearman) of each hyperparameter with the objective
+# value, over completed trials. It is 1 if the value always rises with the hyperparameter, −1 if it
+# always falls, and near 0 if there is no trend, or a trend that reverses.
 
 # %%
 completed = trials[trials["state"] == "completed"]
@@ -121,16 +122,16 @@ pd.DataFrame(
 ).sort_values("rank correlation", key=abs, ascending=False)
 
 # %% [markdown]
-# Be careful with it:
+# Interpret these correlations with care:
 #
-# - Of 8 parameters that have nothing to do with the value, the one with the largest correlation
-#   over 10 trials has about 0.6, up or down, by chance alone.
+# - Of 8 hyperparameters that have no effect on the value, the one with the largest correlation over
+#   10 trials reaches about ±0.6 by chance alone.
 # - Pruned trials are left out, and they were the worse ones.
-# - A sampler that learns, such as TPE, tries good choices of several parameters together. The
-#   correlation then shows where the search went, not what one parameter does.
+# - A sampler that learns, such as TPE, tries good choices of several hyperparameters together. The
+#   correlation then shows where the search went, not what one hyperparameter does.
 #
-# Then the categories: how many trials have tried each choice, and their values. `NaN` stands for
-# the choice `None`, or for trials that did not ask for the parameter.
+# Then the categorical ones: how many trials used each choice, and their objective values. `NaN`
+# stands for the choice `None`, or for trials without this hyperparameter.
 
 # %%
 for name in completed.filter(like="params_").columns.difference(numeric.columns):

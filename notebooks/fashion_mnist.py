@@ -11,8 +11,8 @@
 # %% [markdown]
 # # FashionMNIST: from a study to receptive fields
 #
-# Images of 28 × 28 pixels are to be sorted into ten kinds of clothing. This notebook searches a
-# convolutional network, asks how good it really is and whether it beats a network without
+# Images of 28 × 28 pixels are classified into ten kinds of clothing. This notebook searches for the
+# best convolutional network, estimates how good it really is and whether it beats a network without
 # convolutions, shows which classes are confused, and looks at what the layers have learned.
 #
 # With the defaults it takes 10 to 20 minutes on two processor cores, most of it for training. All
@@ -39,9 +39,9 @@ from hw1.analysis.network import predict
 pd.options.display.float_format = "{:.4g}".format
 
 # %% [markdown]
-# The defaults are small: 10,000 of the 60,000 training images and a few epochs. For results worth
-# reporting, take more of all three, and give the studies new names: the rows belong to a study for
-# good.
+# The defaults are small: 12 trials of a few epochs, on 10,000 of the 60,000 training images. For
+# results worth reporting, increase all three, and give the studies new names: the data of a study
+# cannot be changed later.
 
 # %% tags=["parameters"]
 DEFINITION = "fashion_cnn"  # a study in ../studies: the data, the model, the search space
@@ -90,10 +90,10 @@ pd.DataFrame({r.name: r.best_params for r in (results, baseline)}, dtype=object)
 # %% [markdown]
 # ## How good is it really?
 #
-# The value of the best trial is the best of many, and so too good. Therefore the best configuration
-# is measured anew: by **cross-validation** on new splits, with the number of epochs fixed
-# beforehand, and on the **test examples**, which no search has seen, with networks that are trained
-# on all training examples from several seeds.
+# The objective value of the best trial is the best of many, and so optimistically biased. So the
+# best configuration is scored again: by **cross-validation** on new splits, with the number of
+# epochs fixed beforehand, and on the **test examples**, which no search has seen, with networks
+# trained on all training examples from several seeds.
 
 # %%
 evaluation = evaluate(results, n_repeats=REPEATS, n_seeds=SEEDS)
@@ -106,18 +106,18 @@ if evaluation.test:
 pd.DataFrame(estimates).transpose()
 
 # %% [markdown]
-# `low` and `high` are the ends of a 95 % interval of the mean. That of the cross-validation is
-# about other examples of the same source. It allows for the training examples that the folds share
-# (Nadeau and Bengio). That of the test is about other test examples of the same kind and other
-# seeds, with these training examples; that of the ensemble is about other test examples alone.
-# 10,000 test examples and an accuracy of 90 % are good for about ± 0.6 %, however many seeds there
-# are.
+# `low` and `high` are the ends of a 95% confidence interval of the mean. For cross-validation it
+# covers other examples from the same source, and accounts for the training examples that the folds
+# share (Nadeau and Bengio). For the test it covers other test examples of the same kind and other
+# seeds, with the same training examples; for the ensemble only other test examples. With 10,000
+# test examples and an accuracy of 90%, the interval is about ± 0.6 percentage points or more,
+# however many seeds there are.
 #
-# A network for the test examples has learned from all training examples, those of the
-# cross-validation from two thirds of them. So the test score is often the higher one.
+# The networks scored on the test examples have learned from all training examples, those of the
+# cross-validation from only two thirds of them. So the test score is often the higher one.
 #
-# Test rows are for one look at the end. Whoever looks, changes something and looks again is
-# searching on them. Every look is counted:
+# Test examples are for a single look at the end. If you look, change something and look again, you
+# are searching on them. Every look is counted:
 
 # %%
 display(Markdown(f"Looks at the test examples, with this study: **{evaluation.n_tests}**"))
@@ -255,10 +255,11 @@ inside.get("inside_maps")
 inside.get("inside_receptive_fields")
 
 # %% [markdown]
-# **Activation maximization**: images made up to excite a class or a hidden unit as much as can be.
-# They are no pictures of the class: the network needs only what tells classes apart. Hidden units
-# of early layers like stripes and textures, those of late ones parts. A pattern whose score
-# collapses when it is shifted by a pixel would be noise that only this network sees.
+# **Activation maximization**: images optimized to maximize the activation of a class output or of a
+# hidden unit. They do not look like typical images of the class: the network needs only what
+# distinguishes the classes. Units of early layers prefer stripes and textures, those of late layers
+# parts of objects. If a score collapses when the image is shifted by a pixel, the pattern is noise
+# that is specific to this network.
 
 # %%
 inside.get("inside_maximized_outputs")
@@ -267,9 +268,9 @@ inside.get("inside_maximized_outputs")
 inside.get("inside_maximized_units")
 
 # %% [markdown]
-# **Saliency**: the pixels on which a prediction rests. There are two methods, as neither is the
-# truth: one asks how sensitive the output is to a pixel, the other what the pixel adds to it. Maps
-# like noise say little; trust more what both show.
+# **Saliency**: the pixels that a prediction depends on. There are two methods, because neither is
+# definitive: SmoothGrad shows how sensitive the output is to a pixel, integrated gradients what the
+# pixel adds to it. Noisy maps say little; trust what both methods show.
 
 # %%
 inside.get("inside_saliency")

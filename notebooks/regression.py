@@ -105,14 +105,14 @@ pd.DataFrame({r.name: r.best_params for r in (results, other)}, dtype=object)
 # %% [markdown]
 # ## How good is it really?
 #
-# The value of the best trial is the best of many, each measured with some luck: it is too good.
-# Therefore the best configuration is measured anew, in two ways:
+# The objective value of the best trial is optimistically biased: it is the best of many noisy
+# values. So the best configuration is scored again, in two ways:
 #
-# - **Cross-validation** on new splits, repeated. The number of epochs is fixed beforehand, so that
-#   no fold helps to choose where to stop. But the parameters were chosen on the same data, so even
-#   this is a little too good. `NESTED` measures without that, and takes many times as long.
-# - **Test rows**, which no search has seen. The network is trained on all training examples, from
-#   several seeds, and each is scored once.
+# - **Cross-validation** on new splits, repeated. The number of epochs is fixed beforehand, so no
+#   fold influences where training stops. But the hyperparameters were chosen on the same data, so
+#   even this estimate is slightly optimistic. `NESTED` avoids that, and takes many times as long.
+# - **Test examples**, which no search has seen. The network is trained on all training examples
+#   from several seeds, and each of these networks is scored once.
 
 # %%
 evaluation = evaluate(results, n_repeats=REPEATS, n_seeds=SEEDS, nested=NESTED)
@@ -125,26 +125,26 @@ if evaluation.test:
 pd.DataFrame(estimates).transpose()
 
 # %% [markdown]
-# `low` and `high` are the ends of a 95 % interval of the mean. What does it cover?
+# `low` and `high` are the ends of a 95% confidence interval of the mean. What does it cover?
 #
-# - **Cross-validation**: other examples of the same source, split in other ways. Scores of folds
-#   share most of their training examples, so that they are no independent measurements. The
-#   interval allows for that (Nadeau and Bengio) and is wider than mean ± 2 std / √n.
-# - **Test**: other test examples of the same kind and other seeds, with these training examples; of
-#   the ensemble other test examples alone.
-# - **Nested**, if you have asked for it: as cross-validation, but for the whole search. What would
-#   a network be worth that is searched for in this way?
+# - **Cross-validation**: other examples from the same source, and other splits. The training sets
+#   of the folds overlap, so the scores are not independent. The interval accounts for that (Nadeau
+#   and Bengio) and is wider than mean ± 2 std / √n.
+# - **Test**: other test examples of the same kind and other seeds, with the same training examples.
+#   The interval of the ensemble covers only other test examples.
+# - **Nested**, if you have set `NESTED`: the same as cross-validation, but for the whole search:
+#   how good is a network that such a search finds?
 #
-# The two need not agree. In the default data the training targets are noisy and the test targets
-# are clean, and the test examples fill the gaps: the cross-validation measures the noise as well,
-# and no gap.
+# The cross-validation and test scores need not agree. In the default data the training targets are
+# noisy and the test targets are not, and the test examples fill the gaps: the cross-validation
+# error includes the noise, but not the error in the gaps.
 #
-# The **ensemble** is the mean of the predictions of all seeds and of the networks of five folds,
-# which differ more. Its mean squared error is never above the mean of those of its members, as
-# their errors cancel in part.
+# The **ensemble** is the mean prediction of the networks of all seeds and of the fold networks of
+# one cross-validation, which differ more. Its mean squared error is never above the average of its
+# members', because their errors partly cancel.
 #
-# Test rows are for one look at the end. Whoever looks, changes something and looks again is
-# searching on them. Every look is counted:
+# Test examples are for a single look at the end. If you look, change something and look again, you
+# are searching on them. Every look is counted:
 
 # %%
 display(Markdown(f"Looks at the test examples, with this study: **{evaluation.n_tests}**"))
@@ -181,25 +181,27 @@ display(Markdown(comparison.pairs[0].sentence))
 pd.DataFrame({name: vars(part.estimate) for name, part in comparison.studies.items()}).transpose()
 
 # %% [markdown]
-# The two intervals may overlap and the difference can still be clear: both are scored on the same
-# folds, and the test looks at the differences fold by fold. If it does not tell them apart, that
-# does not show that they are equally good. It means that these examples are too few to say.
+# The two confidence intervals may overlap although the difference is significant: both networks are
+# scored on the same folds, and the test looks at the differences fold by fold. If the difference is
+# not significant, that does not show that the networks are equally good. It means that there are
+# too few examples to decide.
 #
-# And it compares two **networks that were found**, not two samplers. One search of each may be
-# luck. To compare samplers, run each with three seeds or more (`--seed 1 --name tpe-1`, ...) and
-# give them all to `hw1.analysis.compare_searches`, or to `compare --searches` in the terminal.
+# Also, this compares two **networks that were found**, not two samplers. A single search of each
+# may have been lucky. To compare samplers, run each with at least three seeds (`--seed 1 --name
+# tpe-1`, ...) and pass all studies to `hw1.analysis.compare_searches`, or to `compare --searches`
+# in the terminal.
 
 # %% [markdown]
 # ## How it trains, and the fitted function
 #
 # The best trial is trained again on the folds of the study.
 #
-# - **Scores by fold**: do the best trials differ more than the folds of one of them?
-# - **The fitted function**: where there are data, the networks of the folds should agree. Where
-#   they do not, as in gaps and at the ends, trust none of them. Where they do, they may still be
-#   wrong together, as they are all of one kind: are the test examples in the gaps within their
-#   range?
-# - **Predicted vs. actual**: residuals with a pattern are something that the network has missed.
+# - **Scores by fold**: do the best trials differ more than the folds of a single trial?
+# - **The fitted function**: near training examples, the networks of the folds should agree. Where
+#   they disagree, as in gaps and at the ends, trust none of them. Even where they agree, they may
+#   all be wrong, because they share one architecture: are the test examples in the gaps within
+#   their range?
+# - **Predicted vs. actual**: a pattern in the residuals is structure that the network has missed.
 
 # %%
 for figure in training_figures(results, results.trial()):
@@ -246,11 +248,11 @@ list(inside)
 inside.get("inside_weights")
 
 # %% [markdown]
-# **Activation profiles**: a line is a hidden unit, its color what the unit puts out over the
-# input. A unit of the first layer rises or falls in one place. Those of deeper layers combine such
-# units, and answer to an interval here and there. The function at the top is a weighted sum of the
-# last layer's. Look at the gaps: the units go on there smoothly, and that is all that the network
-# knows about them.
+# **Activation profiles**: each row is a hidden unit; the color shows its activation along the
+# input. A unit of the first layer rises or falls in one place. Units of deeper layers combine
+# several of these and are active on one or more intervals. The function at the top is a weighted
+# sum of the activations of the last hidden layer. Look at the gaps: the units continue smoothly
+# there, and nothing else determines the function.
 
 # %%
 inside.get("inside_units")

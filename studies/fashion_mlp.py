@@ -6,13 +6,13 @@ from hw1.definition import StudyDefinition, Trial
 from hw1.models import MLP
 from hw1.training import Configuration
 
-# Numbers are accuracies on 20,000 training images that were held out, after 40 epochs on the 40,000
-# others with three layers. They are good to 0.2 points.
+# Numbers in comments are accuracies in percent on 20,000 held-out training images, after 40 epochs
+# on the other 40,000, with three layers. They are accurate to 0.2 percentage points.
 
 
 def search_space(trial: Trial) -> Configuration:
     depth = trial.suggest_int("depth", 2, 4, default=3, grid=[2, 3])
-    # 384 units 91.0, 768 units 91.3.
+    # With dropout 0.2: 384 units 91.0, 768 units 91.3.
     width = trial.suggest_int("width", 256, 1024, log=True, default=768, grid=[384, 768])
     optimizer = trial.suggest_categorical("optimizer", ["adamw", "sgd"], default="adamw")
     if optimizer == "adamw":
@@ -30,7 +30,7 @@ def search_space(trial: Trial) -> Configuration:
                 "activation", ["relu", "gelu", "silu"], default="gelu"
             ),
             "batch_norm": trial.suggest_categorical("batch_norm", [False, True], default=True),
-            # 0.1 has 91.4, 0.2 has 91.3; with 384 units 91.3 and 91.0.
+            # Dropout 0.1: 91.4, 0.2: 91.3; with 384 units 91.3 and 91.0.
             "dropout": trial.suggest_float("dropout", 0.0, 0.4, default=0.1, grid=[0.1, 0.3]),
         },
         initialization=trial.suggest_categorical(
@@ -51,7 +51,7 @@ def search_space(trial: Trial) -> Configuration:
             "schedule", ["cosine", "one_cycle"], default="one_cycle"
         ),
         checkpoint="last",
-        # With 768 units 91.0, by one pixel 91.3, by two 90.2; with flips, too, 91.0.
+        # With dropout 0.2: without shifts 91.0, by one pixel 91.3, by two 90.2; one and flips 91.0.
         shift=trial.suggest_int("shift", 0, 1, default=1),
         flip=trial.suggest_categorical("flip", [False, True], default=False),
     )
@@ -64,7 +64,8 @@ study = StudyDefinition(
     search_space=search_space,
     n_trials=30,
     n_splits=3,
-    # Short trainings on few images show what is no good; the best few earn more of both.
+    # The search rules out poor configurations with short training on few images; rounds train the
+    # best ones on more images and for longer.
     search_rows=10_000,
     epochs=20,
     rounds=[

@@ -1,12 +1,13 @@
 """The whole homework: searches, evaluations, ablations, comparisons, figures, report, notebooks.
 
-    python docs/homework/homework.py           # all that is not done yet
-    python docs/homework/homework.py --small   # the same on little data, to see what it does
+    python docs/homework/homework.py           # all steps that are not done yet
+    python docs/homework/homework.py --small   # the same steps on little data, as a trial run
     python docs/homework/homework.py --table   # the results so far, as a table
 
-Each step is a command of hw1 that one could type. What a step has found is written to
-``results.json`` at once, and it is not run again; a step that is interrupted goes on where it
-stopped. The course's files are expected in ``homework1/`` of the data folder (``HW1_DATA``).
+Each step is an hw1 command that you could run yourself, or a notebook. When a step is finished, its
+results are written to ``results.json``, and it is not run again; a step that was interrupted
+resumes where it stopped. The course's files are expected in ``homework1/`` of the data folder
+(``HW1_DATA``).
 """
 
 import argparse
