@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 
 from hw1.errors import InputError, is_count
 from hw1.tasks import Metric
+from hw1.words import counted
 
 FINALISTS, FINAL_REPEATS = 4, 3
 """The trials and the repeats of the final round that a study has unless it says otherwise."""
@@ -48,9 +49,10 @@ class Round:
                 raise InputError(f"{name} = {value!r:.60} of a Round is not a whole number from 1")
 
     def __str__(self) -> str:
-        more = [(self.epochs, "epochs"), (self.rows, "examples")]
-        parts = [f"{number} {what}" for number, what in more if number is not None]
-        return ", ".join([f"{self.trials} trials x {self.repeats} repeats", *parts])
+        more = [(self.epochs, "epoch"), (self.rows, "example")]
+        parts = [counted(number, what) for number, what in more if number is not None]
+        how_often = f"{counted(self.trials, 'trial')} x {counted(self.repeats, 'repeat')}"
+        return ", ".join([how_often, *parts])
 
 
 @dataclass(frozen=True)

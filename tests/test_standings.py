@@ -116,5 +116,5 @@ def test_the_last_round_is_changed_alone() -> None:
     with pytest.raises(InputError, match="--finalists"):
         with_last((), None, 3)
     assert rounds_in_words(rounds) == (
-        "9 trials x 1 repeats; then 4 trials x 3 repeats, 60 epochs, 5000 examples"
+        "9 trials x 1 repeat; then 4 trials x 3 repeats, 60 epochs, 5,000 examples"
     )
