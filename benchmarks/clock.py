@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "clock.json"
 SEARCHES = {
     15: "--trials 6 --search-rows 5000 --epochs 10 --finalists 0",
-    60: "--trials 8 --search-rows 5000 --epochs 30 --finalists 0",
+    60: "--trials 8 --search-rows 5000 --epochs 24 --finalists 0",
 }
 """For each number of minutes, what leaves enough of them for the final training."""
 EVALUATION = "--repeats 0 --seeds 2"
