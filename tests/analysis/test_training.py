@@ -89,4 +89,4 @@ def test_the_watcher_hears_of_epochs_and_can_end_the_work(open_results: Open) ->
     epochs = results.trial(0).user_attrs["best_epoch"]
     assert said[-1] == f"retraining 2 networks on all training data: epoch {epochs} of {epochs}"
     with pytest.raises(KeyboardInterrupt):
-        retrain(results, results.trial(0), watcher=Watcher(on_step=stop))
+        retrain(results, results.trial(0), again=True, watcher=Watcher(on_step=stop))
