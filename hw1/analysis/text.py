@@ -96,15 +96,14 @@ def _baseline_lines(found: Evaluation) -> list[str]:
     """The network among the baselines, a line each; none without any."""
     if not found.baselines:
         return []
-    table = [
-        ["beside scikit-learn", "cross-validation", "95% interval", "test", "95% interval", ""]
-    ]
+    table, notes = [["beside scikit-learn", "cross-validation", "95% interval", "test"]], []
     for row in standings(found):
-        scores = []
-        for one in (row.cross_validation, row.test):
-            scores += [DASH, ""] if one is None else [plus_minus(one.mean, one.std), interval(one)]
-        table.append([f"  {row.name}", *scores, row.notes])
-    lines = _columns(table)
+        part, test = row.cross_validation, row.test
+        scores = [DASH, ""] if part is None else [plus_minus(part.mean, part.std), interval(part)]
+        scores.append(DASH if test is None else plus_minus(test.mean, test.std))
+        table.append([f"  {row.name}", *scores])
+        notes += [f"    {row.name}: {row.notes}"] if row.notes else []
+    lines = [*_columns(table), *notes]
     if missing := left_out(found):
         lines.append(f"    not fitted, for it would take too long: {listed(missing)}")
     return [*lines, *filter(None, [verdict(found)])]

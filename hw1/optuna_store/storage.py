@@ -53,8 +53,8 @@ UNREADABLE = (
     ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, zlib.error
 )  # fmt: skip
 """What it leads to when stored contents are not what they should be."""
-
 NETWORK_FILE = re.compile(r"\.?[0-9a-f]{32}\.safetensors(\.\d+)?")
+"""A kept network, or what is left of one if its writing was killed."""
 
 
 @dataclass(frozen=True)
