@@ -36,7 +36,7 @@ AGREE = 0.001
 """Scores are taken to differ if chance would part them so far less often than this."""
 
 # The trials of a pair, their epochs, the rows of the training data, and hw1's side in one way or
-# several, each with the ratio that is asked for.
+# several, each with its target ratio.
 COMPARISONS: dict[str, dict[str, Any]] = {
     "regression_mlp": {
         "trials": 12,
@@ -297,28 +297,28 @@ def versions() -> str:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """The results in Markdown."""
     lines = [
-        "| comparison | asked for | reached, and range | s a trial, hw1 / baseline | score, hw1 / "
+        "| comparison | target | reached, and range | s a trial, hw1 / baseline | score, hw1 / "
         "baseline | storage | date |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, r in results.items():
         if "gigabytes" in r:
             reached, times, score = f"{r['gigabytes']:.2f} GB", "", ""
-            asked = f"≤ {r['target']} GB"
+            target = f"≤ {r['target']} GB"
         else:
             digits = 2 if r["ratio"] < 2 else 1
             low, ratio, high = (f"{r[k]:.{digits}f}" for k in ("low", "ratio", "high"))
-            reached, asked = f"**{ratio} ×** ({low} to {high}, n = {r['pairs']})", r["target"]
+            reached, target = f"**{ratio} ×** ({low} to {high}, n = {r['pairs']})", r["target"]
             times = score = ""
             if "score" in r:
                 times = f"{r['seconds_a_trial']:.2f} / {r['baseline_seconds_a_trial']:.2f}"
                 score = f"{r['score']:.3f} / {r['baseline_score']:.3f} (p = "
                 score += f"{r['probability_of_the_difference']:.2g})"
-            asked = f"≥ {asked}" if asked else ""
+            target = f"≥ {target}" if target else ""
         share = r.get("storage_share")
         storage = f"{share:.0%}" if share is not None else ""
         lines.append(
-            f"| {name} | {asked} | {reached} | {times} | {score} | {storage} | {r['date']} |"
+            f"| {name} | {target} | {reached} | {times} | {score} | {storage} | {r['date']} |"
         )
     return "\n".join(lines)
 

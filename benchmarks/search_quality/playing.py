@@ -1,4 +1,4 @@
-"""What a search hands in, over many seeds: its test error, an honest score, and what it cost."""
+"""The network that a search returns, over many seeds: test error, honest score, cost."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from benchmarks.search_quality.table import REPEATS, Problem
 
 @dataclass(frozen=True)
 class Option:
-    """A way to search and to hand in a network.
+    """How to search, and which network or ensemble the search returns.
 
     Attributes:
         label: as tables show it.
@@ -22,7 +22,7 @@ class Option:
         settings: keyword arguments of `searching.search`.
         intervals: whether trials are also scored on folds that are intervals, where there are any:
             the value is the mean over both kinds.
-        handed: "network", one that was trained on all training rows from one seed (the mean over
+        networks: "network", one that was trained on all training rows from one seed (the mean over
             seeds); "seeds", their ensemble; "folds", the ensemble of the search's own networks.
         members: how many of the best trials have a part in the ensemble.
         allowed: which configurations belong to the space.
@@ -33,7 +33,7 @@ class Option:
     sampler: str = "random"
     settings: dict[str, Any] = field(default_factory=dict)
     intervals: bool = False
-    handed: str = "network"
+    networks: str = "network"
     members: int = 1
     allowed: Callable[[dict[str, Any]], bool] = lambda parameters: True
 
@@ -107,19 +107,19 @@ def _play(
 
 
 def _test_error(problem: Problem, option: Option, found: Found, first: int) -> float:
-    """Of what is handed in; the worst of the table if it has diverged."""
+    """Of the network or ensemble that is returned; the worst of the table if it has diverged."""
     if not problem.has_test:
         return np.nan
     point = int(problem.points(np.array(found.epoch)))
     test = problem.test
     if option.members > 1:
-        kind = ["folds", "seeds"].index(option.handed)
+        kind = ["folds", "seeds"].index(option.networks)
         at = 1 if option.settings.get("rule") == "last" else 0
         outputs = test["test_outputs"][found.best[: option.members], kind, at]
         error = _error(problem, outputs.astype(float).mean(0))
-    elif option.handed == "network":
+    elif option.networks == "network":
         error = test["test_seeds"][found.trial, point].mean()
-    elif option.handed == "seeds":
+    elif option.networks == "seeds":
         error = test["test_seed_ensembles"][found.trial, point]
     else:
         error = test["test_fold_ensembles"][found.trial, point, first]

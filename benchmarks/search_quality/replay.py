@@ -87,18 +87,18 @@ def experiments(trials: int) -> dict[str, list[Option]]:
             replace(base, label="random folds"),
             replace(base, label="and folds that are intervals", intervals=True),
         ],
-        "Handed in": [
+        "Final networks": [
             replace(base, label="one network on all rows"),
-            replace(base, label="5 seeds on all rows", handed="seeds"),
-            replace(base, label="the search's 5 networks", handed="folds"),
+            replace(base, label="5 seeds on all rows", networks="seeds"),
+            replace(base, label="the search's 5 networks", networks="folds"),
             *(
-                replace(base, label=f"{label} of each of the best {m}", handed=handed, members=m)
+                replace(base, label=f"{label} of each of the best {m}", networks=n, members=m)
                 for m in (2, 3, 5, 10)
-                for label, handed in (("5 seeds", "seeds"), ("the 5 networks", "folds"))
+                for label, n in (("5 seeds", "seeds"), ("the 5 networks", "folds"))
             ),
             *(
-                replace(base, label=f"{label}, last epoch", handed=h, settings={"rule": "last"})
-                for label, h in (
+                replace(base, label=f"{label}, last epoch", networks=n, settings={"rule": "last"})
+                for label, n in (
                     ("one network", "network"),
                     ("5 seeds", "seeds"),
                     ("the search's 5", "folds"),
@@ -186,8 +186,8 @@ def with_references(
     base = Option(f"{n_trials} trials, one network", n_trials)
     ours = [
         base,
-        replace(base, label=f"{n_trials} trials, 5 seeds", handed="seeds"),
-        replace(base, label=f"{n_trials} trials, the search's 5 networks", handed="folds"),
+        replace(base, label=f"{n_trials} trials, 5 seeds", networks="seeds"),
+        replace(base, label=f"{n_trials} trials, the search's 5 networks", networks="folds"),
     ]
     makers = make_problems(Path())
     found = {}

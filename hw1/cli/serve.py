@@ -57,7 +57,8 @@ def dashboard(
         allowed_hosts=allow_host or (),
     ) as server:
         echo(f"Dashboard of {opened.shown}: {server.url}")
-        echo("  it can change and delete studies" if write else "  read-only; --write lifts that")
+        changes = "it can change and delete studies"
+        echo(f"  {changes}" if write else f"  read-only; with --write {changes}")
         if password:
             echo("  any user name and the password; without TLS they travel in clear")
         echo("  Ctrl-C ends it")
