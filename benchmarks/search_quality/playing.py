@@ -1,13 +1,13 @@
 """The network that a search returns, over many seeds: test error, honest score, cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from benchmarks.search_quality.searching import Found, Space, search, tpe, values
-from benchmarks.search_quality.space import OPTIMIZERS
+from benchmarks.search_quality.searching import Found, Pool, sample, search, values
+from benchmarks.search_quality.space import STUDY
 from benchmarks.search_quality.table import REPEATS, Problem
 
 
@@ -18,24 +18,26 @@ class Option:
     Attributes:
         label: as tables show it.
         n_trials: of the search.
-        sampler: "random", or "tpe".
+        sampler: a name in `hw1.samplers.SAMPLERS`, but the grid.
+        batch: how many trials are suggested at a time.
+        default: whether the first trial is the study's default configuration.
         settings: keyword arguments of `searching.search`.
         intervals: whether trials are also scored on folds that are intervals, where there are any:
             the value is the mean over both kinds.
         networks: "network", one that was trained on all training rows from one seed (the mean over
             seeds); "seeds", their ensemble; "folds", the ensemble of the search's own networks.
         members: how many of the best trials have a part in the ensemble.
-        allowed: which configurations belong to the space.
     """
 
     label: str
     n_trials: int = 30
     sampler: str = "random"
-    settings: dict[str, Any] = field(default_factory=dict)
+    batch: int = 1
+    default: bool = True
+    settings: dict[str, Any] = field(default_factory=lambda: {"rule": "last"})
     intervals: bool = False
     networks: str = "network"
     members: int = 1
-    allowed: Callable[[dict[str, Any]], bool] = lambda parameters: True
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Played:
             that was chosen.
         gaps: the same on folds that are intervals.
         cost: in complete trials.
-        distance: with TPE, between what was asked for and what was answered.
+        distance: with another sampler than random, between suggestions and the configurations of
+            the table that replace them.
     """
 
     test: np.ndarray
@@ -64,25 +67,21 @@ def play(problem: Problem, option: Option, n_seeds: int) -> Played:
     A seed decides the order of the configurations and which repeat of the folds the search sees,
     in the same way for all options.
     """
-    pool = np.flatnonzero([option.allowed(p) for p in problem.parameters])
     usual = REPEATS if option.members == 1 else 1  # outputs are kept of the first repeat alone
-    space = Space(problem.parameters, NUMBERS) if option.sampler == "tpe" else None
-    rows = [_play(problem, option, pool, space, seed, usual) for seed in range(n_seeds)]
+    pool = None
+    if option.sampler != "random":
+        distributions = {name: one.distribution for name, one in STUDY.parameters.items()}
+        pool = Pool(problem.parameters, distributions)
+    rows = [_play(problem, option, pool, seed, usual) for seed in range(n_seeds)]
     return Played(*np.array(rows, float).T)
 
 
 def _play(
-    problem: Problem,
-    option: Option,
-    pool: np.ndarray,
-    space: Space | None,
-    seed: int,
-    n_first: int,
+    problem: Problem, option: Option, pool: Pool | None, seed: int, n_first: int
 ) -> tuple[float, float, float, float, float]:
     generator = np.random.default_rng(seed)
-    # Drawn for the whole table, so that a smaller space keeps what is left of the order.
-    order = generator.permutation(problem.numbers.max() + 1)
-    rank = np.argsort(order)[problem.numbers[pool]]
+    # The first configuration is the default.
+    order = 1 + generator.permutation(len(problem.numbers) - 1)
     first = int(generator.integers(n_first))
     roles = [first, *(r for r in generator.permutation(REPEATS) if r != first)]
     curves = problem.curves[:, roles]
@@ -91,12 +90,12 @@ def _play(
             [(curves[:, :1] + problem.curves[:, REPEATS:]) / 2, curves[:, 1:]], 1
         )
     distance = np.nan
-    if space is None:
-        trials = pool[np.argsort(rank)][: option.n_trials]
+    if pool is None:
+        trials = np.array([0, *order] if option.default else order)[: option.n_trials]
     else:
         settings = {k: v for k, v in option.settings.items() if k in ("rule", "window")}
         value, _ = values(curves[:, 0], **{"rule": "least", **settings})
-        trials, distance = tpe(space, value, option.n_trials, seed)
+        trials, distance = sample(pool, value, option.sampler, seed, option.n_trials, option.batch)
     found = search(trials, curves, **option.settings)
     unused = roles[1 + option.settings.get("rounds", 0) :]
     at = found.epoch - 1
@@ -145,38 +144,3 @@ def ratio(played: Sequence[np.ndarray], base: Sequence[np.ndarray]) -> tuple[flo
     if not logs:
         return np.nan, np.nan, np.nan
     return float(np.exp(np.mean(logs))), float(np.exp(min(logs))), float(np.exp(max(logs)))
-
-
-def _log_range(name: str, low: float, high: float) -> Callable[[dict[str, Any]], float]:
-    def number(parameters: dict[str, Any]) -> float:
-        return float(np.log(parameters[name] / low) / np.log(high / low))
-
-    return number
-
-
-def _rate(parameters: dict[str, Any]) -> float:
-    """The learning rate within the range of its optimizer."""
-    return _log_range("lr", *OPTIMIZERS[parameters["optimizer"]][3])(parameters)
-
-
-def _penalty(name: str, low: float, high: float) -> Callable[[dict[str, Any]], float]:
-    """0 for none, a quarter for the least and 1 for the greatest."""
-
-    def number(parameters: dict[str, Any]) -> float:
-        if not parameters[name]:
-            return 0.0
-        decoupled = name == "weight_decay" and parameters["optimizer"] == "adamw"
-        ends = (1e-4, 1.0) if decoupled else (low, high)
-        return 0.25 + 0.75 * _log_range(name, *ends)(parameters)
-
-    return number
-
-
-NUMBERS: dict[str, Callable[[dict[str, Any]], float]] = {
-    "depth": lambda p: (p["depth"] - 1) / 2,
-    "width": _log_range("width", 8, 256),
-    "lr": _rate,
-    "weight_decay": _penalty("weight_decay", 1e-6, 1e-2),
-    "l1": _penalty("l1", 1e-5, 1e-2),
-}
-"""Parameters that are numbers, on a scale from 0 to 1."""

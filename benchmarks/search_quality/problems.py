@@ -84,7 +84,7 @@ def _function(
     x = x[~np.any([(x >= a) & (x <= b) for a, b in gaps], axis=0)][:N_ROWS]
     y = truth(x) + noise(x) * generator.standard_normal(N_ROWS)
     grid = np.linspace(low, high, N_GRID)
-    return _problem(name, x[:, None], y, grid[:, None], truth(grid), 1000, (20, 50, N_ROWS))
+    return _problem(name, x[:, None], y, grid[:, None], truth(grid), 600, (20, 50, N_ROWS))
 
 
 def _problem(
@@ -107,7 +107,7 @@ def _problem(
 
 def _homework(train_csv: Path) -> Problem:
     data = tabular.load("train", train_csv.parent, train_csv=train_csv)
-    return Problem("homework", data, len(data), 1000, (20, 50, len(data)))
+    return Problem("homework", data, len(data), 600, (20, 50, len(data)))
 
 
 def _waves() -> Problem:

@@ -18,52 +18,56 @@ import numpy as np
 import optuna
 
 from benchmarks.run import hardware, versions
+from benchmarks.search_quality.effects import effects
 from benchmarks.search_quality.playing import Option, Played, play, ratio
 from benchmarks.search_quality.problems import problems as make_problems
 from benchmarks.search_quality.references import references
-from benchmarks.search_quality.restrictions import ENOUGH, effects, restrictions
 from benchmarks.search_quality.table import FUNCTIONS, OTHERS, Problem, load
 
 HERE = Path(__file__).resolve().parent
 RESULTS, README = HERE / "results.json", HERE / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
-LARGE = ("Sampler", "Space")
-"""Experiments that mean nothing with few configurations."""
-TPE_SEEDS = 40
-"""A search with TPE takes a hundred times as long as a random one."""
+SAMPLER_SEEDS = 20
+"""A search with a sampler that learns takes a hundred times as long as a random one."""
 
 
 def experiments(trials: int) -> dict[str, list[Option]]:
     """What is compared: in each list the first one is the base, 1.00."""
     base = Option(f"{trials} trials", trials)
-    few = replace(base, label=f"{trials // 3} trials", n_trials=trials // 3)
 
-    def on_top(k: int, r: int) -> dict[str, int]:
-        return {"best_of": k, "rounds": r}
+    def on_top(k: int, r: int) -> dict[str, Any]:
+        return base.settings | {"best_of": k, "rounds": r}
 
     return {
         "Trials": [
             base,
-            *(Option(f"{n} trials", n) for n in (trials // 6, trials // 3, 2 * trials, 3 * trials)),
+            replace(base, label="the default alone", n_trials=1),
+            *(Option(f"{n} trials", n) for n in (trials // 3, 2 * trials, 4 * trials)),
+            replace(base, label=f"{trials} trials, none of them the default", default=False),
         ],
         "Sampler": [
-            Option(f"{sampler}, {n}", n, sampler)
-            for n in (trials, 2 * trials)
-            for sampler in ("random", "tpe")
+            base,
+            *(replace(base, label=sampler, sampler=sampler) for sampler in ("qmc", "cmaes", "gp")),
+            replace(base, label="tpe, one trial at a time", sampler="tpe"),
+            replace(base, label="tpe, a tenth at a time", sampler="tpe", batch=trials // 10),
+            Option(f"random, {2 * trials} trials", 2 * trials),
+            Option(f"tpe, {2 * trials} trials, a tenth at a time", 2 * trials, "tpe", trials // 5),
         ],
         "Pruner": [
-            replace(base, label=pruner, settings={"pruner": pruner})
+            replace(base, label=pruner, settings=base.settings | {"pruner": pruner})
             for pruner in ("none", "median", "percentile", "halving")
         ],
         "Value": [
-            replace(base, label="least of the mean curve"),
-            *(
-                replace(base, label=f"least, smoothed by {w}", settings={"window": w})
-                for w in (5, 15, 51, 101)
+            replace(base, label="last epoch"),
+            replace(
+                base, label="mean of the last 25 epochs", settings={"rule": "last", "window": 25}
             ),
+            replace(base, label="least of the mean curve", settings={"rule": "least"}),
             *(
-                replace(base, label=label, settings={"rule": "last", "window": w})
-                for w, label in ((1, "last epoch"), (25, "mean of the last 25 epochs"))
+                replace(
+                    base, label=f"least, smoothed by {w}", settings={"rule": "least", "window": w}
+                )
+                for w in (5, 15, 51, 101)
             ),
         ],
         "Rounds at equal cost": [
@@ -96,16 +100,7 @@ def experiments(trials: int) -> dict[str, list[Option]]:
                 for m in (2, 3, 5, 10)
                 for label, n in (("5 seeds", "seeds"), ("the 5 networks", "folds"))
             ),
-            *(
-                replace(base, label=f"{label}, last epoch", networks=n, settings={"rule": "last"})
-                for label, n in (
-                    ("one network", "network"),
-                    ("5 seeds", "seeds"),
-                    ("the search's 5", "folds"),
-                )
-            ),
         ],
-        "Space": [few, *restrictions(few)],
     }
 
 
@@ -119,7 +114,7 @@ def compare(
     for option in options:
         if option.n_trials > smallest and base:  # it would be a search of all, under another name
             continue
-        n = min(n_seeds, TPE_SEEDS) if option.sampler == "tpe" else n_seeds
+        n = n_seeds if option.sampler == "random" else min(n_seeds, SAMPLER_SEEDS)
         played = {name: play(p, option, n) for name, p in problems.items()}
         base = base or played
         print(f"  {option.label}", file=sys.stderr)
@@ -215,32 +210,34 @@ def main() -> None:
     """Replay."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", type=Path, required=True, help="the folder that train.py filled")
-    parser.add_argument("--space", choices=("wide", "focused", "all"), default="focused")
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--trials", type=int, default=30, help="of the search that is the base")
     parser.add_argument("--only", nargs="+", help="some of the experiments; writes no file")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    problems = load(args.table, args.space)
+    problems, wide = (load(args.table, space) for space in ("study", "wide"))
+    if not problems:
+        parser.error(f"{args.table} has no configurations: fill it with train.py")
     found: dict[str, Any] = {}
     texts = []
-    is_enough = min(len(p.numbers) for p in problems.values()) >= ENOUGH
     for name, options in experiments(args.trials).items():
-        if name not in args.only if args.only else name in LARGE and not is_enough:
+        if args.only and name not in args.only:
             continue
         print(name, file=sys.stderr)
         found[name] = compare(problems, options, args.seeds)
         texts.append(f"### {name}\n\n{table(found[name])}")
-    if "Effects" in args.only if args.only else is_enough:
-        found["Effects"] = effects(problems)
-        texts.append(f"### Effects\n\n{effects_table(found['Effects'])}")
+    if wide and (not args.only or "Effects" in args.only):
+        found["Effects"] = effects(wide)
+        texts.append(f"### Effects in the wide space\n\n{effects_table(found['Effects'])}")
     if not args.only or "References" in args.only:
         found["References"] = with_references(problems, args.trials, args.seeds)
         texts.append(f"### References\n\n{references_table(found['References'])}")
-    sizes = {name: len(p.numbers) for name, p in problems.items()}
+    sizes = {name: [len(p.numbers), 0] for name, p in problems.items()}
+    for name, problem in wide.items():
+        sizes[name][1] = len(problem.numbers)
     about = {
         "command": "python -m benchmarks.search_quality.replay --table TABLE "
-        f"--space {args.space} --trials {args.trials} --seeds {args.seeds}",
+        f"--trials {args.trials} --seeds {args.seeds}",
         "configurations": sizes,
         "seeds": args.seeds,
         "seconds_of_training": {n: float(p.seconds.sum()) for n, p in problems.items()},
@@ -259,8 +256,9 @@ def main() -> None:
 def write(about: dict[str, Any], found: dict[str, Any], text: str) -> None:
     """Write results.json, and the tables with what they come from into README.md."""
     RESULTS.write_text(json.dumps(about | {"experiments": found}, indent=1) + "\n")
-    counted = ", ".join(f"{name} {n}" for name, n in about["configurations"].items())
-    note = f"`{about['command']}`; TPE with {TPE_SEEDS} seeds. Configurations: {counted}. "
+    counted = ", ".join(f"{name} {n} and {m}" for name, (n, m) in about["configurations"].items())
+    note = f"`{about['command']}`; samplers other than random with {SAMPLER_SEEDS} seeds. "
+    note += f"Configurations of the study's space and of the wide one: {counted}. "
     note += f"{about['date']}, {about['hardware']}; {about['versions']}."
     before, _, rest = README.read_text().partition(BEGIN)
     after = rest.partition(END)[2]

@@ -3,13 +3,15 @@
 Errors are least for the best. A trial is the number of a configuration in the pool.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from hw1.samplers import make_sampler
 
 STARTUP_TRIALS = 3
 """Completed trials before the median and percentile pruners start, as in hw1."""
@@ -144,80 +146,95 @@ def search(
     return Found(int(again[winner]), int(epoch[winner]), float(trained), best)
 
 
-class Space:
-    """The pool's parameters as numbers from 0 to 1 and as choices, for distances and samplers.
+class Pool:
+    """Configurations of a search space, from which a sampler's suggestions are answered.
 
     Args:
         parameters: of each configuration.
-        numbers: of which parameters numbers are to be made, and how.
+        distributions: of the parameters.
     """
 
     def __init__(
-        self,
-        parameters: Sequence[dict[str, Any]],
-        numbers: dict[str, Callable[[dict[str, Any]], float]],
+        self, parameters: Sequence[dict[str, Any]], distributions: dict[str, BaseDistribution]
     ) -> None:
-        names = list(parameters[0])
-        self.points: list[dict[str, Any]] = [
-            {n: numbers[n](p) if n in numbers else repr(p.get(n)) for n in names}
-            for p in parameters
-        ]
-        self.distributions: dict[str, BaseDistribution] = {}
-        for name in names:
-            own = [point[name] for point in self.points]
-            self.distributions[name] = (
-                FloatDistribution(0.0, 1.0)
-                if name in numbers
-                else CategoricalDistribution(sorted(set(own)))
-            )
-        self.names = names
-        self._matrix = np.array([[self._code(n, p[n]) for n in names] for p in self.points])
-        self._is_number = np.array([n in numbers for n in names])
+        self.parameters, self.distributions = parameters, distributions
+        self._matrix = np.array([self._codes(p) for p in parameters])
+        self._is_choice = np.array(
+            [isinstance(d, CategoricalDistribution) for d in distributions.values()]
+        )
 
-    def _code(self, name: str, value: Any) -> float:
-        distribution = self.distributions[name]
-        if isinstance(distribution, CategoricalDistribution):
-            return float(distribution.choices.index(value))
-        return float(value)
+    def _codes(self, parameters: dict[str, Any]) -> list[float]:
+        return [_code(d, parameters[name]) for name, d in self.distributions.items()]
 
-    def distances(self, point: dict[str, Any]) -> np.ndarray:
-        """Of all configurations: the root mean square over parameters; 1 for another choice."""
-        apart = self._matrix - np.array([self._code(n, point[n]) for n in self.names])
-        apart = np.where(self._is_number, apart, apart != 0)
+    def distances(self, parameters: dict[str, Any]) -> np.ndarray:
+        """Of all configurations: the root mean square over parameters, whose ranges have a length
+        of 1; another choice is 1 away."""
+        apart = self._matrix - np.array(self._codes(parameters))
+        apart = np.where(self._is_choice, apart != 0, apart)
         found: np.ndarray = np.sqrt((apart**2).mean(1))
         return found
 
 
-def tpe(space: Space, value: np.ndarray, n_trials: int, seed: int) -> tuple[np.ndarray, float]:
-    """Trials that Optuna's TPE asks for, each the nearest one of the pool that was not tried.
+def _code(distribution: Any, value: Any) -> float:
+    if isinstance(distribution, CategoricalDistribution):
+        return float(distribution.choices.index(value))
+    low, high, value = map(
+        np.log if distribution.log else float, (distribution.low, distribution.high, value)
+    )
+    return float((value - low) / (high - low))
 
-    TPE is told what was trained in place of its suggestion, so it learns from nothing but the
-    truth; but what it asks for is not what it gets.
+
+def sample(
+    pool: Pool, value: np.ndarray, sampler: str, seed: int, n_trials: int, batch: int = 1
+) -> tuple[np.ndarray, float]:
+    """Trials that a sampler suggests, each replaced by the nearest of the pool that was not tried.
+
+    The sampler is told what was trained in place of its suggestion, so that its history is
+    correct; but it does not get quite what it suggests.
+
+    Args:
+        pool: the configurations; the first one is the study's default, the first trial.
+        value: of each configuration.
+        sampler: a name in `hw1.samplers.SAMPLERS`.
+        seed: of the study.
+        n_trials: how many are suggested.
+        batch: how many are suggested before their values are known.
 
     Returns:
-        ``(n_trials,)``, and the mean distance between suggestions and answers after the random
-        ones at the start.
+        ``(n_trials,)``, and the mean distance between suggestions and answers.
     """
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
-    finite = value[np.isfinite(value)]
-    worst = finite.max()
-    trials: list[int] = []
-    distances = []
-    for i in range(n_trials):
-        asked = study.ask(space.distributions)
-        apart = space.distances(asked.params)
-        apart[trials] = np.inf
-        nearest = int(apart.argmin())
-        if i >= 10:
-            distances.append(apart[nearest])
-        trials.append(nearest)
-        # What was asked for is left out of the study, what was trained is in it.
-        study.tell(asked, state=optuna.trial.TrialState.FAIL)
-        study.add_trial(
-            optuna.trial.create_trial(
-                params=space.points[nearest],
-                distributions=space.distributions,
-                value=float(min(value[nearest], worst)),
+    study = optuna.create_study()
+    worst = value[np.isfinite(value)].max()
+    trials, distances = list[int](), list[float]()
+    running: list[tuple[optuna.Trial, int]] = []
+
+    def tell() -> None:
+        for trial, nearest in running:
+            # The suggestion leaves the study, and what was trained enters it.
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=pool.parameters[nearest],
+                    distributions=pool.distributions,
+                    value=float(min(value[nearest], worst)),
+                )
             )
-        )
+        running.clear()
+
+    while len(trials) < n_trials:
+        if trials:
+            previous = study.sampler if trials[1:] else None
+            study.sampler = make_sampler(sampler, seed, len(trials), previous)
+            suggested = study.ask(pool.distributions)
+            apart = pool.distances(suggested.params)
+            apart[trials] = np.inf
+            nearest = int(apart.argmin())
+            distances.append(apart[nearest])
+        else:
+            study.enqueue_trial(pool.parameters[0])
+            suggested, nearest = study.ask(pool.distributions), 0
+        trials.append(nearest)
+        running.append((suggested, nearest))
+        if len(running) >= batch:
+            tell()
     return np.array(trials), float(np.mean(distances)) if distances else np.nan

@@ -1,19 +1,26 @@
-"""Two search spaces: one wider than any study's, and one of what is left of it by and large.
+"""Two search spaces: that of `regression_mlp`, and one that is wider than any study's.
 
-What a default leaves out must be in the table, too; but a search is played among what is worth
-searching.
+Searches are replayed in the study's own. What single choices are worth, and those that the study
+leaves out in particular, is estimated in the wide one.
 """
 
 import zlib
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from optuna.trial import FixedTrial
 
 from benchmarks.search_quality.problems import Problem
 from hw1.models import MLP
+from hw1.study_files import load_definition
 from hw1.training import Configuration
 from hw1.training.initialization import INITIALIZATIONS
 
+STUDY = load_definition(Path(__file__).parents[2] / "studies" / "regression_mlp.py")
+FIRST_OF_STUDY = 10_000
+"""The number of the study's default configuration. Those from it on are of the study's space."""
 MODEL = MLP
 # For each optimizer: its name in hw1, its momentum, whether it is Nesterov's, its learning rates.
 OPTIMIZERS: dict[str, tuple[str, float, bool, tuple[float, float]]] = {
@@ -28,8 +35,6 @@ BATCHES = ("small", "medium", "all")
 """The batch sizes of a problem, in their order."""
 
 
-FOCUSED = 10_000
-"""Numbers of configurations from here on are of the focused space."""
 SHARES: dict[str, dict[Any, float]] = {
     "depth": {1: 2, 2: 5, 3: 3},
     "activation": dict.fromkeys(("relu", "tanh", "silu", "gelu"), 1),
@@ -43,44 +48,34 @@ SHARES: dict[str, dict[Any, float]] = {
     "schedule": {"constant": 2, "step": 1, "cosine": 4, "one_cycle": 2},
     "max_grad_norm": {None: 1, 1.0: 1},
     "ema": {0.0: 2, 0.98: 1, 0.995: 1},
+    "input_scale": {1.0: 1, 2.0: 1},
 }
 """How often each choice is drawn."""
-FOCUSED_SHARES: dict[str, dict[Any, float]] = {
-    "depth": {2: 1, 3: 1},
-    "batch_norm": {False: 1},
-    "dropout": {0.0: 1},
-    "initialization": dict.fromkeys(("default", "kaiming_uniform", "kaiming_normal"), 1),
-    "optimizer": {"nesterov": 1, "adam": 2, "adamw": 3},
-    "sparse": {False: 3, True: 1},
-    "batch": {"medium": 1, "all": 3},
-    "schedule": {"constant": 1, "cosine": 3, "one_cycle": 2},
-    "max_grad_norm": {1.0: 1},
-}
-"""The same in the focused space, where it differs."""
 
 
 def draw(number: int) -> dict[str, Any]:
     """The parameters of the configuration with this number, the same for all problems.
 
-    Numbers from `FOCUSED` on are of the focused space. Each parameter is drawn from the number and
-    its own name, so that one more changes no other.
+    Each parameter is drawn from the number and its own name, so that one more changes no other.
     """
-    shares = SHARES | (FOCUSED_SHARES if number >= FOCUSED else {})
+    if number == FIRST_OF_STUDY:
+        return STUDY.default_params
+    if number > FIRST_OF_STUDY:
+        trial, _ = STUDY.probes(number - FIRST_OF_STUDY)[-1]
+        return dict(trial.params)
 
     def generator(name: str) -> np.random.Generator:
         return np.random.default_rng([number, zlib.crc32(name.encode())])
 
     def choice(name: str) -> Any:
-        weights = np.array(list(shares[name].values()))
-        return list(shares[name])[generator(name).choice(len(weights), p=weights / weights.sum())]
+        weights = np.array(list(SHARES[name].values()))
+        return list(SHARES[name])[generator(name).choice(len(weights), p=weights / weights.sum())]
 
     def log_uniform(name: str, low: float, high: float) -> float:
         return float(np.exp(generator(name).uniform(np.log(low), np.log(high))))
 
     parameters = {name: choice(name) for name in ("depth", "activation", "batch_norm", "dropout")}
-    parameters["width"] = round(
-        log_uniform("width", *((16, 128) if number >= FOCUSED else (8, 256)))
-    )
+    parameters["width"] = round(log_uniform("width", 8, 256))
     parameters |= {name: choice(name) for name in ("initialization", "optimizer")}
     optimizer = parameters["optimizer"]
     parameters["lr"] = log_uniform("lr", *OPTIMIZERS[optimizer][3])
@@ -88,12 +83,17 @@ def draw(number: int) -> dict[str, Any]:
     decay, l1 = log_uniform("weight_decay", *decays), log_uniform("l1", 1e-5, 1e-2)
     parameters["weight_decay"] = decay if choice("decays") else 0.0
     parameters["l1"] = l1 if choice("sparse") else 0.0
-    parameters |= {name: choice(name) for name in ("batch", "schedule", "max_grad_norm", "ema")}
+    parameters |= {
+        name: choice(name) for name in ("batch", "schedule", "max_grad_norm", "ema", "input_scale")
+    }
     return parameters
 
 
 def configuration(parameters: dict[str, Any], problem: Problem) -> Configuration:
     """The configuration with these parameters on a problem."""
+    if "optimizer" not in parameters:  # the study has one alone
+        found = STUDY.configure(FixedTrial(parameters))
+        return replace(found, epochs=problem.epochs)
     name, momentum, nesterov, _ = OPTIMIZERS[parameters["optimizer"]]
     return Configuration(
         model={
@@ -117,6 +117,7 @@ def configuration(parameters: dict[str, Any], problem: Problem) -> Configuration
                 "max_grad_norm",
                 "schedule",
                 "ema",
+                "input_scale",
             )
         },
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.search_quality.problems import problems
-from benchmarks.search_quality.space import FOCUSED
+from benchmarks.search_quality.space import FIRST_OF_STUDY
 
 FUNCTIONS = ("waves", "chirp", "steps", "bumps")
 OTHERS = ("diabetes", "friedman", "digits")
@@ -64,18 +64,13 @@ def load(folder: Path, space: str) -> dict[str, Problem]:
 
     Args:
         folder: of the table.
-        space: whose configurations: "wide", "focused" or "all".
-
-    Raises:
-        SystemExit: there are none.
+        space: whose configurations: "wide" or "study".
     """
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*-*.npz")):
         name, _, number = path.stem.rpartition("-")
-        if space in ("all", "focused" if int(number) >= FOCUSED else "wide"):
+        if (int(number) >= FIRST_OF_STUDY) == (space == "study"):
             files.setdefault(name, []).append(path)
-    if not files:
-        raise SystemExit(f"{folder} has no configurations of this space: fill it with train.py")
     order = ("homework", *FUNCTIONS, *OTHERS)
     return {name: _load(name, files[name]) for name in order if name in files}
 
@@ -91,7 +86,7 @@ def _load(name: str, paths: list[Path]) -> Problem:
         repeats = np.split(folds, range(N_FOLDS, N_FOLDS * REPEATS + 1, N_FOLDS), axis=1)
         means = np.stack([r.mean(1) for r in repeats if r.shape[1]])
         curves.append(np.where(np.isfinite(means), means, np.inf))
-    parameters = [{"ema": 0.0, **json.loads(str(row.pop("parameters")))} for row in rows]
+    parameters = [json.loads(str(row.pop("parameters"))) for row in rows]
     seconds = np.array([float(row.pop("seconds")) for row in rows])
     numbers = np.array([int(re.findall(r"\d+", path.stem)[-1]) for path in paths])
     keys = set.intersection(*(set(row) for row in rows))

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.search_quality.problems import OUTSIDE, Problem, problems
-from benchmarks.search_quality.space import FOCUSED, MODEL, configuration, draw
+from benchmarks.search_quality.space import FIRST_OF_STUDY, MODEL, configuration, draw
 from hw1.tasks import TASKS
 from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
@@ -31,7 +31,7 @@ SEEDS = 5
 """Networks that are trained on all training rows: as many as there are folds."""
 POINTS = 40
 """At so many epochs, evenly spaced, test errors are kept."""
-TOGETHER = 6
+TOGETHER = 24
 """Configurations that are trained at a time: an epoch's launches are then shared."""
 
 
@@ -196,8 +196,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the homework's training rows")
     parser.add_argument("--out", type=Path, required=True, help="the folder of the table")
-    parser.add_argument("--configurations", type=int, default=400)
-    parser.add_argument("--space", choices=("wide", "focused"), default="wide")
+    parser.add_argument("--configurations", type=int, default=1000)
+    parser.add_argument("--space", choices=("study", "wide"), default="study")
     parser.add_argument("--part", default="0/1", help="I/N: every N-th configuration, from I")
     parser.add_argument("--minutes", type=float, default=np.inf)
     parser.add_argument("--problems", nargs="+", help="default: all")
@@ -206,7 +206,7 @@ def main() -> None:
     made = {n: make() for n, make in problems(args.data).items() if n in (args.problems or [n])}
     args.out.mkdir(parents=True, exist_ok=True)
     first, step = map(int, args.part.split("/"))
-    start = FOCUSED if args.space == "focused" else 0
+    start = FIRST_OF_STUDY if args.space == "study" else 0
     numbers = range(start + first, start + args.configurations, step)
     n_trained, ends = 0, time.perf_counter() + 60 * args.minutes
     for few in (numbers[i : i + TOGETHER] for i in range(0, len(numbers), TOGETHER)):

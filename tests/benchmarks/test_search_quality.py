@@ -7,12 +7,13 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from benchmarks.search_quality.playing import NUMBERS, Option, play, ratio
+from benchmarks.search_quality.effects import effects
+from benchmarks.search_quality.playing import Option, play, ratio
 from benchmarks.search_quality.problems import OUTSIDE, problems
-from benchmarks.search_quality.restrictions import effects
-from benchmarks.search_quality.searching import Space, prune, search, smooth, tpe, values
-from benchmarks.search_quality.space import FOCUSED, configuration, draw
+from benchmarks.search_quality.searching import Pool, prune, sample, search, smooth, values
+from benchmarks.search_quality.space import FIRST_OF_STUDY, STUDY, configuration, draw
 from benchmarks.search_quality.table import Problem, load
 from benchmarks.search_quality.train import save, train
 from hw1.cross_validation import Splits, cross_validate
@@ -22,6 +23,10 @@ from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import Lockstep
 
 CURVES = 12
+SPACE = {
+    "a": FloatDistribution(1, 100, log=True),
+    "b": CategoricalDistribution(["x", "y"]),
+}
 
 
 def curves(seed: int, epochs: int = 16) -> np.ndarray:
@@ -92,21 +97,34 @@ def test_a_pruned_trial_costs_its_epochs_and_cannot_win() -> None:
 
 
 def test_distances_are_of_numbers_and_choices() -> None:
-    space = Space([{"a": 0.0, "b": "x"}, {"a": 1.0, "b": "y"}], {"a": lambda p: p["a"]})
-    apart = space.distances({"a": 0.5, "b": repr("x")})
-    assert apart == pytest.approx([np.sqrt(0.25 / 2), np.sqrt(1.25 / 2)])
+    pool = Pool([{"a": 1.0, "b": "x"}, {"a": 100.0, "b": "y"}], SPACE)
+    assert pool.distances({"a": 10.0, "b": "x"}) == pytest.approx(
+        [np.sqrt(0.25 / 2), np.sqrt(1.25 / 2)]
+    )
 
 
-def test_tpe_learns_where_the_pool_is_good() -> None:
+@pytest.mark.parametrize("batch", [1, 4])
+def test_tpe_learns_where_the_pool_is_good(batch: int) -> None:
     generator = np.random.default_rng(0)
-    pool = [{"a": a, "b": b} for a in generator.random(100) for b in ("x", "y")]
-    space = Space(pool, {"a": lambda p: p["a"]})
-    value = np.array([abs(p["a"] - 0.3) + (p["b"] == "x") for p in pool])
-    found = [tpe(space, value, 40, seed) for seed in range(3)]
-    assert all(len(set(trials)) == 40 for trials, _ in found)
+    configurations = [{"a": 100**a, "b": b} for a in generator.random(100) for b in ("x", "y")]
+    pool = Pool(configurations, SPACE)
+    value = np.array([abs(np.log10(p["a"]) / 2 - 0.3) + (p["b"] == "x") for p in configurations])
+    found = [sample(pool, value, "tpe", seed, 40, batch) for seed in range(3)]
+    assert all(len(set(trials)) == 40 and trials[0] == 0 for trials, _ in found)
     later = np.mean([value[trials[20:]].mean() for trials, _ in found])
     assert later < 0.6 * value.mean()
     assert all(0 < distance < 0.5 for _, distance in found)
+
+
+def test_a_batch_is_suggested_before_its_values_are_known() -> None:
+    configurations = [{"a": a, "b": "x"} for a in np.geomspace(1, 100, 200)]
+    pool = Pool(configurations, SPACE)
+    values = [np.array([np.log10(p["a"]) * sign for p in configurations]) for sign in (1, -1)]
+    one, other = (sample(pool, value, "tpe", 0, 40, 20)[0] for value in values)
+    # The values of the first batch are first heard of in the second one.
+    assert (one[:20] == other[:20]).all() and (one[20:] != other[20:]).any()
+    one, other = (sample(pool, value, "tpe", 0, 20, 1)[0] for value in values)
+    assert (one != other).any()
 
 
 def test_training_is_that_of_hw1() -> None:
@@ -162,32 +180,36 @@ def test_functions_have_gaps_that_their_test_rows_fill(name: str) -> None:
 @pytest.mark.parametrize("name", ["steps", "diabetes", "friedman", "digits"])
 def test_all_that_is_drawn_can_be_trained(name: str) -> None:
     problem = problems(Path())[name]()
-    for i in range(200):
+    for i in (*range(200), *range(FIRST_OF_STUDY, FIRST_OF_STUDY + 50)):
         assert configuration(draw(i), problem).epochs == problem.epochs
     assert draw(3) == draw(3) != draw(4)
+    assert draw(FIRST_OF_STUDY) == STUDY.default_params
+    one = FIRST_OF_STUDY + 1
+    assert draw(one) == draw(one) != draw(one + 1)
+    assert set(draw(one)) == set(STUDY.parameters)
 
 
 def test_what_is_saved_is_loaded_by_space(tmp_path: Path) -> None:
     problem = replace(problems(Path())["diabetes"](), epochs=2)
-    numbers = (2, FOCUSED)
+    numbers = (FIRST_OF_STUDY, FIRST_OF_STUDY + 1)
     kept = train(problem, {n: configuration(draw(n), problem) for n in numbers})
-    for n in numbers:
-        save(tmp_path / f"diabetes-{n:05}.npz", kept[n], draw(n), 1.5)
-    both = load(tmp_path, "all")["diabetes"]
+    wide = train(problem, {2: configuration(draw(2), problem)})
+    for n, arrays in (kept | wide).items():
+        save(tmp_path / f"diabetes-{n:05}.npz", arrays, draw(n), 1.5)
+    both = load(tmp_path, "study")["diabetes"]
     assert both.numbers.tolist() == list(numbers)
-    assert both.parameters[0]["width"] == draw(2)["width"]
-    assert both.curves[0, 1] == pytest.approx(kept[2]["curves"][:, 5:10].mean(1), rel=1e-6)
+    assert both.parameters[1] == draw(numbers[1])
+    expected = kept[numbers[1]]["curves"][:, 5:10].mean(1)
+    assert both.curves[1, 1] == pytest.approx(expected, rel=1e-6)
     assert both.targets is not None and len(both.targets) == problem.n_test
     assert load(tmp_path, "wide")["diabetes"].numbers.tolist() == [2]
-    assert load(tmp_path, "focused")["diabetes"].numbers.tolist() == [FOCUSED]
-    # A replayed search hands in what was trained.
-    played = play(both, Option("both", 2, handed="seeds"), 20)
-    chosen = both.curves[:, :3].min(2).argmin(0)
-    best = kept[numbers[chosen[0]]]
-    assert played.test.shape == (20,)
-    assert any(np.isclose(played.test, best["test_seed_ensembles"][e]).any() for e in range(2))
-    with pytest.raises(SystemExit, match="has no configurations"):
-        load(tmp_path / "elsewhere", "all")
+    assert load(tmp_path / "elsewhere", "study") == {}
+    # The test error of a replayed search is that of what it returns.
+    for sampler in ("random", "tpe"):
+        played = play(both, Option("both", 2, sampler, networks="seeds"), 20)
+        winners = both.curves[:, :3, -1].argmin(0)
+        errors = {float(kept[numbers[w]]["test_seed_ensembles"][-1]) for w in winners}
+        assert set(played.test) == errors
 
 
 def planted(n: int = 80) -> dict[str, Problem]:
@@ -211,13 +233,14 @@ def test_effects_are_those_that_were_planted() -> None:
     assert rows["depth", "1"] == pytest.approx(1, abs=0.08)
 
 
-def test_a_smaller_space_is_searched_alone() -> None:
-    problem = planted()["waves"]
-    base = play(problem, Option("1", 1), 100)
-    best = play(problem, Option("1", 1, allowed=lambda p: p["activation"] == "tanh"), 100)
-    mean, low, high = ratio([best.test], [base.test])
-    assert set(best.test) == {0.5}
-    assert mean == low == high == pytest.approx(0.5 / np.exp(np.log(base.test).mean()))
-    assert 0.5 < mean < 0.7
-    assert (best.cost == 1).all()
-    assert set(NUMBERS) < set(problem.parameters[0])
+def test_the_default_is_the_first_trial() -> None:
+    parameters = [draw(FIRST_OF_STUDY + i) for i in range(10)]
+    error = np.array([0.5, *[1.0] * 9])
+    problem = replace(planted()["waves"], parameters=parameters, numbers=np.arange(10))
+    flat = np.repeat(error[:, None], 4, 1)[:, :, None]
+    problem = replace(problem, curves=flat, test={"epochs": np.ones((10, 1)), "test_seeds": flat})
+    base = play(problem, Option("1", 1), 20)
+    without = play(problem, Option("1", 1, default=False), 20)
+    assert set(base.test) == {0.5} and set(without.test) == {1.0}
+    assert ratio([without.test], [base.test]) == pytest.approx((2, 2, 2))
+    assert (base.cost == 1).all()

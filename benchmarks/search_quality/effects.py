@@ -1,33 +1,36 @@
-"""What each choice of the wide space is worth: by its effect, and by a search without it."""
+"""What each choice of the wide space is worth: its effect on the test error."""
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from benchmarks.search_quality.playing import NUMBERS, Option
-from benchmarks.search_quality.space import draw
+from benchmarks.search_quality.space import OPTIMIZERS, draw
 from benchmarks.search_quality.table import FUNCTIONS, OTHERS, Problem
 
 RIDGE = 1.0
 """Of the effects: as if each value had been seen one more time without any."""
-ENOUGH = 60
-"""Configurations without which a single value says nothing: some have a fifth of them."""
 BANDS = ("low", "middle", "high")
 
 
 def band(parameters: dict[str, Any], name: str) -> Any:
     """A parameter's value, of one with many values the third of its range."""
-    value = parameters.get(name)
-    if name in ("width", "lr"):
-        return BANDS[min(int(3 * NUMBERS[name](parameters)), 2)]
-    if name in ("weight_decay", "l1"):
-        number = NUMBERS[name](parameters)
-        return "none" if not number else BANDS[min(int(3 * (number - 0.25) / 0.75), 2)]
-    return value
+    value = parameters[name]
+    adamw = parameters["optimizer"] == "adamw"
+    ranges = {
+        "width": (8.0, 256.0),
+        "lr": OPTIMIZERS[parameters["optimizer"]][3],
+        "weight_decay": (1e-4, 1.0) if adamw else (1e-6, 1e-2),
+        "l1": (1e-5, 1e-2),
+    }
+    if name not in ranges:
+        return value
+    if not value:
+        return "none"
+    low, high = ranges[name]
+    return BANDS[min(int(3 * np.log(value / low) / np.log(high / low)), 2)]
 
 
 @lru_cache(maxsize=1)
@@ -40,19 +43,6 @@ def _values(name: str) -> list[Any]:
     found = {repr(band(p, name)): band(p, name) for p in _drawn()}
     order = {repr(v): i for i, v in enumerate(("none", *BANDS))}
     return [found[key] for key in sorted(found, key=lambda key: (order.get(key, 9), key))]
-
-
-def restrictions(base: Option) -> list[Option]:
-    """The base within spaces that leave out one value, or have one alone."""
-    found = []
-    for name in draw(0):
-        for value in _values(name):
-
-            def without(p: dict[str, Any], name: str = name, value: Any = value) -> bool:
-                return bool(band(p, name) != value)
-
-            found.append(replace(base, label=f"{name} not {value}", allowed=without))
-    return found
 
 
 def effects(problems: dict[str, Problem]) -> list[dict[str, Any]]:
