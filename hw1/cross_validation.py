@@ -231,6 +231,7 @@ def cross_validate(
         metric=metric,
         precision=precision,
         on_step=on_step,
+        ahead=not keep_models,
     )
     trials = {
         n: _Trial(models.n_parameters(i * n_splits), models.precision(i * n_splits), metric.worst)

@@ -1,5 +1,6 @@
 """The one training loop: all models of a batch, an epoch at a time."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -95,6 +96,9 @@ class Lockstep:
         backend: how to train them; None for that of their `footprint`.
         on_step: called before every step, or several times a second; what it raises ends the
             training.
+        ahead: whether a few epochs more than were asked for may be trained at once, which is faster
+            for small networks. `train_epoch` and `validate` do not differ; but until the last epoch
+            there are no weights, nor outputs for other rows.
 
     Raises:
         ArchitectureError: a network is invalid for the data set's inputs.
@@ -113,12 +117,16 @@ class Lockstep:
         precision: Precision = "float32",
         backend: Backend | None = None,
         on_step: Callable[[], None] = lambda: None,
+        ahead: bool = False,
     ) -> None:
         self.model_class = model_class
         self.dataset = dataset
         self.metric = metric or TASKS[dataset.task].metric()
         self._on_step = on_step
         self._n_threads = torch.get_num_threads()
+        self._ahead = ahead
+        self._trained: deque[tuple[Tensor, ...]] = deque()
+        self._validated: tuple[Tensor, ...] | None = None
         self.epoch = 0
         """The number of epochs trained so far."""
         with torch_threads(1):
@@ -177,9 +185,15 @@ class Lockstep:
         return self.plan.n_models
 
     @property
+    def _now(self) -> Models:
+        """The models, if they are as they were after the epoch that was asked for last."""
+        assert not self._trained, "more epochs have been trained than were asked for"
+        return self._models
+
+    @property
     def parameters(self) -> Tensor:
         """The trained numbers of each model, ``(n_models, n_parameters)``, in some order."""
-        return self._models.parameters
+        return self._now.parameters
 
     def n_parameters(self, i: int) -> int:
         """The number of trained parameters of model ``i``."""
@@ -193,17 +207,41 @@ class Lockstep:
         """Go on with these models alone; the others are forgotten."""
         self.plan.keep(models)
         self._models.keep(models)
+        self._trained = deque(tuple(found[models] for found in one) for one in self._trained)
         if self._validation is not None:
             self._validation = self._validation.keep(models)
 
     def train_epoch(self) -> None:
         """Train every model for one epoch."""
+        self._validated = None
         with torch_threads(1):
-            outputs = self._models.train(self.epoch, self._n_threads, self._on_step)
-        rows = self.plan.order(self.epoch)[:, : outputs.shape[1]]
-        self.trained = Given(rows, self.plan.trained, outputs)
+            if not self._trained:
+                self._train_ahead()
+            if self._trained:
+                order, outputs, *found = self._trained.popleft()
+                self._validated = tuple(found)
+            else:
+                outputs = self._models.train(self.epoch, self._n_threads, self._on_step)
+                order = self.plan.order(self.epoch)
+        counted = self.plan.trained
+        most = counted.shape[1]  # of the models that are left
+        self.trained = Given(order[:, :most], counted, outputs[:, :most])
         """What the models gave for the examples of the last epoch, each before its step."""
         self.epoch += 1
+
+    def _train_ahead(self) -> None:
+        """Train and validate the next epochs, an eighth of those that there were, if it pays."""
+        if not self._ahead or not isinstance(self._models, Compiled) or self._validation is None:
+            return
+        left = min(c.epochs for c in self.configurations) - self.epoch
+        n_epochs = min(1 + self.epoch // 8, self._models.most_epochs(), left)
+        if n_epochs > 1:
+            orders = self.plan.orders(self.epoch, n_epochs)
+            given, validated = self._models.train_epochs(
+                orders, self.epoch, self._validation.rows, self._n_threads, self._on_step
+            )
+            found = validated, *self._measure(self._validation, validated)
+            self._trained.extend(zip(orders, given, *found, strict=True))
 
     def predict(self, rows: Tensor) -> Tensor:
         """The outputs for ``rows`` of the data set, ``(n_models, n_rows, n_outputs)``.
@@ -219,11 +257,12 @@ class Lockstep:
 
     @torch.no_grad()
     def _outputs(self, rows: Tensor) -> Tensor:
-        return self._models.outputs(rows, self._n_threads, self._on_step)
+        return self._now.outputs(rows, self._n_threads, self._on_step)
 
     def score(self, rows: Sequence[Tensor]) -> Tensor:
         """The metric of each model over its own ``rows``, ``(n_models,)`` float64."""
-        return self._score(_Rectangle.of(rows, self.dataset))[0]
+        rectangle = _Rectangle.of(rows, self.dataset)
+        return self._measure(rectangle, self._outputs(rectangle.rows))[0]
 
     def validate(self) -> Tensor:
         """The metric of each model over its validation examples, ``(n_models,)`` float64."""
@@ -237,20 +276,26 @@ class Lockstep:
             another has anything in the places that are over.
         """
         assert self._validation is not None, "the models were given no validation examples"
-        with torch_threads(1):
-            return self._score(self._validation)
-
-    def _score(self, rows: "_Rectangle") -> tuple[Tensor, Tensor]:
-        given = self._outputs(rows.rows)
+        rows = self._validation
+        if self._validated is not None:
+            given, scores, outputs = self._validated
+        else:
+            with torch_threads(1):
+                given = self._outputs(rows.rows)
+                scores, outputs = self._measure(rows, given)
         self.validated = Given(rows.rows, rows.counted, given)
-        """What the models gave when they were scored last."""
+        """What the models gave when they were validated last."""
+        return scores, outputs
+
+    def _measure(self, rows: "_Rectangle", given: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and outputs in the target's own units, by model and perhaps by epoch."""
         outputs = self.plan.in_own_units(given)
         return self.metric.scores(outputs, rows.targets, rows.counted).cpu(), outputs
 
     def state(self, models: slice = slice(None)) -> State:
         """A copy of the weights and buffers of ``models``, for `restore`."""
         return [
-            {name: value.clone() for name, value in self._models.named(i).items()}
+            {name: value.clone() for name, value in self._now.named(i).items()}
             for i in range(*models.indices(self.n_models))
         ]
 
@@ -258,7 +303,7 @@ class Lockstep:
     def restore(self, state: State) -> None:
         """Go back to the weights and buffers of `state`."""
         for i, values in enumerate(state):
-            own = self._models.named(i)
+            own = self._now.named(i)
             for name, value in values.items():
                 own[name].copy_(value)
 
@@ -268,7 +313,7 @@ class Lockstep:
         It takes normalized inputs.
         """
         network = build(self.model_class, self.configurations[i], self.dataset, 0)
-        named = self._models.named(i)
+        named = self._now.named(i)
         own = {name: named[name] for name in network.state_dict() if name in named}
         network.load_state_dict(own, strict=False)  # of tied weights one name is enough
         return network.eval()

@@ -35,7 +35,8 @@ def build(
         ArchitectureError: it is invalid for the data set's inputs.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(model_seed)
+        # torch.manual_seed also asks for seeds of devices that there are not, in milliseconds.
+        torch.default_generator.manual_seed(model_seed)
         model = model_class(dataset.input_shape, dataset.n_outputs, **configuration.model)
         initialize(model, configuration.initialization, configuration.input_scale)
     return model

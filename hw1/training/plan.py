@@ -175,16 +175,21 @@ class Plan:
 
         Batches are cut from it one after another; the examples left over sit this epoch out.
         """
+        return self.orders(epoch, 1)[0]
+
+    def orders(self, epoch: int, n_epochs: int) -> Tensor:
+        """The same of several epochs, or of the first of them that are to be had at once."""
         if not 0 <= epoch - self._first_ordered < len(self._ordered):
             # Of small data the orders of many epochs cost no more launches than that of one.
             left = max(c.epochs for c in self.configurations) - epoch
-            n_epochs = max(min(ORDERED // self._rows.numel(), left), 1)
-            epochs = torch.arange(epoch, epoch + n_epochs, dtype=torch.int32)
+            n_drawn = max(min(ORDERED // self._rows.numel(), left), 1)
+            epochs = torch.arange(epoch, epoch + n_drawn, dtype=torch.int32)
             epochs = epochs.to(self._rows.device)[:, None]
             places = permutations(fold_in(self._order_keys, epochs), self._lengths)
-            ordered = self._rows.expand(n_epochs, -1, -1).gather(2, places)
+            ordered = self._rows.expand(n_drawn, -1, -1).gather(2, places)
             self._first_ordered, self._ordered = epoch, ordered
-        return self._ordered[epoch - self._first_ordered]
+        first = epoch - self._first_ordered
+        return self._ordered[first : first + n_epochs]
 
     def inputs(self, models: slice, rows: Tensor, steps: np.ndarray | None) -> Tensor:
         """The inputs of some rows as they are stored, but augmented: see `load`."""

@@ -7,6 +7,7 @@ from hw1.models.activations import ACTIVATIONS
 from hw1.training.activation_kernels import (
     KINDS,
     activate,
+    activate_and_differentiate,
     constant_of,
     differentiate,
     is_known,
@@ -35,6 +36,25 @@ def test_activations_in_single_precision_are_torchs(layer: nn.Module) -> None:
     (expected,) = torch.autograd.grad(outputs, exact, torch.from_numpy(grad).double())
     np.testing.assert_allclose(y, outputs.detach(), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(of_x, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_slopes_come_with_the_activation(layer: nn.Module, dtype: type) -> None:
+    z = np.random.default_rng(0).normal(size=5003, scale=4).astype(dtype)
+    z[:3] = 0, np.nan, -np.inf
+    exact = torch.from_numpy(z).double().requires_grad_()
+    outputs = layer(exact)
+    (expected,) = torch.autograd.grad(outputs.sum(), exact)
+    slopes = np.empty_like(z)
+    kind, constant = KINDS[type(layer)], constant_of(layer)
+    activate_and_differentiate(kind, constant, z, slopes, np.uint64(len(z)))
+    some = slice(3, None)
+    precision = 1e-6 if dtype is np.float32 else 1e-14
+    np.testing.assert_allclose(z[some], outputs.detach()[some], rtol=precision, atol=precision)
+    np.testing.assert_allclose(slopes[some], expected[some], rtol=precision, atol=precision)
+    assert slopes[0] == pytest.approx(float(expected[0]), abs=precision)
+    assert np.isnan(z[1])
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)

@@ -22,6 +22,7 @@ from hw1.models import CNN, MLP
 from hw1.models.activations import ACTIVATIONS
 from hw1.training import Configuration
 from hw1.training.compiled import products
+from hw1.training.compiled.backend import Compiled
 from hw1.training.curves import Recorder
 from hw1.training.lockstep import Lockstep
 from hw1.training.networks import Backend, ModelClass, footprint
@@ -449,3 +450,61 @@ def test_the_precision_of_a_processor_is_what_it_was_made_for() -> None:
     flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
     has_it = "avx512_bf16" in flags or "amx_bf16" in flags
     assert choose_precision(torch.device("cpu")) == ("bfloat16" if has_it else "float32")
+
+
+@pytest.mark.parametrize("dataset", [REGRESSION, DIGITS], ids=["regression", "classes"])
+def test_epochs_that_are_trained_ahead_are_the_same_to_the_last_bit(dataset: Dataset) -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"ema": 0.9, "widths": (32, 33, 8)},
+        {"epochs": 31, "optimizer": "adam", "lr": 1e-3},
+        {"dropout": 0.0, "batch_size": 7, "max_grad_norm": 1.0},
+    ]
+    configurations = [changed(DENSE, **{"epochs": 45} | one) for one in changes]
+    rows, validation = ([each[i % 3] for i in range(4)] for each in folds(dataset))
+    both = [
+        Lockstep(
+            MLP, configurations, dataset, rows, range(4), validation_rows=validation, ahead=ahead
+        )
+        for ahead in (False, True)
+    ]
+    calls = []
+    train_epochs = Compiled.train_epochs
+
+    def counted(self: Compiled, orders: torch.Tensor, *more: Any) -> Any:
+        calls.append(len(orders))
+        return train_epochs(self, orders, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Compiled, "train_epochs", counted)
+        for epoch in range(45):
+            if epoch == 20:  # in the middle of several epochs
+                for models in both:
+                    models.keep([0, 1, 2])
+            if epoch == 31:
+                for models in both:
+                    models.keep([0, 1])
+            for models in both:
+                models.train_epoch()
+            (scores, outputs), (others, other_outputs) = (m.validate_and_predict() for m in both)
+            assert torch.equal(scores, others) and torch.equal(outputs, other_outputs)
+            given, ahead = both[0].trained, both[1].trained
+            assert torch.equal(given.counted, ahead.counted)
+            assert torch.equal(given.rows[given.counted], ahead.rows[given.counted])
+            assert torch.equal(given.outputs[given.counted], ahead.outputs[given.counted])
+    assert sum(calls) == 2 * 45 and max(calls) > 3
+    assert torch.equal(both[0].predict(rows[0]), both[1].predict(rows[0]))
+    assert torch.equal(both[0].parameters, both[1].parameters)
+
+
+def test_no_weights_are_to_be_had_between_epochs_that_are_trained_ahead() -> None:
+    rows, validation = folds(REGRESSION)
+    configuration = changed(DENSE, epochs=30)
+    models = Lockstep(
+        MLP, [configuration], REGRESSION, rows[:1], [0], validation_rows=validation[:1], ahead=True
+    )
+    for _ in range(11):
+        models.train_epoch()
+    for ask in (models.state, lambda: models.predict(rows[0]), lambda: models.model(0)):
+        with pytest.raises(AssertionError, match="more epochs"):
+            ask()

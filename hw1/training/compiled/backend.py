@@ -22,10 +22,11 @@ from hw1.training.compiled.dense_kernels import (
 from hw1.training.compiled.layer_kernels import BATCH_NORM, DROPOUT, LINEAR
 from hw1.training.compiled.products import WORTH_ROUNDING
 from hw1.training.compiled.products import fast as can_round
+from hw1.training.compiled.tiles import is_worth_tiles
 from hw1.training.keys import KeyedDropout
 from hw1.training.layers import Layers
 from hw1.training.operations import OF_STEP, of_example
-from hw1.training.plan import EVALUATED, Plan
+from hw1.training.plan import Plan
 from hw1.training.precision import Precision
 from hw1.training.threads import run
 from hw1.training.update import kind, settings
@@ -133,7 +134,8 @@ class Compiled:
             row = self._table[i, k]
             row["kind"] = KINDS[type(layer)]
             row["n_in"], row["start"] = width, start
-            start += width
+            if type(layer) not in ACTIVATIONS:
+                start += width
             for name in ("weight", "bias", "buffer"):
                 row[name] = -1
                 parameter = getattr(layer, name, None)
@@ -144,6 +146,9 @@ class Compiled:
             if isinstance(layer, nn.Linear):
                 work = self.plan.batch_sizes[i] * width * layer.out_features
                 row["rounds"] = self._may_round and work >= WORTH_ROUNDING
+                row["tiles"] = not row["rounds"] and is_worth_tiles(
+                    width, layer.out_features, self._constants.itemsize
+                )
                 width = layer.out_features
             elif isinstance(layer, nn.BatchNorm1d):
                 self._constants[i, k] = layer.eps, layer.momentum
@@ -169,7 +174,7 @@ class Compiled:
         found: dict[str, Tensor] = {}
         own, buffers = (values[i] for values in self._averaged)
         for row, (name, layer) in zip(self._table[i].tolist(), self._layers[i], strict=False):
-            _, n_in, n_out, _, weight, bias, buffer, _ = row
+            _, n_in, n_out, _, weight, bias, buffer, *_ = row
             if isinstance(layer, nn.Linear):
                 found[f"{name}.weight"] = own[weight : weight + n_in * n_out].view(n_in, n_out).t()
             elif isinstance(layer, nn.BatchNorm1d):
@@ -225,31 +230,68 @@ class Compiled:
 
     def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> Tensor:
         """Train every model for one epoch; see `hw1.training.lockstep.Models`."""
+        no_rows = self.plan.order(epoch)[:, :0]
+        return self.train_epochs(self.plan.orders(epoch, 1), epoch, no_rows, n_threads, on_step)[0][
+            0
+        ]
+
+    def train_epochs(
+        self,
+        orders: Tensor,
+        epoch: int,
+        rows: Tensor,
+        n_threads: int,
+        on_step: Callable[[], None],
+    ) -> tuple[Tensor, Tensor]:
+        """Train every model for some epochs and evaluate it after each.
+
+        Args:
+            orders: of the rows in these epochs; see `hw1.training.plan.Plan.orders`.
+            epoch: the first one.
+            rows, n_threads, on_step: see `outputs`.
+
+        Returns:
+            What `train` and `outputs` return, for each epoch.
+        """
         plan, sizes = self.plan, self._sizes
-        order = plan.order(epoch).numpy()
-        given = plan.room()
-        of_each = of_example(sizes["n_parameters"], sizes["units"])
-        per_step = of_each * sizes["batch"] + OF_STEP
+        given = torch.stack([plan.room() for _ in orders])
+        outputs = given.new_empty(len(orders), *rows.shape, plan.dataset.n_outputs)
+        per_step = self._operations_of_step()
+        operations = len(orders) * per_step * sizes["steps"]
+        arrays = orders.numpy(), given.numpy(), rows.contiguous().numpy(), outputs.numpy()
         tasks = [
-            self._train(first, last, epoch, order, given.numpy(), float(per_step[first]))
-            for first, last in self._groups(per_step * sizes["steps"], n_threads)
+            self._train(first, last, epoch, float(per_step[first]), *arrays)
+            for first, last in self._groups(operations, n_threads)
         ]
         run(tasks, n_threads, on_step)
-        return given
+        return given, outputs
+
+    def _operations_of_step(self) -> np.ndarray:
+        sizes = self._sizes
+        found: np.ndarray = of_example(sizes["n_parameters"], sizes["units"]) * sizes["batch"]
+        return found + OF_STEP
+
+    def most_epochs(self) -> int:
+        """How many epochs may be trained in a call: a few milliseconds' worth."""
+        if self.plan.augments:
+            return 1
+        return max(int(CALL / (self._operations_of_step() * self._sizes["steps"]).max()), 1)
 
     def _train(
         self,
         first: int,
         last: int,
         epoch: int,
-        order: np.ndarray,
-        given: np.ndarray,
         per_step: float,
+        orders: np.ndarray,
+        given: np.ndarray,
+        rows: np.ndarray,
+        outputs: np.ndarray,
     ) -> Iterator[None]:
         plan, sizes = self.plan, self._sizes
         most = int(sizes["steps"][first:last].max())
         # Large models are interrupted within an epoch.
-        at_once = int(CALL / per_step) if last == first + 1 else most
+        at_once = int(CALL / per_step) if last == first + 1 and len(orders) == 1 else most
         if plan.augments:
             at_once = AUGMENTED // (plan.batch_sizes[first] * self._rows.inputs.shape[1])
         at_once = max(at_once, 1)
@@ -257,14 +299,16 @@ class Compiled:
             end = min(step + at_once, most)
             augmented = self._rows.inputs[:0]
             if plan.augments:
-                rows = order[first, step * plan.batch_sizes[first] : end * plan.batch_sizes[first]]
-                chosen = torch.from_numpy(rows).view(end - step, 1, -1)
+                batch = plan.batch_sizes[first]
+                some = orders[0, first, step * batch : end * batch]
+                chosen = torch.from_numpy(some).view(end - step, 1, -1)
                 numbers = epoch * most + np.arange(step, end)
                 images = plan.inputs(slice(first, last), chosen, numbers)
-                augmented = images.reshape(len(rows), -1).numpy()
+                augmented = images.reshape(len(some), -1).numpy()
             train(
                 (first, last), (step, end), epoch,
-                self._networks, self._training, self._rows, order, augmented, given,
+                self._networks, self._training, self._rows, orders, augmented, given,
+                self._evaluated, rows, outputs,
             )  # fmt: skip
             yield
 
@@ -281,7 +325,7 @@ class Compiled:
 
         def evaluate_some(first: int, last: int) -> Iterator[None]:
             found = outputs.numpy()
-            evaluate((first, last), EVALUATED, self._evaluated, self._rows, numbers, found)
+            evaluate((first, last), self._evaluated, self._rows, numbers, found)
             yield
 
         operations = 2.0 * self._sizes["n_parameters"] * rows.shape[1]

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hw1.training.activation_kernels import activate, differentiate
+from hw1.training.activation_kernels import activate, activate_and_differentiate
+from hw1.training.compiled import tiles
 from hw1.training.compiled.layer_kernels import (
     BATCH_NORM,
     DROPOUT,
@@ -26,13 +27,16 @@ from hw1.training.compiled.layer_kernels import (
 from hw1.training.compiled.loss_kernels import cross_entropy_gradient, squared_error_gradient
 from hw1.training.compiled.products import SCRATCH, multiply, round_all
 from hw1.training.kernels import compiled, fold_in_key
+from hw1.training.plan import EVALUATED
 from hw1.training.update import follow, update
 
 LAYER = np.dtype([(name, np.int64) for name in (
-    "kind", "n_in", "n_out", "start", "weight", "bias", "buffer", "rounds",
+    "kind", "n_in", "n_out", "start", "weight", "bias", "buffer", "rounds", "tiles",
 )])  # fmt: skip
 """A layer: ``start`` counts the units before its inputs, ``weight``, ``bias`` and ``buffer`` tell
-where in the parameters and buffers they begin, -1 for none."""
+where in the parameters and buffers they begin, -1 for none; `hw1.training.compiled.products` or
+`hw1.training.compiled.tiles` multiply where one of the last two is set. Activations work in place.
+"""
 SIZES = np.dtype([(name, np.int64) for name in (
     "n_layers", "units", "widest", "n_parameters", "n_weights", "optimizer", "batch", "steps",
 )])  # fmt: skip
@@ -108,16 +112,19 @@ class _Work(NamedTuple):
     Attributes:
         values: ``(n_rows * units,)``.
         kept: the same size; what the backward pass needs of a layer stands where its outputs do.
+        slopes: the same for activations, their derivatives.
         rstd: ``(units,)``, the same for batch norm.
         grad, other: ``(n_rows * widest,)``, gradients by what a layer gave.
         grads: ``(n_parameters,)``.
         values16, grad16, weights16: of `values`, `grad` and the weights, in bfloat16; empty where
             no layer rounds.
+        transposed: of a layer that multiplies tiles, its weights.
         scratch: see `hw1.training.compiled.products`.
     """
 
     values: np.ndarray
     kept: np.ndarray
+    slopes: np.ndarray
     rstd: np.ndarray
     grad: np.ndarray
     other: np.ndarray
@@ -125,6 +132,7 @@ class _Work(NamedTuple):
     values16: np.ndarray
     grad16: np.ndarray
     weights16: np.ndarray
+    transposed: np.ndarray
     scratch: np.ndarray
 
 
@@ -136,8 +144,10 @@ def _allocate(
     dtype = like.dtype
     n_values, n_grad = n_rows * sizes.units, n_rows * sizes.widest if training else 0
     rounds = np.any(layers["rounds"])
+    largest = (layers["tiles"] * layers["n_in"] * layers["n_out"]).max()
     return _Work(
         np.empty(n_values, dtype),
+        np.empty(n_values if training else 0, dtype),
         np.empty(n_values if training else 0, dtype),
         np.empty(sizes.units if training else 0, dtype),
         np.empty(n_grad, dtype),
@@ -146,6 +156,7 @@ def _allocate(
         np.empty(n_values if rounds else 0, np.uint16),
         np.empty(n_grad if rounds else 0, np.uint16),
         np.empty(sizes.n_weights if rounds else 0, np.uint16),
+        np.empty(largest if training else 0, dtype),
         SCRATCH.copy(),
     )
 
@@ -185,12 +196,24 @@ def _forward(
         kind, n_in, n_out = layers[layer].kind, layers[layer].n_in, layers[layer].n_out
         start = n_rows * layers[layer].start
         middle = start + n_rows * n_in
+        if kind < LINEAR:
+            z, n = work.values[start:middle], np.uint64(n_rows * n_in)
+            constant = float(constants[layer, 0])
+            if training:
+                activate_and_differentiate(kind, constant, z, work.slopes[start:middle], n)
+            else:
+                activate(kind, constant, z, n)
+            continue
         end = middle + n_rows * n_out
         flat_x, flat_y = work.values[start:middle], work.values[middle:end]
         x, y = flat_x.reshape(n_rows, n_in), flat_y.reshape(n_rows, n_out)
         first, of_bias = layers[layer].weight, layers[layer].bias
         if kind == LINEAR:
             weights = slice(first, first + n_in * n_out)
+            bias = parameters[of_bias : of_bias + n_out] if of_bias >= 0 else parameters[:0]
+            if layers[layer].tiles:
+                tiles.multiply(x, False, parameters[weights].reshape(n_in, n_out), y, bias)
+                continue
             if layers[layer].rounds:
                 x16 = work.values16[start:middle]
                 round_all(flat_x, x16)
@@ -199,7 +222,6 @@ def _forward(
             else:
                 np.dot(x, parameters[weights].reshape(n_in, n_out), y)
             if of_bias >= 0:
-                bias = parameters[of_bias : of_bias + n_out]
                 for b in range(n_rows):
                     out = y[b]
                     for j in range(n_out):
@@ -225,8 +247,6 @@ def _forward(
                 flat_y[i] = flat_x[i] * factors[i]
         else:
             flat_y[:] = flat_x
-            if kind != DROPOUT:
-                activate(kind, float(constants[layer, 0]), flat_y, np.uint64(n_rows * n_in))
 
 
 @compiled
@@ -256,7 +276,10 @@ def _backward(
             weights = slice(first, first + n_in * n_out)
             of_weight = grads[weights].reshape(n_in, n_out)
             g16 = work.grad16[: n_rows * n_out]
-            if layers[layer].rounds:
+            if layers[layer].tiles:
+                x = work.values[start:middle].reshape(n_rows, n_in)
+                tiles.multiply(x, True, g, of_weight, grads[:0])
+            elif layers[layer].rounds:
                 round_all(flat_g, g16)
                 x16 = work.values16[start:middle].reshape(n_rows, n_in)
                 multiply(x16, True, g16.reshape(n_rows, n_out), False, of_weight, work.scratch)
@@ -271,7 +294,11 @@ def _backward(
                         sums[j] += row[j]
             if layer > 0:  # nothing is learned below the first layer
                 of_x = other[: n_rows * n_in].reshape(n_rows, n_in)
-                if layers[layer].rounds:
+                if layers[layer].tiles:
+                    turned = work.transposed[: n_in * n_out].reshape(n_out, n_in)
+                    tiles.transpose(parameters[weights].reshape(n_in, n_out), turned)
+                    tiles.multiply(g, False, turned, of_x, grads[:0])
+                elif layers[layer].rounds:
                     w16 = work.weights16[weights].reshape(n_in, n_out)
                     multiply(g16.reshape(n_rows, n_out), False, w16, True, of_x, work.scratch)
                 else:
@@ -292,81 +319,14 @@ def _backward(
             for i in range(n_rows * n_in):
                 flat_g[i] *= factors[i]
         else:
-            x, n = work.values[start:middle], np.uint64(n_rows * n_in)
-            differentiate(kind, float(constants[layer, 0]), x, flat_g, n)
-
-
-@compiled
-def train(
-    models: tuple[int, int],
-    steps: tuple[int, int],
-    epoch: int,
-    networks: Networks,
-    training: Training,
-    data: Rows,
-    order: np.ndarray,
-    augmented: np.ndarray,
-    given: np.ndarray,
-) -> None:
-    """Train some models for some steps of an epoch.
-
-    Args:
-        models: the first one and that behind the last.
-        steps: likewise, of the ``epoch`` (from 0); of each model as many as it has.
-        networks, training, data: of all models.
-        order: ``(n_models, most_rows)``, the rows of the epoch's batches.
-        augmented: the inputs of these steps for a single model, if they are not those of the data.
-        given: ``(n_models, most_rows, n_outputs)``, gets what each model gives for these rows.
-    """
-    for m in range(models[0], models[1]):
-        sizes = networks.sizes[m]
-        batch, n_parameters = sizes.batch, sizes.n_parameters
-        layers, constants = networks.layers[m, : sizes.n_layers], networks.constants[m]
-        own, buffers = networks.parameters[m, :n_parameters], networks.buffers[m]
-        first, second = training.first_moments[m], training.second_moments[m]
-        n_inputs, n_outputs = layers[0].n_in, layers[-1].n_out
-        work = _allocate(sizes, layers, batch, True, own)
-        x = work.values[: batch * n_inputs].reshape(batch, n_inputs)
-        outputs = work.values[batch * (sizes.units - n_outputs) :].reshape(batch, n_outputs)
-        of_outputs = work.grad[: batch * n_outputs].reshape(batch, n_outputs)
-        mean, std = data.input_mean[m], data.input_std[m]
-        end = min(steps[1], sizes.steps)
-        for step in range(steps[0], end):
-            rows = order[m, step * batch : (step + 1) * batch]
-            if len(augmented):
-                places = (step - steps[0]) * batch + np.arange(batch)
-                load_inputs(augmented, places, data.n_pixels, mean, std, x)
-            else:
-                load_inputs(data.inputs, rows, data.n_pixels, mean, std, x)
-            t = epoch * sizes.steps + step
-            key = fold_in_key(training.dropout_keys[m], t)
-            _round_weights(layers, own, work.weights16)
-            _forward(layers, constants, own, buffers, key, True, batch, work)
-            given[m, step * batch : (step + 1) * batch] = outputs
-            if len(data.targets):
-                squared_error_gradient(
-                    outputs, data.targets, rows, data.target_mean[m], data.target_std[m], of_outputs
-                )
-            else:
-                smoothing = training.label_smoothing[m]
-                cross_entropy_gradient(outputs, data.classes, rows, smoothing, of_outputs)
-            _backward(layers, constants, own, batch, work)
-            update(
-                sizes.optimizer, training.settings[m], own, work.grads, first, second,
-                sizes.n_weights, training.lr[m, t], t + 1,
-            )  # fmt: skip
-            buffers[N_BATCHES] += 1
-            if t < training.shares.shape[1]:
-                share = training.shares[m, t]
-                if share < 1 or step + 1 == end:  # where it is 1, the last step alone counts
-                    follow(training.averages[0][m, :n_parameters], own, share)
-                    follow(training.averages[1][m], buffers, share)
+            slopes = work.slopes[start:middle]
+            for i in range(n_rows * n_in):
+                flat_g[i] *= slopes[i]
 
 
 @compiled
 def evaluate(
     models: tuple[int, int],
-    chunk: int,
     networks: Networks,
     data: Rows,
     rows: np.ndarray,
@@ -376,11 +336,11 @@ def evaluate(
 
     Args:
         models: the first one and that behind the last.
-        chunk: examples per batch.
         networks, data, rows: of all models, ``(n_models, n_rows)``.
         outputs: ``(n_models, n_rows, n_outputs)``.
     """
     no_key = np.uint32(0), np.uint32(0)
+    chunk = min(EVALUATED, rows.shape[1])
     for m in range(models[0], models[1]):
         sizes = networks.sizes[m]
         layers, constants = networks.layers[m, : sizes.n_layers], networks.constants[m]
@@ -398,3 +358,81 @@ def evaluate(
             last = n * (sizes.units - n_outputs)
             found = work.values[last : last + n * n_outputs]
             outputs[m, start : start + n] = found.reshape(n, n_outputs)
+
+
+@compiled
+def train(
+    models: tuple[int, int],
+    steps: tuple[int, int],
+    epoch: int,
+    networks: Networks,
+    training: Training,
+    data: Rows,
+    order: np.ndarray,
+    augmented: np.ndarray,
+    given: np.ndarray,
+    evaluated: Networks,
+    rows: np.ndarray,
+    outputs: np.ndarray,
+) -> None:
+    """Train some models for some steps of an epoch, or for several epochs.
+
+    Args:
+        models: the first one and that behind the last.
+        steps: likewise, of each epoch; of each model as many as it has.
+        epoch: the first one, from 0.
+        networks, training, data: of all models.
+        order: ``(n_epochs, n_models, most_rows)``, the rows of the epochs' batches.
+        augmented: the inputs of these steps for a single model, if they are not those of the data.
+        given: ``(n_epochs, n_models, most_rows, n_outputs)``, gets what each model gives for these
+            rows.
+        evaluated, rows, outputs: see `evaluate`, here after each epoch:
+            ``(n_epochs, n_models, n_rows, n_outputs)``; there may be no rows.
+    """
+    for m in range(models[0], models[1]):
+        sizes = networks.sizes[m]
+        batch, n_parameters = sizes.batch, sizes.n_parameters
+        layers, constants = networks.layers[m, : sizes.n_layers], networks.constants[m]
+        own, buffers = networks.parameters[m, :n_parameters], networks.buffers[m]
+        first, second = training.first_moments[m], training.second_moments[m]
+        n_inputs, n_outputs = layers[0].n_in, layers[-1].n_out
+        work = _allocate(sizes, layers, batch, True, own)
+        x = work.values[: batch * n_inputs].reshape(batch, n_inputs)
+        own_outputs = work.values[batch * (sizes.units - n_outputs) :].reshape(batch, n_outputs)
+        of_outputs = work.grad[: batch * n_outputs].reshape(batch, n_outputs)
+        mean, std = data.input_mean[m], data.input_std[m]
+        end = min(steps[1], sizes.steps)
+        for e in range(len(order)):
+            for step in range(steps[0], end):
+                some = order[e, m, step * batch : (step + 1) * batch]
+                if len(augmented):
+                    places = (step - steps[0]) * batch + np.arange(batch)
+                    load_inputs(augmented, places, data.n_pixels, mean, std, x)
+                else:
+                    load_inputs(data.inputs, some, data.n_pixels, mean, std, x)
+                t = (epoch + e) * sizes.steps + step
+                key = fold_in_key(training.dropout_keys[m], t)
+                _round_weights(layers, own, work.weights16)
+                _forward(layers, constants, own, buffers, key, True, batch, work)
+                given[e, m, step * batch : (step + 1) * batch] = own_outputs
+                if len(data.targets):
+                    squared_error_gradient(
+                        own_outputs, data.targets, some, data.target_mean[m], data.target_std[m],
+                        of_outputs,
+                    )  # fmt: skip
+                else:
+                    smoothing = training.label_smoothing[m]
+                    cross_entropy_gradient(own_outputs, data.classes, some, smoothing, of_outputs)
+                _backward(layers, constants, own, batch, work)
+                update(
+                    sizes.optimizer, training.settings[m], own, work.grads, first, second,
+                    sizes.n_weights, training.lr[m, t], t + 1,
+                )  # fmt: skip
+                buffers[N_BATCHES] += 1
+                if t < training.shares.shape[1]:
+                    share = training.shares[m, t]
+                    if share < 1 or step + 1 == end:  # where it is 1, the last step alone counts
+                        follow(training.averages[0][m, :n_parameters], own, share)
+                        follow(training.averages[1][m], buffers, share)
+            if rows.shape[1]:
+                evaluate((m, m + 1), evaluated, data, rows, outputs[e])
