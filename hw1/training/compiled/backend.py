@@ -230,10 +230,9 @@ class Compiled:
 
     def train(self, epoch: int, n_threads: int, on_step: Callable[[], None]) -> Tensor:
         """Train every model for one epoch; see `hw1.training.lockstep.Models`."""
-        no_rows = self.plan.order(epoch)[:, :0]
-        return self.train_epochs(self.plan.orders(epoch, 1), epoch, no_rows, n_threads, on_step)[0][
-            0
-        ]
+        order = self.plan.order(epoch)
+        given, _ = self.train_epochs(order[None], epoch, order[:, :0], n_threads, on_step)
+        return given[0]
 
     def train_epochs(
         self,
@@ -254,7 +253,7 @@ class Compiled:
             What `train` and `outputs` return, for each epoch.
         """
         plan, sizes = self.plan, self._sizes
-        given = torch.stack([plan.room() for _ in orders])
+        given = plan.lr.new_empty(len(orders), *plan.trained.shape, plan.dataset.n_outputs)
         outputs = given.new_empty(len(orders), *rows.shape, plan.dataset.n_outputs)
         per_step = self._operations_of_step()
         operations = len(orders) * per_step * sizes["steps"]
