@@ -1,16 +1,19 @@
 """Trained networks in files beside the storage: what one command has trained, another can use.
 
 So `export` writes the very network that `evaluate` has scored, and hours of training are not spent
-twice. The files are a cache: without them the networks are trained anew.
+twice, nor lost when they are interrupted. The files are a cache: without them the networks are
+trained anew.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -32,6 +35,7 @@ def _code() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
+SECONDS_BETWEEN_SAVES = 60
 CODE = _code()  # when it is imported, not hours later, when its files may have changed
 
 
@@ -46,9 +50,13 @@ class KeptNetworks:
         results: of the study.
         configuration: what they are trained with.
         epochs: to which they are trained.
+
+    Attributes:
+        epochs: the same.
     """
 
     def __init__(self, results: StudyResults, configuration: Configuration, epochs: int) -> None:
+        self.epochs = epochs
         self._folder = networks_folder(results.study.storage.url, results.name)
         device, model = results.job.device, results.definition.model
         self._keeps = getattr(model, "__module__", "").startswith("hw1.models.")
@@ -79,12 +87,40 @@ class KeptNetworks:
     def keep(self, models: Lockstep, seeds: Sequence[int]) -> None:
         """Write the weights of ``models``, one a seed."""
         for seed, state in zip(seeds, models.state() if self._keeps else [], strict=False):
-            content = {name: value.cpu().contiguous() for name, value in state.items()}
-            with suppress(OSError):  # a folder that cannot be written keeps nothing
-                write_whole(safetensors.torch.save(content), self._path(seed))
+            self._write(self._path(seed), state)
 
-    def _path(self, seed: int) -> Path:
-        digest = hashlib.sha256(f"{seed} {self._facts}".encode()).hexdigest()
+    def train(self, models: Lockstep, say: Callable[[int], None], *of: object) -> None:
+        """Train ``models`` to the last epoch, from where an interrupted training of them was.
+
+        Args:
+            models: as they are before they are trained.
+            say: is told the number of each epoch before it is trained.
+            of: what tells them from other networks of the configuration.
+        """
+        path, saved = self._path("training", *of), time.monotonic()
+        with suppress(OSError, SafetensorError, KeyError):  # there is none, or it is damaged
+            state = safetensors.torch.load(path.read_bytes())
+            own, epoch = models.memory(), state.pop("epoch")
+            if _shapes(own) == _shapes(state):
+                models.epoch = int(epoch)
+                for name, value in own.items():
+                    value.copy_(state[name])
+        while models.epoch < self.epochs:
+            say(models.epoch + 1)
+            models.train_epoch()
+            if self._keeps and time.monotonic() > saved + SECONDS_BETWEEN_SAVES:
+                self._write(path, models.memory() | {"epoch": torch.tensor(models.epoch)})
+                saved = time.monotonic()
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+    def _write(self, path: Path, state: dict[str, Tensor]) -> None:
+        content = {name: value.cpu().contiguous() for name, value in state.items()}
+        with suppress(OSError):  # a folder that cannot be written keeps nothing
+            write_whole(safetensors.torch.save(content), path)
+
+    def _path(self, *of: object) -> Path:
+        digest = hashlib.sha256(" ".join(map(str, (*of, self._facts))).encode()).hexdigest()
         return self._folder / f"{digest[:32]}.safetensors"
 
 

@@ -76,9 +76,10 @@ def retrain(
     if missing:
         models.keep(missing)
         what = "network" if len(missing) == 1 else f"{len(missing)} networks"
-        _train(models, epochs, f"retraining {what} on all training data", watcher)
+        of = [seeds[i] for i in missing]
+        _train(models, kept, f"retraining {what} on all training data", watcher, of)
         networks |= {i: Network.of(models, place) for place, i in enumerate(missing)}
-        kept.keep(models, [seeds[i] for i in missing])
+        kept.keep(models, of)
     return Retrained(epochs, configuration, seeds, [networks[i] for i in range(n_seeds)], initial)
 
 
@@ -113,7 +114,8 @@ def score_folds(
     models = _lockstep(results, configuration, results.dataset, rows, seeds, watcher, validation)
     first, last = repeats[0][0] + 1, repeats[-1][0] + 1
     which = f"repeat {first}" if first == last else f"repeats {first} to {last}"
-    _train(models, epochs, f"cross-validation, {which}, {n_splits} folds", watcher)
+    kept = KeptNetworks(results, configuration, epochs)
+    _train(models, kept, f"cross-validation, {which}, {n_splits} folds", watcher, seeds)
     scores: list[list[float]] = models.validate().view(len(repeats), -1).tolist()
     return scores, [Network.of(models, fold) for fold in range(n_splits)]
 
@@ -217,10 +219,10 @@ def _lockstep(
     )
 
 
-def _train(models: Lockstep, epochs: int, what: str, watcher: Watcher) -> None:
-    for epoch in range(1, epochs + 1):
-        watcher.say(f"{what}: epoch {epoch} of {epochs}")
-        models.train_epoch()
+def _train(
+    models: Lockstep, kept: KeptNetworks, what: str, watcher: Watcher, seeds: Sequence[int]
+) -> None:
+    kept.train(models, lambda n: watcher.say(f"{what}: epoch {n} of {kept.epochs}"), what, *seeds)
 
 
 def precision_of(results: StudyResults) -> Precision:

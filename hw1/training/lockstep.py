@@ -50,6 +50,9 @@ class Models(Protocol):
     def named(self, i: int) -> dict[str, Tensor]:
         """The parameters and buffers of model ``i`` by name, sharing their memory."""
 
+    def memory(self) -> dict[str, Tensor]:
+        """By name all that training changes and goes on from, sharing its memory."""
+
     def n_parameters(self, i: int) -> int:
         """The number of parameters of model ``i``."""
 
@@ -306,6 +309,13 @@ class Lockstep:
             own = self._now.named(i)
             for name, value in values.items():
                 own[name].copy_(value)
+
+    def memory(self) -> dict[str, Tensor]:
+        """By name all that training changes, sharing its memory.
+
+        With these values and `epoch`, models that were made alike go on to the last bit as these.
+        """
+        return self._now.memory()
 
     def model(self, i: int) -> nn.Module:
         """Model ``i`` as a plain network of the model class, in evaluation mode.

@@ -10,8 +10,9 @@ from conftest import TINY_CNN, TINY_REGRESSION, call, replacing
 
 from hw1.analysis.network import Network
 from hw1.analysis.results import StudyResults
-from hw1.analysis.training import retrain
-from hw1.optuna_store.storage import networks_folder
+from hw1.analysis.training import retrain, score_folds
+from hw1.cross_validation import Splits
+from hw1.optuna_store.storage import networks_folder, remove_networks
 from hw1.watching import Watcher
 
 LAYERS = replacing(
@@ -35,6 +36,36 @@ def test_what_was_trained_once_is_not_trained_again(run_study: Open, source: str
     assert steps  # those of the other two seeds
     assert_same(three.networks[:1], first.networks)
     assert_same(three.networks, retrain(results, results.trial(), 3, again=True).networks)
+
+
+@pytest.mark.parametrize("source", [TINY_REGRESSION, LAYERS])
+def test_an_interrupted_training_goes_on_to_the_last_bit(
+    run_study: Open, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hw1.analysis.kept.SECONDS_BETWEEN_SAVES", 0)
+    results = run_study(source, n_trials=2)
+    trial = results.trial()
+    trial.user_attrs["best_epoch"] = 6
+    rounds = [(0, Splits.draw_fresh(results.dataset, 3, 0, 0))]
+    for train in (
+        lambda watcher: retrain(results, trial, 2, watcher=watcher).networks,
+        lambda watcher: score_folds(results, trial, rounds, 0, watcher=watcher)[1],
+    ):
+        epochs: list[str] = []
+
+        def interrupt(what: str, epochs: list[str] = epochs) -> None:
+            epochs.append(what)
+            if what.endswith("epoch 5 of 6"):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(Watcher(say=interrupt))
+        assert len(epochs) == 5
+        said: list[str] = []
+        found = train(Watcher(say=said.append))
+        assert [what[-6:] for what in said] == ["5 of 6", "6 of 6"]
+        remove_networks(results.study.storage.url, results.name)
+        assert_same(found, train(Watcher()))
 
 
 def test_other_networks_are_trained(open_results: Open) -> None:

@@ -508,3 +508,38 @@ def test_no_weights_are_to_be_had_between_epochs_that_are_trained_ahead() -> Non
     for ask in (models.state, lambda: models.predict(rows[0]), lambda: models.model(0)):
         with pytest.raises(AssertionError, match="more epochs"):
             ask()
+
+
+@pytest.mark.parametrize(
+    ("family", "backend"), [(MLP, "compiled"), (MLP, "stacked"), (CNN, "fused")]
+)
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_training_goes_on_from_its_memory_to_the_last_bit(
+    family: ModelClass, backend: Backend, ema: float
+) -> None:
+    base, dataset = (DENSE, REGRESSION) if family is MLP else (FUSED, DIGITS)
+    rows, validation = folds(dataset)
+    configurations = [replace(base, ema=ema, optimizer=o, epochs=4) for o in ("sgd", "adam")]
+
+    def make() -> Lockstep:
+        return Lockstep(
+            family,
+            configurations,
+            dataset,
+            rows[:2],
+            [1, 2],
+            validation_rows=validation[:2],
+            backend=backend,
+        )
+
+    whole, other = trained(make(), 2), make()
+    memory = {name: value.clone() for name, value in whole.memory().items()}
+    trained(whole, 2)
+    for name, value in other.memory().items():
+        value.copy_(memory[name])
+    other.epoch = 2
+    trained(other, 2)
+    assert torch.equal(whole.validate(), other.validate())
+    for i in range(2):
+        states = (models.model(i).state_dict() for models in (whole, other))
+        assert all(torch.equal(*both) for both in zip(*(s.values() for s in states), strict=True))

@@ -186,6 +186,15 @@ class Compiled:
                 found[f"{name}.bias"] = own[bias : bias + n_out]
         return found
 
+    def memory(self) -> dict[str, Tensor]:
+        """By name all that training changes, sharing its memory."""
+        first, second = self._moments
+        own = {"parameters": self.parameters, "buffers": self._buffers}
+        own |= {"first": first, "second": second}
+        if self.plan.averages:
+            own["average"], own["average buffers"] = self._averaged
+        return own
+
     def precision(self, i: int) -> Precision:
         """In which the large matrix products of model ``i`` are computed."""
         return "bfloat16" if self._table["rounds"][i].any() else "float32"

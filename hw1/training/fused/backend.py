@@ -54,6 +54,14 @@ class Fused:
         named = dict(network.named_parameters()) | dict(network.named_buffers())
         return {name: value.detach() for name, value in named.items()}
 
+    def memory(self) -> dict[str, Tensor]:
+        """By name all that training changes, sharing its memory."""
+        return {
+            f"{i} {name}": value
+            for i, model in enumerate(self._models)
+            for name, value in model.memory().items()
+        }
+
     def precision(self, i: int) -> Precision:
         """In which convolutions and matrix products are computed."""
         return self._precision
@@ -144,6 +152,15 @@ class _Model:
         """Let the network have what is trained or its averages, if it has any."""
         for tensor, value in zip(self._averaged if self._shares else [], values, strict=False):
             tensor.data = value
+
+    def memory(self) -> dict[str, Tensor]:
+        """See `Fused.memory`."""
+        self.use(self._trained)
+        first, second = self._optimizer.kept
+        own = {"parameters": self.parameters, "first": first, "second": second}
+        followers = self._followers if self._shares else []
+        averages = {f"average {k}": values for k, values in enumerate(followers)}
+        return own | averages | {name: b.detach() for name, b in self.network.named_buffers()}
 
     def _views(self, vector: Tensor) -> list[Tensor]:
         """What a vector holds for each parameter; for convolutions with the channels last."""

@@ -120,6 +120,15 @@ class Stacked:
         stacked = self._views(self._averaged) | self.buffers | self._averaged_buffers
         return {name: stacked[name][_part(i, shape)] for name, shape in self._shapes[i].items()}
 
+    def memory(self) -> dict[str, Tensor]:
+        """By name all that training changes, sharing its memory."""
+        first, second = self._optimizer.kept
+        own = {"parameters": self.parameters, "first": first, "second": second} | self.buffers
+        if self.plan.averages:
+            own["average"] = self._averaged
+            own |= {f"average {name}": value for name, value in self._averaged_buffers.items()}
+        return own
+
     def precision(self, i: int) -> Precision:
         """In which matrix products are computed."""
         return self._precision
