@@ -216,6 +216,7 @@ class Lockstep:
 
     def train_epoch(self) -> None:
         """Train every model for one epoch."""
+        assert self.epoch < self.plan.epochs, "there are no learning rates for more epochs"
         self._validated = None
         with torch_threads(1):
             if not self._trained:

@@ -50,6 +50,7 @@ class Plan:
     Attributes:
         batch_sizes: the examples in each model's batches; see `cut`.
         steps: of each model in an epoch.
+        epochs: for which there are learning rates, the most of all models.
         trained: ``(n_models, most)``, which places of `order` an epoch trains on: those of a model
             are the first ones.
         lr: ``(n_models, most_steps)``, of all epochs.
@@ -114,6 +115,7 @@ class Plan:
 
     def _count(self) -> None:
         trained = torch.tensor([self.steps, self.batch_sizes]).prod(0)
+        self.epochs = max(c.epochs for c in self.configurations)
         self.trained = (torch.arange(int(trained.max())) < trained[:, None]).to(self.lr.device)
 
     def room(self) -> Tensor:
@@ -181,8 +183,7 @@ class Plan:
         """The same of several epochs, or of the first of them that are to be had at once."""
         if not 0 <= epoch - self._first_ordered < len(self._ordered):
             # Of small data the orders of many epochs cost no more launches than that of one.
-            left = max(c.epochs for c in self.configurations) - epoch
-            n_drawn = max(min(ORDERED // self._rows.numel(), left), 1)
+            n_drawn = max(min(ORDERED // self._rows.numel(), self.epochs - epoch), 1)
             epochs = torch.arange(epoch, epoch + n_drawn, dtype=torch.int32)
             epochs = epochs.to(self._rows.device)[:, None]
             places = permutations(fold_in(self._order_keys, epochs), self._lengths)

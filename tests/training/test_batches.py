@@ -543,3 +543,11 @@ def test_training_goes_on_from_its_memory_to_the_last_bit(
     for i in range(2):
         states = (models.model(i).state_dict() for models in (whole, other))
         assert all(torch.equal(*both) for both in zip(*(s.values() for s in states), strict=True))
+
+
+def test_nothing_is_trained_beyond_the_last_epoch() -> None:
+    configuration = changed(DENSE, epochs=2)
+    models = Lockstep(MLP, [configuration], REGRESSION, folds(REGRESSION)[0][:1], [0])
+    trained(models, 2)
+    with pytest.raises(AssertionError, match="no learning rates"):
+        models.train_epoch()
