@@ -101,7 +101,8 @@ class KeptNetworks:
         with suppress(OSError, SafetensorError, KeyError):  # there is none, or it is damaged
             state = safetensors.torch.load(path.read_bytes())
             own, epoch = models.memory(), state.pop("epoch")
-            if _shapes(own) == _shapes(state):
+            is_one = epoch.shape == () and 0 < epoch <= self.epochs
+            if is_one and _shapes(own) == _shapes(state):
                 models.epoch = int(epoch)
                 for name, value in own.items():
                     value.copy_(state[name])

@@ -211,6 +211,7 @@ class Lockstep:
         self.plan.keep(models)
         self._models.keep(models)
         self._trained = deque(tuple(found[models] for found in one) for one in self._trained)
+        self._validated = None
         if self._validation is not None:
             self._validation = self._validation.keep(models)
 
@@ -306,6 +307,7 @@ class Lockstep:
     @torch.no_grad()
     def restore(self, state: State) -> None:
         """Go back to the weights and buffers of `state`."""
+        self._validated = None
         for i, values in enumerate(state):
             own = self._now.named(i)
             for name, value in values.items():

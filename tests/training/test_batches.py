@@ -495,6 +495,11 @@ def test_epochs_that_are_trained_ahead_are_the_same_to_the_last_bit(dataset: Dat
     assert sum(calls) == 2 * 45 and max(calls) > 3
     assert torch.equal(both[0].predict(rows[0]), both[1].predict(rows[0]))
     assert torch.equal(both[0].parameters, both[1].parameters)
+    before = both[1].state()
+    both[1].restore([{n: torch.zeros_like(v) for n, v in own.items()} for own in before])
+    assert not torch.equal(both[1].validate(), both[0].validate())
+    both[1].restore(before)
+    assert torch.equal(both[1].validate(), both[0].validate())
 
 
 def test_no_weights_are_to_be_had_between_epochs_that_are_trained_ahead() -> None:
