@@ -210,13 +210,17 @@ class ProgressLine:
         standings, start = progress.standings, self._start
         done, total, before = progress.done, progress.n_trials, self._done_at_start
         in_rounds = progress.searched and bool(standings.rounds)
+        parts = [f"{done}/{total}"]
         if in_rounds:
-            done, total = standings.done, standings.total
+            parts = [f"{standings.done}/{standings.total}"]
+            # A later round has more epochs and rows.
+            costs = [self.study.settings.examples(one) for one in standings.rounds]
+            done = sum(cost * standings.done_in(i) for i, cost in enumerate(costs))
+            total = sum(cost * standings.expected_in(i) for i, cost in enumerate(costs))
             if self._rounds_start is None:
                 self._rounds_start = time.monotonic(), done
             start, before = self._rounds_start
         filled = round(BAR_WIDTH * min(done / max(total, 1), 1))
-        parts = [f"{done}/{total}"]
         if self._live is not None:
             parts.insert(0, "━" * filled + "╌" * (BAR_WIDTH - filled))
         if in_rounds:

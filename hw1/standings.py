@@ -195,20 +195,20 @@ class Standings:
     @property
     def done(self) -> int:
         """The finished cross-validations of all rounds."""
-        begun = range(len(self.entrants))
-        finished = [
-            self.rounds[number].repeats - self.left(number, trial)
-            for number in begun
-            for trial in self.entrants[number]
-        ]
-        return sum(finished)
+        return sum(map(self.done_in, range(len(self.rounds))))
 
     @property
     def total(self) -> int:
         """The cross-validations of all rounds, as far as it is known who takes part."""
-        return sum(map(self._expected, range(len(self.rounds))))
+        return sum(map(self.expected_in, range(len(self.rounds))))
 
-    def _expected(self, number: int) -> int:
+    def done_in(self, number: int) -> int:
+        """The finished cross-validations of a round."""
+        entrants = self.entrants[number] if number < len(self.entrants) else []
+        return sum(self.rounds[number].repeats - self.left(number, trial) for trial in entrants)
+
+    def expected_in(self, number: int) -> int:
+        """The cross-validations of a round, as far as it is known who takes part."""
         if number < len(self.entrants):
             return len(self.entrants[number]) * self.rounds[number].repeats
         most = min(self._n_ranked, *(one.trials for one in self.rounds[: number + 1]))

@@ -146,13 +146,13 @@ class Settings:
         """The part of a study's training that its rounds take, if no trial is pruned."""
         search = n_trials * self.epochs * (self.search_rows or self.n_rows)
         rounds = sum(
-            min(one.trials, n_trials)
-            * one.repeats
-            * (one.epochs or self.epochs)
-            * min(one.rows or self.n_rows, self.n_rows)
-            for one in self.rounds
+            min(one.trials, n_trials) * one.repeats * self.examples(one) for one in self.rounds
         )
         return rounds / (rounds + search)
+
+    def examples(self, one: Round) -> int:
+        """The examples of all epochs of a cross-validation in a round."""
+        return (one.epochs or self.epochs) * min(one.rows or self.n_rows, self.n_rows)
 
 
 class Study:

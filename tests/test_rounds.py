@@ -1,5 +1,6 @@
 """Rounds of real studies: what is trained, stored, interrupted and gone on with."""
 
+import io
 import json
 import os
 import re
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 from conftest import WITH_FINAL_ROUND, call, replacing, run, sql, with_family
 
+from hw1.console import Console
 from hw1.cross_validation import ROUND_NETWORKS, Splits, cross_validate
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
 from hw1.processes import start_time
+from hw1.progress import ProgressLine
 from hw1.standings import FINAL_REPEATS, FINALISTS, Entry, Round
 from hw1.study import ROUNDS_KEY, ROUNDS_WORKER, Study
 from hw1.training import Configuration
@@ -101,6 +104,23 @@ def test_an_interrupted_round_goes_on_where_it_stopped(make_job: Make) -> None:
     assert not [what for what in said if "repeat 1 of" in what]
     assert comparable(study) == whole
     assert all(curves is None for _, _, _, curves in comparable(study))  # what is done is short
+
+
+def test_the_time_left_counts_the_epochs_and_rows_of_later_rounds(make_job: Make) -> None:
+    text = with_rounds("[Round(2, 1, rows=20), Round(1, 1, epochs=24, rows=10)]")
+    job = make_job(text)
+    study, dataset = prepare(job, Options(sampler="random", pruner="none", n_trials=6))
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, study, dataset, watcher=stop_when("round 1 of 2"))
+    line = ProgressLine(study, Console(file=io.StringIO(), width=80))
+    assert "left" not in line.line(study.progress())
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, study, dataset, watcher=stop_when("final round"))
+    assert line._rounds_start is not None
+    started, done = line._rounds_start
+    line._rounds_start = started - 6000, done
+    # Two of 6 epochs on 20 rows are done, and one of 24 epochs on 10 is left.
+    assert re.search(r"^2/3 .* 1 h 40 min left$", line.line(study.progress()))
 
 
 def test_further_trials_are_trained_in_the_round_and_the_others_not_again(make_job: Make) -> None:
