@@ -4,6 +4,7 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from analysis.conftest import Open
 from conftest import TINY_CNN, TINY_REGRESSION, call, replacing
@@ -66,6 +67,35 @@ def test_an_interrupted_training_goes_on_to_the_last_bit(
         assert [what[-6:] for what in said] == ["5 of 6", "6 of 6"]
         remove_networks(results.study.storage.url, results.name)
         assert_same(found, train(Watcher()))
+
+
+@pytest.mark.parametrize("epoch", [None, 0, 99, [2, 2]])
+def test_a_damaged_file_of_an_interrupted_training_is_as_none(
+    epoch: object, run_study: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hw1.analysis.kept.SECONDS_BETWEEN_SAVES", 0)
+    results = run_study(TINY_REGRESSION, n_trials=1)
+    whole = retrain(results, results.trial())
+    folder = networks_folder(results.study.storage.url, results.name)
+    remove_networks(results.study.storage.url, results.name)
+
+    def interrupt(what: str) -> None:
+        if "epoch 2 of" in what:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        retrain(results, results.trial(), watcher=Watcher(say=interrupt))
+    (path,) = folder.glob("*.safetensors")
+    if epoch is None:
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        safetensors.torch.save_file(
+            safetensors.torch.load_file(path) | {"epoch": torch.tensor(epoch)}, path
+        )
+    said: list[str] = []
+    found = retrain(results, results.trial(), watcher=Watcher(say=said.append))
+    assert "epoch 1 of" in said[0]
+    assert_same(found.networks, whole.networks)
 
 
 def test_other_networks_are_trained(open_results: Open) -> None:
