@@ -24,6 +24,7 @@ from hw1.training.keys import seed as derive_seed
 from hw1.training.lockstep import Lockstep, State
 from hw1.training.networks import Backend, ModelClass
 from hw1.training.precision import Precision
+from hw1.unfinished import Unfinished
 
 Report = Callable[[int, Mapping[int, float]], Collection[int]]
 """Is told the epoch (from 1) and the mean validation score of each trial by its number; answers
@@ -189,6 +190,7 @@ def cross_validate(
     keep_models: bool = False,
     fold_seed: Callable[[int, int], int] | None = None,
     on_step: Callable[[], None] = lambda: None,
+    unfinished: Unfinished | None = None,
 ) -> Iterator[tuple[int, CrossValidation]]:
     """Train one network a trial and fold, all in lockstep, and score each on its fold.
 
@@ -209,6 +211,9 @@ def cross_validate(
         keep_models: whether the weights of each trial's best epoch are kept.
         fold_seed: that of a network, by its trial's number and its fold, in place of ``seed``.
         on_step: called before every training step; what it raises ends the training.
+        unfinished: where the training is saved until the first trial ends, and goes on from. What
+            has been reported is not reported again, and if the best epoch was before the
+            interruption, there are no outputs and no weights of it.
 
     Yields:
         Each trial's number and result as soon as it has ended; the rest goes on without it.
@@ -237,9 +242,24 @@ def cross_validate(
         n: _Trial(models.n_parameters(i * n_splits), models.precision(i * n_splits), metric.worst)
         for i, n in enumerate(numbers)
     }
-    epoch, recorder = 0, Recorder(models)
+    unfinished = unfinished or Unfinished(None)
+    past = unfinished.restore(models, 5, models.n_models).numpy()
+    recorder = Recorder(models, past[:, 1:4].swapaxes(0, 1))
+    for scores, *_, seconds in past:
+        for i, number in enumerate(numbers):
+            own = slice(i * n_splits, (i + 1) * n_splits)
+            trials[number].add(scores[own], configurations[number], metric)
+            trials[number].seconds += seconds[own].sum()
+
+    def history() -> Tensor:
+        """What is known of the epochs so far, as rows of `past`."""
+        curves = np.concatenate([np.array(trials[n].curves) for n in numbers], 1)
+        seconds = np.array([trials[n].seconds for n in numbers]) / (n_splits * len(curves))
+        own = np.broadcast_to(seconds.repeat(n_splits), curves.shape)
+        measures = vars(recorder.of(slice(None))).values()
+        return torch.from_numpy(np.stack([curves, *measures, own], 1))
+
     while numbers:
-        epoch += 1
         models.train_epoch()
         every_score, outputs = models.validate_and_predict()
         recorder.add()
@@ -247,19 +267,14 @@ def cross_validate(
         means = dict(zip(numbers, scores.mean(1).tolist(), strict=True))
         for i, number in enumerate(numbers):
             trial = trials[number]
-            trial.curves.append(scores[i])
-            if better := metric.better(means[number], trial.best):
-                trial.best, trial.improved = means[number], epoch
-            last = configurations[number].checkpoint == "last"
-            if better or (last and math.isfinite(means[number])):
-                trial.best_epoch = epoch
+            if trial.add(scores[i], configurations[number], metric):
                 # A copy, for the others' outputs would stay in memory with a view.
                 trial.outputs = outputs[i * n_splits : (i + 1) * n_splits].clone()
                 if keep_models:
                     trial.state = models.state(slice(i * n_splits, (i + 1) * n_splits))
         finite = {n: mean for n, mean in means.items() if math.isfinite(mean)}
         now = time.perf_counter()
-        pruned = report(epoch, finite)
+        pruned = report(models.epoch, finite)
         ended: dict[int, Stopped] = {}
         for number in numbers:
             trial, configuration = trials[number], configurations[number]
@@ -269,9 +284,9 @@ def cross_validate(
                 ended[number] = "diverged"
             elif number in pruned:
                 ended[number] = "pruned"
-            elif patience is not None and epoch - trial.improved >= patience:
+            elif patience is not None and models.epoch - trial.improved >= patience:
                 ended[number] = "patience"
-            elif epoch == configuration.epochs:
+            elif models.epoch == configuration.epochs:
                 ended[number] = "epochs"
         started = time.perf_counter()
         for number, stopped in ended.items():
@@ -292,7 +307,10 @@ def cross_validate(
                     state=trial.state,
                 ),
             )
-        if ended:
+        if not ended:
+            unfinished.save(models, history)
+        else:
+            unfinished.end()
             kept = [i for i, number in enumerate(numbers) if number not in ended]
             numbers = [numbers[i] for i in kept]
             if numbers:
@@ -327,7 +345,7 @@ def scored_epoch(
 
 @dataclass
 class _Trial:
-    """A trial that is being trained."""
+    """A trial that is being trained; `best` is its best mean score, after `improved` epochs."""
 
     n_parameters: int
     precision: Precision
@@ -338,6 +356,18 @@ class _Trial:
     curves: list[np.ndarray] = field(default_factory=list)
     outputs: Tensor | None = None
     state: State | None = None
+
+    def add(self, scores: np.ndarray, configuration: Configuration, metric: Metric) -> bool:
+        """Take in the folds' scores after an epoch; whether its networks are those that count."""
+        self.curves.append(scores)
+        epoch, mean = len(self.curves), float(scores.mean())
+        better = metric.better(mean, self.best)
+        if better:
+            self.best, self.improved = mean, epoch
+        counts = better or (configuration.checkpoint == "last" and math.isfinite(mean))
+        if counts:
+            self.best_epoch = epoch
+        return counts
 
 
 def _by_row(outputs: Tensor | None, splits: Splits) -> Tensor | None:

@@ -128,8 +128,10 @@ class ProgressLine:
 
     def interrupted(self) -> None:
         """Say that Ctrl-C was received, and what happens next."""
-        what = "this cross-validation begins" if self._said else "the running trials begin"
-        self.console.print(f"Stopping: {what} again when the study goes on.", soft_wrap=True)
+        what = "the running trials begin again when the study goes on"
+        if self._said:
+            what = "when the study goes on, it does so from where it was last saved"
+        self.console.print(f"Stopping: {what}.", soft_wrap=True)
 
     def _show(self, with_table: bool = True) -> None:
         self._shown = time.monotonic()

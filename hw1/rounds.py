@@ -5,6 +5,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from hw1.cross_validation import (
 from hw1.datasets import Dataset
 from hw1.definition import StudyDefinition
 from hw1.errors import ArchitectureError
-from hw1.optuna_store.storage import HEARTBEAT_SECONDS
+from hw1.optuna_store.storage import HEARTBEAT_SECONDS, networks_folder
 from hw1.processes import this_process
 from hw1.provenance import provenance
 from hw1.standings import Entry, Round, Standings
@@ -33,6 +34,7 @@ from hw1.training import Configuration
 from hw1.training.keys import seed as derive_seed
 from hw1.training.networks import footprint
 from hw1.training.precision import Precision
+from hw1.unfinished import Unfinished, file_of
 from hw1.watching import UNWATCHED, Watcher
 from hw1.words import listed
 from hw1.worker import MOST_OPERATIONS, out_of_memory, together
@@ -144,6 +146,7 @@ class Rounds:
                 report=report,
                 precision=self.precision,
                 on_step=self._watcher.on_step,
+                unfinished=Unfinished(self._file(number, repeat, trials)),
             ):
                 self._store(number, repeat, trial, found)
                 del remaining[trial]
@@ -159,6 +162,18 @@ class Rounds:
         # One by one, as a worker does it: what was too much for all of them is not for each.
         for trial, configuration in remaining.items():
             self._train(number, repeat, {trial: configuration})
+
+    def _file(self, number: int, repeat: int, trials: dict[int, Configuration]) -> Path | None:
+        """Where such a cross-validation is saved while it is not finished."""
+        return file_of(
+            networks_folder(self.study.storage.url, self.study.name),
+            self.definition.model,
+            self.dataset.inputs.device,
+            settings=asdict(self.study.settings),
+            round=[number, repeat],
+            configurations={n: one.to_json() for n, one in trials.items()},
+            precision=self.precision,
+        )
 
     def _store(self, number: int, repeat: int, trial: int, found: CrossValidation | str) -> None:
         """Keep what a trial scores in a repeat, or why it has no score, with the study."""
@@ -263,6 +278,7 @@ def cross_validate_round(
     report: Report,
     precision: Precision,
     on_step: Callable[[], None],
+    unfinished: Unfinished | None = None,
 ) -> Iterator[tuple[int, CrossValidation]]:
     """A repeat of a round for some of its trials; see `hw1.cross_validation.cross_validate`.
 
@@ -271,7 +287,7 @@ def cross_validate_round(
         dataset: see `round_data`.
         which: the round and the repeat, both from 0.
         configurations: see `round_configuration`.
-        report, precision, on_step: as there.
+        report, precision, on_step, unfinished: as there.
     """
     number, repeat = which
     splits = Splits.draw_round(dataset, settings.n_splits, settings.seed, number, repeat)
@@ -285,6 +301,7 @@ def cross_validate_round(
         precision=precision,
         metric=METRICS[settings.metric],
         on_step=on_step,
+        unfinished=unfinished,
     )
 
 

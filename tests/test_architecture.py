@@ -16,6 +16,7 @@ FLOORS = [
     ["datasets"],
     ["models"],
     ["training"],
+    ["unfinished"],
     ["cross_validation"],
     ["optuna_store"],
     ["names", "standings"],

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import WITH_FINAL_ROUND, call, replacing, run, sql, with_family
+from conftest import TINY_CNN, WITH_FINAL_ROUND, call, replacing, run, sql, with_family
 
 from hw1.console import Console
 from hw1.cross_validation import ROUND_NETWORKS, Splits, cross_validate
 from hw1.errors import InputError
 from hw1.execution import execute
 from hw1.job import Job, Options, prepare
+from hw1.optuna_store.storage import networks_folder
 from hw1.processes import start_time
 from hw1.progress import ProgressLine
 from hw1.standings import FINAL_REPEATS, FINALISTS, Entry, Round
@@ -28,6 +29,8 @@ from hw1.watching import Watcher
 Make = Callable[..., Job]
 OPTIONS = {"sampler": "random", "pruner": "none", "epochs": 6, "n_trials": 6}
 IMPORTED = replacing(WITH_FINAL_ROUND, "import StudyDefinition", "import Round, StudyDefinition")
+CNN = replacing(TINY_CNN, "import StudyDefinition", "import Round, StudyDefinition")
+TWICE = "rounds=[Round(2, 2, epochs=24)]"
 
 
 def with_rounds(rounds: str, more: str = "") -> str:
@@ -104,6 +107,32 @@ def test_an_interrupted_round_goes_on_where_it_stopped(make_job: Make) -> None:
     assert not [what for what in said if "repeat 1 of" in what]
     assert comparable(study) == whole
     assert all(curves is None for _, _, _, curves in comparable(study))  # what is done is short
+
+
+@pytest.mark.parametrize(
+    "text",
+    [replacing(IMPORTED, "epochs=2,", f"epochs=2, {TWICE},"), replacing(CNN, "rounds=()", TWICE)],
+)
+def test_an_interrupted_cross_validation_goes_on_to_the_last_bit(
+    text: str, make_job: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hw1.unfinished.SECONDS_BETWEEN_SAVES", 0)
+    whole = comparable(run(make_job(text, name="whole"), n_trials=3))
+    job = make_job(text, name="stopped")
+    study, dataset = prepare(job, Options(n_trials=3))
+
+    def interrupt(what: str) -> None:
+        if re.search("repeat 2 of 2, .* epoch 23 of 24", what):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, study, dataset, watcher=Watcher(say=interrupt))
+    assert list(networks_folder(study.storage.url, study.name).glob("*.safetensors"))
+    said: list[str] = []
+    execute(job, study, dataset, watcher=Watcher(say=said.append))
+    assert re.search("repeat 2 of 2, .* epoch 23 of 24", said[0])
+    assert comparable(study) == whole
+    assert not list(networks_folder(study.storage.url, study.name).iterdir())
 
 
 def test_the_time_left_counts_the_epochs_and_rows_of_later_rounds(make_job: Make) -> None:

@@ -409,7 +409,7 @@ def file_stem(name: str) -> str:
 
 
 def networks_folder(url: str, name: str) -> Path:
-    """Where the trained networks of a study are kept; see `hw1.analysis.kept`."""
+    """Where the trained networks of a study are kept; see `hw1.unfinished`."""
     return artifact_folder(url).with_name("networks") / file_stem(name)
 
 

@@ -36,12 +36,17 @@ class Measures:
 
 
 class Recorder:
-    """Measures the models of a `Lockstep` after each epoch; it hears of each, and of `keep`."""
+    """Measures the models of a `Lockstep` after each epoch; it hears of each, and of `keep`.
 
-    def __init__(self, models: Lockstep) -> None:
+    Args:
+        models: that are trained.
+        found: ``(3, n_epochs, n_models)``, what was measured in epochs before.
+    """
+
+    def __init__(self, models: Lockstep, found: np.ndarray | None = None) -> None:
         self._models = models
         self._waiting: list[tuple[Given, Given]] = []
-        self._found = np.empty((3, 0, models.n_models))
+        self._found = np.empty((3, 0, models.n_models)) if found is None else found
 
     def add(self) -> None:
         """Take in the epoch that has been trained and validated last."""

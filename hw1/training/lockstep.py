@@ -194,6 +194,11 @@ class Lockstep:
         return self._models
 
     @property
+    def holds_weights(self) -> bool:
+        """Whether the models are as they were after the epoch that was asked for last."""
+        return not self._trained
+
+    @property
     def parameters(self) -> Tensor:
         """The trained numbers of each model, ``(n_models, n_parameters)``, in some order."""
         return self._now.parameters

@@ -43,7 +43,7 @@ def test_what_was_trained_once_is_not_trained_again(run_study: Open, source: str
 def test_an_interrupted_training_goes_on_to_the_last_bit(
     run_study: Open, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hw1.analysis.kept.SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr("hw1.unfinished.SECONDS_BETWEEN_SAVES", 0)
     longer = replacing(replacing(source, "epochs=2", "epochs=6"), "lr=", 'checkpoint="last", lr=')
     results = run_study(longer, n_trials=2)
     trial = results.trial()
@@ -73,7 +73,7 @@ def test_an_interrupted_training_goes_on_to_the_last_bit(
 def test_a_damaged_file_of_an_interrupted_training_is_as_none(
     epoch: object, run_study: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hw1.analysis.kept.SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr("hw1.unfinished.SECONDS_BETWEEN_SAVES", 0)
     results = run_study(TINY_REGRESSION, n_trials=1)
     whole = retrain(results, results.trial())
     folder = networks_folder(results.study.storage.url, results.name)
