@@ -191,6 +191,7 @@ def cross_validate(
     fold_seed: Callable[[int, int], int] | None = None,
     on_step: Callable[[], None] = lambda: None,
     unfinished: Unfinished | None = None,
+    last_only: bool = False,
 ) -> Iterator[tuple[int, CrossValidation]]:
     """Train one network a trial and fold, all in lockstep, and score each on its fold.
 
@@ -214,6 +215,8 @@ def cross_validate(
         unfinished: where the training is saved until the first trial ends, and goes on from. What
             has been reported is not reported again, and if the best epoch was before the
             interruption, there are no outputs and no weights of it.
+        last_only: whether networks are scored after the last epoch alone, and the curves are NaN
+            before; all configurations have the same epochs.
 
     Yields:
         Each trial's number and result as soon as it has ended; the rest goes on without it.
@@ -261,9 +264,14 @@ def cross_validate(
 
     while numbers:
         models.train_epoch()
-        every_score, outputs = models.validate_and_predict()
-        recorder.add()
-        scores = every_score.numpy().reshape(len(numbers), n_splits)
+        skips = last_only and models.epoch < models.plan.epochs
+        if skips:
+            recorder.skip()
+            scores = np.full((len(numbers), n_splits), np.nan)
+        else:
+            every_score, outputs = models.validate_and_predict()
+            recorder.add()
+            scores = every_score.numpy().reshape(len(numbers), n_splits)
         means = dict(zip(numbers, scores.mean(1).tolist(), strict=True))
         for i, number in enumerate(numbers):
             trial = trials[number]
@@ -280,7 +288,7 @@ def cross_validate(
             trial, configuration = trials[number], configurations[number]
             trial.seconds += (now - started) / len(numbers)
             patience = configuration.patience
-            if number not in finite:
+            if number not in finite and not skips:
                 ended[number] = "diverged"
             elif number in pruned:
                 ended[number] = "pruned"

@@ -302,6 +302,8 @@ def cross_validate_round(
         metric=METRICS[settings.metric],
         on_step=on_step,
         unfinished=unfinished,
+        # Scoring can take as long as training, where it averages over views of images.
+        last_only=all(one.checkpoint == "last" for one in configurations.values()),
     )
 
 

@@ -146,6 +146,22 @@ def test_a_diverged_training_keeps_its_best_epoch_or_has_none() -> None:
     assert len(hopeless.curves) < 9
 
 
+@pytest.mark.parametrize("dataset", [FUNCTION, DIGITS])
+def test_networks_that_are_scored_at_the_end_alone_are_the_same(dataset: Dataset) -> None:
+    splits = Splits.draw(dataset, 3, 0)
+    trials = {n: replace(SMALL, checkpoint="last", lr=0.01 * n) for n in (1, 2)}
+    every, last = (
+        dict(cross_validate(MLP, trials, dataset, splits, seed=0, last_only=last))
+        for last in (False, True)
+    )
+    for number, found in last.items():
+        assert np.isnan(found.curves[:-1]).all()
+        assert found.fold_scores.tolist() == every[number].fold_scores.tolist()
+        assert (found.best_epoch, found.stopped) == (SMALL.epochs, "epochs")
+        outputs, same = found.outputs, every[number].outputs
+        assert outputs is not None and same is not None and torch.equal(outputs, same)
+
+
 def test_seeds_come_from_study_trial_and_fold() -> None:
     assert (run(trial=3).curves == run(trial=3).curves).all()
     assert (run(trial=3).curves != run(trial=4).curves).any()

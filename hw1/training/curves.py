@@ -55,6 +55,12 @@ class Recorder:
         if len(self._waiting) * sum(given.outputs.numel() for given in both) >= AT_ONCE:
             self._measure()
 
+    def skip(self) -> None:
+        """Leave out an epoch, which has not been validated: of it nothing is known."""
+        self._measure()
+        unknown = np.full((3, 1, self._found.shape[2]), np.nan)
+        self._found = np.concatenate([self._found, unknown], 1)
+
     def of(self, models: slice) -> Measures:
         """What was found of these models from the first epoch on."""
         self._measure()

@@ -45,16 +45,16 @@ def test_the_families_layers_have_titles_in_the_order_of_use() -> None:
 
 
 @pytest.mark.parametrize("family", [CNN, ResNet])
-def test_of_networks_that_average_over_the_mirror_image_the_image_is_shown(
+def test_of_networks_that_average_over_views_the_image_is_shown(
     family: ModelClass,
 ) -> None:
-    plain, mirrored = (family((2, 8, 8), 3, mirrored=m) for m in (False, True))
-    mirrored.load_state_dict(plain.state_dict())
+    plain, viewing = (family((2, 8, 8), 3, views=views) for views in ("one", "all"))
+    viewing.load_state_dict(plain.state_dict())
     layers = hidden_layers(plain, IMAGES)
-    assert hidden_layers(mirrored, IMAGES) == layers
-    expected, found = (activations(m, IMAGES, layers) for m in (plain, mirrored))
+    assert hidden_layers(viewing, IMAGES) == layers
+    expected, found = (activations(m, IMAGES, layers) for m in (plain, viewing))
     assert all(torch.equal(found[name], expected[name]) for name in layers)
-    assert mirrored.mirrored and not plain.mirrored
+    assert (viewing.views, plain.views) == ("all", "one")
 
 
 def test_of_residual_networks_the_blocks_are_shown_and_shortcuts_are_named() -> None:

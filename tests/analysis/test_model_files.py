@@ -90,7 +90,7 @@ def make(
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"widths": [5, 4], "batch_norm": True, "dropout": 0.5},
     "cnn": {"channels": [4], "head": "flatten", "hidden": 5, "dropout": 0.5},
-    "resnet": {"width": 3, "stages": 2, "dropout": 0.5, "mirrored": True},
+    "resnet": {"width": 3, "stages": 2, "dropout": 0.5, "views": "all"},
 }
 mlp = partial(make, MLP, "hw1.models.mlp.MLP", (3,), 2, **MODELS["mlp"])
 cnn = partial(make, CNN, "hw1.models.cnn.CNN", (1, 6, 6), 3, **MODELS["cnn"])

@@ -27,6 +27,7 @@ FIELDS = {
     "early_stopping": {"schedule", "patience", "checkpoint"},
     "dropout": {"model"},
     "batch_norm": {"model"},
+    "views": {"model"},
     "clipping": {"max_grad_norm"},
     "augmentation": {"flip", "shift", "erase"},
 }
@@ -35,7 +36,7 @@ FIELDS = {
 @pytest.mark.parametrize("own", [OWN, replace(OWN, optimizer="sgd", momentum=0.9, patience=3)])
 def test_only_what_a_group_is_about_differs(own: Configuration) -> None:
     found = variants(Base.of(own, IMAGES, MLP))
-    assert {one.group for one in found} == {"", *GROUPS} - {"mirrored"}
+    assert {one.group for one in found} == {"", *GROUPS}
     for one in found:
         for configuration in one.configurations:
             differs = {
@@ -66,10 +67,10 @@ def test_what_is_not_taken_is_left_out() -> None:
             one.group for one in variants(Base.of(Configuration(), dataset, model)) if one.group
         }
 
-    assert set(GROUPS) - groups(TABLE, MLP) == {"mirrored", "label_smoothing", "augmentation"}
+    assert set(GROUPS) - groups(TABLE, MLP) == {"views", "label_smoothing", "augmentation"}
     assert groups(IMAGES, CNN) == set(GROUPS)
     assert set(GROUPS) - groups(TABLE, LSTM) == {
-        *("mirrored", "label_smoothing", "augmentation", "batch_norm")
+        *("views", "label_smoothing", "augmentation", "batch_norm")
     }
 
 

@@ -101,15 +101,13 @@ def test_residual_networks(activation: str, dropout: float) -> None:
 
 
 @pytest.mark.parametrize(("family", "size"), [(CNN, "channels"), (ResNet, "width")])
-def test_networks_that_see_the_mirror_image_in_evaluation(
-    family: type[nn.Module], size: str
-) -> None:
+def test_networks_that_see_several_views_in_evaluation(family: type[nn.Module], size: str) -> None:
     sizes = {"channels": (3, 4)} if size == "channels" else {"width": 2, "stages": 2}
-    model = family((1, 8, 8), 3, **sizes, dropout=0.2, mirrored=True)
+    model = family((1, 8, 8), 3, **sizes, dropout=0.2, views="all")
     assert_equals_plain(model, images(height=8, width=8))
     networks = [fuse(with_keyed_dropout(model), training=training) for training in (True, False)]
     blocks = [str(network.graph).count("target=_fused_") for network in networks]
-    assert blocks[1] == 2 * blocks[0] > 0
+    assert blocks[1] == 10 * blocks[0] > 0
 
 
 @pytest.mark.parametrize("n", [2, 7])

@@ -132,9 +132,9 @@ class StudyFacts:
         return [value for value in found if value is not None]
 
     @property
-    def mirrors(self) -> bool:
-        """Whether networks of some trials average over an image and its mirror image."""
-        return any(c["model"].get("mirrored") for c in self.kept("configuration"))
+    def views(self) -> bool:
+        """Whether networks of some trials average over several views of an image."""
+        return any(c["model"].get("views", "one") != "one" for c in self.kept("configuration"))
 
     @property
     def constants(self) -> str:

@@ -81,11 +81,11 @@ def test_what_all_trials_share_is_told_unless_it_is_off(made: Made) -> None:
     assert "label smoothing" not in text and "flip" not in text  # off
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_networks_that_see_the_mirror_image_are_told(made: Made, mirrored: bool) -> None:
-    kept = {"configuration": Configuration(model={"mirrored": mirrored}).to_json()}
+@pytest.mark.parametrize("views", ["one", "mirrored"])
+def test_networks_that_average_over_views_are_told(made: Made, views: str) -> None:
+    kept = {"configuration": Configuration(model={"views": views}).to_json()}
     facts = made.facts(made.study(kept=kept))
-    assert ("image and its mirror image are averaged" in written(facts)[0]) is mirrored
+    assert ("averaged over the views of an image" in written(facts)[0]) is (views != "one")
 
 
 def test_values_at_the_edge_of_their_range_are_found() -> None:
