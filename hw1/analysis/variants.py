@@ -191,11 +191,6 @@ def _augmentations(base: Base) -> list[Variant]:
     return found
 
 
-def _views(base: Base) -> list[Variant]:
-    has_images = len(base.dataset.input_shape) == 3
-    return base.with_argument("views", "views", VIEWS) if has_images else []
-
-
 def _of_classes(base: Base) -> list[Variant]:
     if TASKS[base.dataset.task].normalizes_targets:
         return []
@@ -225,7 +220,7 @@ GROUPS: dict[str, Callable[[Base], list[Variant]]] = {
     "clipping": lambda base: base.with_values("clipping", "max_grad_norm", (None, 1.0)),
     "batch_norm": lambda base: base.with_argument("batch_norm", "batch_norm", (False, True)),
     "augmentation": _augmentations,
-    "views": _views,
+    "views": lambda base: base.with_argument("views", "views", VIEWS),
     "ema": _strengths("ema"),
     "early_stopping": _early_stopping,
 }

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hw1.errors import ArchitectureError, choose
 from hw1.models.activations import activation_layer
 from hw1.models.sizes import check_sizes, image_shape
-from hw1.models.views import Views, check_views, mean_over_views
+from hw1.models.views import VIEWS, Views, mean_over_views
 
 Pooling = Literal["max", "average"]
 Head = Literal["flatten", "average", "max"]
@@ -62,7 +62,8 @@ class CNN(nn.Module):
         views: Views = "one",
     ) -> None:
         super().__init__()
-        self.views = check_views(views, input_shape)
+        choose("views", views, VIEWS)
+        self.views = views
         check_sizes(
             1, channels=min(channels, default=1), convolutions=convolutions, kernel_size=kernel_size
         )

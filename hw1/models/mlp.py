@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from hw1.models.activations import activation_layer
 from hw1.models.sizes import check_sizes
-from hw1.models.views import Views, check_views, mean_over_views
 
 
 class MLP(nn.Module):
@@ -20,11 +19,9 @@ class MLP(nn.Module):
         activation: a name in `hw1.models.activations.ACTIVATIONS`.
         batch_norm: whether hidden layers are batch-normalized before their activation.
         dropout: the probability of dropping a hidden unit.
-        views: of an image over which outputs are averaged in evaluation mode; see
-            `hw1.models.views.mean_over_views`.
 
     Raises:
-        ArchitectureError: a width below one, or several views of what are no images.
+        ArchitectureError: a width below one.
     """
 
     def __init__(
@@ -36,10 +33,8 @@ class MLP(nn.Module):
         activation: str = "relu",
         batch_norm: bool = False,
         dropout: float = 0.0,
-        views: Views = "one",
     ) -> None:
         super().__init__()
-        self.views = check_views(views, input_shape)
         check_sizes(1, **{f"width of layer {i + 1}": width for i, width in enumerate(widths)})
         layers: list[nn.Module] = [nn.Flatten()]
         n_inputs = math.prod(input_shape)
@@ -56,4 +51,5 @@ class MLP(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """``(batch, *input_shape)`` to ``(batch, n_outputs)``."""
-        return mean_over_views(self.layers, inputs, "one" if self.training else self.views)
+        outputs: Tensor = self.layers(inputs)
+        return outputs

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hw1.errors import ArchitectureError, choose
 from hw1.models.activations import activation_layer
 from hw1.models.sizes import check_sizes, image_shape
-from hw1.models.views import Views, check_views, mean_over_views
+from hw1.models.views import VIEWS, Views, mean_over_views
 
 
 class ResidualBlock(nn.Module):
@@ -82,7 +82,8 @@ class ResNet(nn.Module):
         views: Views = "one",
     ) -> None:
         super().__init__()
-        self.views = check_views(views, input_shape)
+        choose("views", views, VIEWS)
+        self.views = views
         check_sizes(1, width=width, stages=stages, blocks=blocks)
         n_channels, height, width_in_pixels = image_shape(input_shape)
         before = height, width_in_pixels

@@ -1,39 +1,22 @@
 """Test-time augmentation: what a network gives for an image is its mean over views of the image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from hw1.errors import ArchitectureError, choose
-
 Views = Literal["one", "mirrored", "shifted", "all"]
 VIEWS: tuple[str, ...] = get_args(Views)
-
-
-def check_views(views: Views, input_shape: Sequence[int]) -> Views:
-    """``views``, if there are such views of an input.
-
-    Raises:
-        ArchitectureError: the inputs are not images.
-        InputError: it is none of `VIEWS`.
-    """
-    if choose("views", views, VIEWS) != "one" and len(input_shape) != 3:
-        raise ArchitectureError(
-            f"there are {views} views of images (channels, height, width) alone, not of inputs of "
-            f"shape {tuple(input_shape)}"
-        )
-    return views
 
 
 def mean_over_views(network: Callable[[Tensor], Tensor], inputs: Tensor, views: Views) -> Tensor:
     """The mean of a network's outputs over views of its inputs.
 
     Args:
-        network: what is averaged over.
-        inputs: ``(batch, channels, height, width)``; of one view anything that the network takes.
-        views: ``"one"``: the inputs as they are; ``"mirrored"``: and their mirror images;
+        network: what gives the outputs for a view.
+        inputs: ``(batch, channels, height, width)``.
+        views: ``"one"``: the images as they are; ``"mirrored"``: and their mirror images;
             ``"shifted"``: and the images moved by a pixel up, down, left and right, where the
             pixels at an edge are repeated; ``"all"``: these and their mirror images.
     """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hw1.models import CNN, MLP, ResNet
+from hw1.models import CNN, ResNet
 from hw1.models.views import VIEWS, Views
 from hw1.training.networks import ModelClass
 
@@ -21,7 +21,7 @@ def moved(down: int, right: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("family", "model"),
-    [(CNN, {"channels": (3,)}), (ResNet, {"width": 2}), (MLP, {"widths": (5,)})],
+    [(CNN, {"channels": (3,)}), (ResNet, {"width": 2})],
 )
 @pytest.mark.parametrize("views", VIEWS)
 def test_the_mean_over_all_views(family: ModelClass, model: dict[str, Any], views: Views) -> None:
