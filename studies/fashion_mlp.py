@@ -54,6 +54,8 @@ def search_space(trial: Trial) -> Configuration:
         # With dropout 0.2: without shifts 91.0, by one pixel 91.3, by two 90.2; one and flips 91.0.
         shift=trial.suggest_int("shift", 0, 1, default=1),
         flip=trial.suggest_categorical("flip", [False, True], default=False),
+        # With dropout 0.1: 91.5, without 91.4; after 80 epochs 92.2 and 91.8.
+        views="shifted",
     )
 
 
@@ -62,14 +64,14 @@ study = StudyDefinition(
     task="classification",
     model=MLP,
     search_space=search_space,
-    n_trials=30,
+    n_trials=24,
     n_splits=3,
     # The search rules out poor configurations with short training on few images; rounds train the
     # best ones on more images and for longer.
     search_rows=10_000,
     epochs=20,
     rounds=[
-        Round(trials=4, repeats=1, rows=30_000),
-        Round(trials=2, repeats=1, epochs=40),
+        Round(trials=4, repeats=1, rows=20_000),
+        Round(trials=2, repeats=1, epochs=80, rows=30_000),
     ],
 )

@@ -6,8 +6,8 @@ from hw1.definition import StudyDefinition, Trial
 from hw1.models import ResNet
 from hw1.training import Configuration
 
-# Numbers in comments are accuracies in percent on 20,000 held-out training images, after 8 to 10
-# epochs on 30,000 others. They are accurate to 0.2 percentage points.
+# Numbers in comments are accuracies in percent on 20,000 held-out training images, after training
+# on 30,000 others. They are accurate to 0.2 percentage points.
 
 
 def search_space(trial: Trial) -> Configuration:
@@ -22,11 +22,12 @@ def search_space(trial: Trial) -> Configuration:
         weight_decay = trial.suggest_float("sgd_weight_decay", 1e-4, 2e-3, log=True, default=5e-4)
     return Configuration(
         model={
-            "width": trial.suggest_categorical("width", [32, 48, 64], default=48, grid=[32, 48]),
+            # 64 channels cost twice as much for 12 epochs as 32 for 24, and have 93.9, not 94.0.
+            "width": trial.suggest_categorical("width", [24, 32, 48], default=32, grid=[24, 32]),
             "stages": 3,
-            "blocks": trial.suggest_int("blocks", 1, 2, default=1),
-            # With 32 channels: 93.2. Without pooling, 16 channels cost as much computation and have
-            # 91.7; a first convolution of stride 2 in place of pooling has 92.6.
+            "blocks": 1,
+            # After ten epochs, with 32 channels: 93.2. Without pooling, 16 channels cost as much
+            # computation and have 91.7; a first convolution of stride 2 in place of pooling, 92.6.
             "pooled": True,
             "activation": trial.suggest_categorical(
                 "activation", ["relu", "gelu", "silu"], default="gelu"
@@ -50,9 +51,13 @@ def search_space(trial: Trial) -> Configuration:
             "schedule", ["cosine", "one_cycle"], default="one_cycle"
         ),
         checkpoint="last",
-        flip=trial.suggest_categorical("flip", [False, True], default=False),
-        shift=trial.suggest_int("shift", 0, 2, default=1),
-        erase=trial.suggest_float("erase", 0.0, 0.5, default=0.0),
+        # After 24 epochs: 93.7 with neither flips nor other views, 93.95 with shifted views,
+        # 94.0 with flips and mirrored views.
+        flip=True,
+        views="all",
+        shift=trial.suggest_int("shift", 1, 2, default=1),
+        # After 24 epochs 0.1 more; short training does not show it, so none is not searched.
+        erase=trial.suggest_float("erase", 0.1, 0.5, default=0.25),
     )
 
 
@@ -61,14 +66,14 @@ study = StudyDefinition(
     task="classification",
     model=ResNet,
     search_space=search_space,
-    n_trials=20,
+    n_trials=16,
     n_splits=3,
     # The search rules out poor configurations with short training on few images; rounds train the
     # best ones on more images and for longer.
     search_rows=10_000,
-    epochs=10,
+    epochs=8,
     rounds=[
-        Round(trials=4, repeats=1, rows=30_000),
-        Round(trials=2, repeats=1, epochs=24, rows=30_000),
+        Round(trials=3, repeats=1, rows=30_000),
+        Round(trials=2, repeats=1, epochs=48, rows=20_000),
     ],
 )

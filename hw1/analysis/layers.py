@@ -3,7 +3,6 @@
 A layer has the name of its module in ``model.named_modules()``. Where a module is called again,
 the later calls are ``"name:2"``, ``"name:3"``. An activation that is called as a function, such
 as ``torch.relu``, has the name of the module that calls it before its own: ``"block.relu()"``.
-What a network does with other views of an image than the image itself is left out.
 """
 
 from collections import Counter
@@ -17,7 +16,6 @@ from torch.overrides import TorchFunctionMode
 
 from hw1.errors import InputError, choose
 from hw1.models.resnet import ResidualBlock
-from hw1.models.views import VIEWS
 
 NO_ACTIVATIONS = {"MultiheadAttention", "Softmax", "Softmax2d", "Softmin", "LogSoftmax"}
 ACTIVATIONS = {n.lower() for n in torch.nn.modules.activation.__all__ if n not in NO_ACTIVATIONS}
@@ -121,9 +119,6 @@ class _Observer(TorchFunctionMode):
 @contextmanager
 def _observing(model: nn.Module, tell: Callable[[Call], None]) -> Iterator[None]:
     observer = _Observer(model, tell)
-    viewing = [(m, m.views) for m in model.modules() if getattr(m, "views", None) in VIEWS]
-    for module, _ in viewing:
-        module.views = "one"  # type: ignore[assignment]
     handles = [module.register_forward_pre_hook(observer.begin) for module in observer.names]
     handles += [module.register_forward_hook(observer.end) for module in observer.names]
     try:
@@ -132,8 +127,6 @@ def _observing(model: nn.Module, tell: Callable[[Call], None]) -> Iterator[None]
     finally:
         for handle in handles:
             handle.remove()
-        for module, views in viewing:
-            module.views = views
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from hw1.datasets.dataset import feature_axis, per_feature
 from hw1.errors import InputError, require_file, require_suffix
 from hw1.places import MODEL_FILE, write_whole
 from hw1.study_files import Named, load_definition, stored_definition
+from hw1.training.augmentation import Augmentation
 from hw1.training.networks import ModelClass
 
 PROGRAMS = {".pt2": (to_pt2, from_pt2), ".onnx": (to_onnx, from_onnx)}
@@ -202,6 +203,7 @@ def _build(
     try:
         with _no_larger_than(state):
             plain = family(shape, n_outputs, **description.configuration["model"])
+        augmentation = Augmentation(views=description.configuration.get("views", "one"))
     except Exception as error:  # a configuration may be anything, and so may what a class raises
         reason = str(error).partition("\n")[0]
         raise InputError(
@@ -209,7 +211,8 @@ def _build(
         ) from error
     of_inputs = per_feature(torch.zeros(shape[feature_axis(shape)]), shape)
     of_targets = torch.zeros(n_outputs)
-    network = Network(plain, of_inputs, of_inputs.clone(), of_targets, of_targets.clone())
+    buffers = of_inputs, of_inputs.clone(), of_targets, of_targets.clone()
+    network = Network(plain, *buffers, views=augmentation.views_of(shape))
     needed = {name: _form(value) for name, value in network.state_dict().items()}
     found = {name: _form(value) for name, value in state.items()}
     for name in sorted(needed.keys() | found.keys()):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hw1.datasets.dataset import per_feature
+from hw1.training.augmentation import Views, seen
 from hw1.training.lockstep import Lockstep
 
 CHUNK = 512
@@ -19,6 +20,7 @@ class Network(nn.Module):
         network: the plain network of its model class, which takes normalized inputs.
         input_mean, input_std: in the shape that `hw1.datasets.dataset.per_feature` gives them.
         target_mean, target_std: ``(n_outputs,)``; zero and one for classes.
+        views: of images, over which outputs are averaged; see `hw1.training.augmentation`.
     """
 
     input_mean: Tensor
@@ -33,9 +35,12 @@ class Network(nn.Module):
         input_std: Tensor,
         target_mean: Tensor,
         target_std: Tensor,
+        *,
+        views: Views = "one",
     ) -> None:
         super().__init__()
         self.network = network
+        self.views: Views = views
         self.register_buffer("input_mean", input_mean)
         self.register_buffer("input_std", input_std)
         self.register_buffer("target_mean", target_mean)
@@ -52,7 +57,8 @@ class Network(nn.Module):
             plan.target_mean[i],
             plan.target_std[i],
         )
-        return cls(models.model(i), *(b.detach().clone() for b in buffers)).cpu().eval()
+        own = [buffer.detach().clone() for buffer in buffers]
+        return cls(models.model(i), *own, views=models.views[i]).cpu().eval()
 
     def normalize(self, inputs: Tensor) -> Tensor:
         """Inputs ``(batch, *input_shape)``, pixels or features, as `network` takes them."""
@@ -63,7 +69,8 @@ class Network(nn.Module):
 
         Predictions are in the target's own units, or logits.
         """
-        outputs: Tensor = self.network(self.normalize(inputs))
+        views = [self.network(self.normalize(view)) for view in seen(inputs, self.views)]
+        outputs: Tensor = views[0] if len(views) == 1 else torch.stack(views).mean(0)
         return outputs * self.target_std + self.target_mean
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from hw1.datasets import Dataset
 from hw1.errors import choose
-from hw1.models.views import VIEWS
 from hw1.tasks import TASKS
 from hw1.training import Configuration
+from hw1.training.augmentation import VIEWS
 from hw1.training.configuration import CHECKPOINTS, OPTIONS, SCHEDULES
 from hw1.training.networks import ModelClass
 from hw1.training.rules import OPTIMIZERS
@@ -191,6 +191,11 @@ def _augmentations(base: Base) -> list[Variant]:
     return found
 
 
+def _views(base: Base) -> list[Variant]:
+    has_images = len(base.dataset.input_shape) == 3
+    return base.with_values("views", "views", VIEWS) if has_images else []
+
+
 def _of_classes(base: Base) -> list[Variant]:
     if TASKS[base.dataset.task].normalizes_targets:
         return []
@@ -220,7 +225,7 @@ GROUPS: dict[str, Callable[[Base], list[Variant]]] = {
     "clipping": lambda base: base.with_values("clipping", "max_grad_norm", (None, 1.0)),
     "batch_norm": lambda base: base.with_argument("batch_norm", "batch_norm", (False, True)),
     "augmentation": _augmentations,
-    "views": lambda base: base.with_argument("views", "views", VIEWS),
+    "views": _views,
     "ema": _strengths("ema"),
     "early_stopping": _early_stopping,
 }
@@ -229,7 +234,7 @@ GROUP_WORDS = {
     "l1": "L1 penalty",
     "l1_proximal": "proximal L1 penalty",
     "clipping": "gradient clipping",
-    "views": "averaging over views of an image",
+    "views": OPTIONS["views"].words,
     "ema": "averaged weights",
 }
 """What groups are called, where that is not their name."""

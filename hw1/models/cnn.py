@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from hw1.errors import ArchitectureError, choose
 from hw1.models.activations import activation_layer
 from hw1.models.sizes import check_sizes, image_shape
-from hw1.models.views import VIEWS, Views, mean_over_views
 
 Pooling = Literal["max", "average"]
 Head = Literal["flatten", "average", "max"]
@@ -36,8 +35,6 @@ class CNN(nn.Module):
         hidden: units of a hidden layer in the head; 0 for none.
         activation: a name in `hw1.models.activations.ACTIVATIONS`.
         dropout: the probability of dropping an element after each block and in the head.
-        views: of an image over which outputs are averaged in evaluation mode; see
-            `hw1.models.views.mean_over_views`.
 
     Raises:
         ArchitectureError: the inputs are not images, no pixel is left after pooling, the kernel
@@ -59,11 +56,8 @@ class CNN(nn.Module):
         hidden: int = 0,
         activation: str = "relu",
         dropout: float = 0.0,
-        views: Views = "one",
     ) -> None:
         super().__init__()
-        choose("views", views, VIEWS)
-        self.views = views
         check_sizes(
             1, channels=min(channels, default=1), convolutions=convolutions, kernel_size=kernel_size
         )
@@ -124,8 +118,5 @@ class CNN(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """``(batch, channels, height, width)`` to ``(batch, n_outputs)``."""
-        return mean_over_views(self._outputs, inputs, "one" if self.training else self.views)
-
-    def _outputs(self, inputs: Tensor) -> Tensor:
         outputs: Tensor = self.head(self.features(inputs))
         return outputs

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from hw1.errors import ArchitectureError, choose
 from hw1.models.activations import activation_layer
 from hw1.models.sizes import check_sizes, image_shape
-from hw1.models.views import VIEWS, Views, mean_over_views
 
 
 class ResidualBlock(nn.Module):
@@ -59,8 +58,6 @@ class ResNet(nn.Module):
         activation: a name in `hw1.models.activations.ACTIVATIONS`.
         dropout: the probability of dropping an element between the convolutions of a block
             (Zagoruyko and Komodakis, 2016, https://arxiv.org/abs/1605.07146).
-        views: of an image over which outputs are averaged in evaluation mode; see
-            `hw1.models.views.mean_over_views`.
 
     Raises:
         ArchitectureError: the inputs are not images, a stage has nothing left to halve, or a size
@@ -79,11 +76,8 @@ class ResNet(nn.Module):
         head: Literal["average", "max"] = "average",
         activation: str = "relu",
         dropout: float = 0.0,
-        views: Views = "one",
     ) -> None:
         super().__init__()
-        choose("views", views, VIEWS)
-        self.views = views
         check_sizes(1, width=width, stages=stages, blocks=blocks)
         n_channels, height, width_in_pixels = image_shape(input_shape)
         before = height, width_in_pixels
@@ -125,8 +119,5 @@ class ResNet(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """``(batch, channels, height, width)`` to ``(batch, n_outputs)``."""
-        return mean_over_views(self._outputs, inputs, "one" if self.training else self.views)
-
-    def _outputs(self, inputs: Tensor) -> Tensor:
         outputs: Tensor = self.head(self.features(inputs))
         return outputs

@@ -1,23 +1,25 @@
 """Random changes of images. A new one is a field, a function and a line of `AUGMENTATIONS`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from hw1.errors import InputError
-from hw1.training.options import option
+from hw1.training.options import check_options, option
 
 if TYPE_CHECKING:  # the fields of a configuration are read without torch
     from torch import Tensor
 
+Views = Literal["one", "mirrored", "shifted", "all"]
+VIEWS: tuple[str, ...] = get_args(Views)
 ERASED_AREA = (0.02, 0.33)
 ERASED_RATIO = (0.3, 3.3)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to the images of a batch at random; other examples are never changed.
+    """What is done to images; other examples are never changed.
 
     Attributes:
         flip: whether images are mirrored left to right half of the time; "alternating": half of
@@ -25,20 +27,31 @@ class Augmentation:
             https://arxiv.org/abs/2404.00498).
         shift: pixels by which images are moved at most, each way; what moves in is black.
         erase: probability that a random rectangle of an image is made black.
+        views: over which the outputs for an image are averaged once a network is trained, and in
+            each validation: the image alone; "mirrored", it and its mirror image; "shifted", it and
+            four that are moved by one pixel; or "all", these five and their mirror images.
     """
 
     flip: bool | Literal["alternating"] = option(False, "horizontal flips", "augmentation")
     shift: int = option(0, "random shifts", "augmentation", ge=0)
     erase: float = option(0.0, "random erasing", "augmentation", ge=0, le=1)
+    views: Views = option(
+        "one", "test-time augmentation", "augmentation", choices=VIEWS, later=True
+    )
 
     def __post_init__(self) -> None:
         if self.flip not in (False, True, "alternating"):
             raise InputError(f"flip = {self.flip!r:.60} must be False, True or 'alternating'")
+        check_options(self)
 
     @property
     def augments(self) -> bool:
-        """Whether images are changed at all."""
+        """Whether images are changed at random."""
         return any(getattr(self, name) for name in AUGMENTATIONS)
+
+    def views_of(self, input_shape: Sequence[int]) -> Views:
+        """``views``, if the inputs are images."""
+        return self.views if len(input_shape) == 3 else "one"
 
 
 def augment(
@@ -90,6 +103,29 @@ def flip_turns(key: "Tensor", rows: "Tensor", epoch: "Tensor") -> "Tensor":
 
     first = fold_in(key[..., None, :], rows.to(torch.int32).contiguous())[..., 0]
     return ((first ^ epoch[..., None]) & 1).bool()
+
+
+def seen(images: "Tensor", views: Views) -> "Iterator[Tensor]":
+    """The views of images over which outputs are averaged, the images themselves first.
+
+    Args:
+        images: ``(..., height, width)``, as the data have them.
+        views: see `Augmentation`.
+    """
+    shifts = [(-2, 1), (-2, -1), (-1, 1), (-1, -1)] if views in ("shifted", "all") else []
+    for mirrors in (False, True) if views in ("mirrored", "all") else (False,):
+        for shift in [None, *shifts]:
+            view = images if shift is None else _moved(images, *shift)
+            yield view.flip(-1) if mirrors else view
+
+
+def _moved(images: "Tensor", dim: int, by: int) -> "Tensor":
+    """Images that are moved by one pixel in the direction of a sign."""
+    import torch
+
+    kept = images.narrow(dim, 0 if by > 0 else 1, images.shape[dim] - 1)
+    black = torch.zeros_like(images.narrow(dim, 0, 1))
+    return torch.cat([black, kept] if by > 0 else [kept, black], dim)
 
 
 def _shift(images: "Tensor", most: Sequence[int], u: "Tensor", v: "Tensor") -> "Tensor":

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 from hw1.errors import InputError
 from hw1.training.augmentation import Augmentation
 from hw1.training.initialization import INITIALIZATIONS
-from hw1.training.options import check_options, option, options_of, stored
+from hw1.training.options import option, options_of, stored
 from hw1.training.rules import OPTIMIZERS
 from hw1.words import in_words
 
@@ -87,7 +87,6 @@ class Configuration(Augmentation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self)
         if self.nesterov and not self.momentum:
             raise InputError("nesterov needs a momentum: give one above 0, or leave nesterov out")
 

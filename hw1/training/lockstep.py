@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hw1.datasets import Dataset
 from hw1.tasks import TASKS, Metric
+from hw1.training.augmentation import Views, seen
 from hw1.training.compiled.backend import Compiled
 from hw1.training.configuration import Configuration
 from hw1.training.fused.backend import Fused
@@ -243,6 +244,8 @@ class Lockstep:
         """Train and validate the next epochs, an eighth of those that there were, if it pays."""
         if not self._ahead or not isinstance(self._models, Compiled) or self._validation is None:
             return
+        if set(self.views) != {"one"}:
+            return
         left = min(c.epochs for c in self.configurations) - self.epoch
         n_epochs = min(1 + self.epoch // 8, self._models.most_epochs(), left)
         if n_epochs > 1:
@@ -265,9 +268,28 @@ class Lockstep:
         rows = rows.to(self.plan.lr.device).expand(self.n_models, -1)
         return self.plan.in_own_units(self._outputs(rows))
 
+    @property
+    def views(self) -> list[Views]:
+        """The views that each model's outputs are averaged over."""
+        return [c.views_of(self.dataset.input_shape) for c in self.configurations]
+
     @torch.no_grad()
     def _outputs(self, rows: Tensor) -> Tensor:
-        return self._now.outputs(rows, self._n_threads, self._on_step)
+        found = {views: self._mean_over(views, rows) for views in dict.fromkeys(self.views)}
+        if len(found) == 1:
+            return found[self.views[0]]
+        return torch.stack([found[views][i] for i, views in enumerate(self.views)])
+
+    def _mean_over(self, views: Views, rows: Tensor) -> Tensor:
+        """The mean outputs over views of the data, of all models."""
+        given = []
+        try:
+            for view in seen(self.dataset.inputs, views):
+                self.plan.seen = view
+                given.append(self._now.outputs(rows, self._n_threads, self._on_step))
+        finally:
+            self.plan.seen = self.dataset.inputs
+        return given[0] if len(given) == 1 else torch.stack(given).mean(0)
 
     def score(self, rows: Sequence[Tensor]) -> Tensor:
         """The metric of each model over its own ``rows``, ``(n_models,)`` float64."""

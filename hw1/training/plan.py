@@ -60,6 +60,7 @@ class Plan:
             ``(n_models, channels)`` of images.
         target_mean, target_std: ``(n_models, n_outputs)``; zero and one for classes.
         dropout_keys: ``(n_models, 2)``.
+        seen: the inputs of all rows, or for a while a view of them; see `Augmentation`.
 
     Raises:
         ArchitectureError: there is batch norm, and too few examples for it.
@@ -77,6 +78,7 @@ class Plan:
         device, dtype = dataset.inputs.device, torch.get_default_dtype()
         self.configurations = list(configurations)
         self.dataset, self.task = dataset, TASKS[dataset.task]
+        self.seen = dataset.inputs
         self._rows = pad_sequence(list(rows), batch_first=True).to(device)
         self._lengths = torch.tensor([len(r) for r in rows], device=device)
         n_rows = min(len(r) for r in rows)
@@ -194,7 +196,7 @@ class Plan:
 
     def inputs(self, models: slice, rows: Tensor, steps: np.ndarray | None) -> Tensor:
         """The inputs of some rows as they are stored, but augmented: see `load`."""
-        inputs = self.dataset.inputs.index_select(0, rows.flatten())
+        inputs = self.seen.index_select(0, rows.flatten())
         inputs = inputs.view(*rows.shape, *self.dataset.input_shape)
         if steps is None or not self.augments:
             return inputs

@@ -17,7 +17,6 @@ from hw1.analysis.layers import (
 )
 from hw1.errors import InputError
 from hw1.models import CNN, LSTM, MLP, ResNet
-from hw1.training.networks import ModelClass
 
 IMAGES = torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -42,19 +41,6 @@ def test_the_families_layers_have_titles_in_the_order_of_use() -> None:
         "features.6": "conv 2",
         "head.2": "linear 3",
     }
-
-
-@pytest.mark.parametrize("family", [CNN, ResNet])
-def test_of_networks_that_average_over_views_the_image_is_shown(
-    family: ModelClass,
-) -> None:
-    plain, viewing = (family((2, 8, 8), 3, views=views) for views in ("one", "all"))
-    viewing.load_state_dict(plain.state_dict())
-    layers = hidden_layers(plain, IMAGES)
-    assert hidden_layers(viewing, IMAGES) == layers
-    expected, found = (activations(m, IMAGES, layers) for m in (plain, viewing))
-    assert all(torch.equal(found[name], expected[name]) for name in layers)
-    assert (viewing.views, plain.views) == ("all", "one")
 
 
 def test_of_residual_networks_the_blocks_are_shown_and_shortcuts_are_named() -> None:

@@ -26,6 +26,7 @@ from hw1.errors import InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.places import MODEL_FILE
 from hw1.study_files import Named, load_definition
+from hw1.training.augmentation import Views
 from hw1.training.networks import ModelClass
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,13 @@ class Case(NamedTuple):
 
 
 def make(
-    build: ModelClass, name: str, shape: tuple[int, ...], n_outputs: int, **model: object
+    build: ModelClass,
+    name: str,
+    shape: tuple[int, ...],
+    n_outputs: int,
+    *,
+    views: Views = "one",
+    **model: object,
 ) -> Case:
     """Always the same network, in evaluation mode, no number of which is its usual first one."""
     torch.manual_seed(0)
@@ -67,6 +74,7 @@ def make(
         torch.linspace(20, 30, shape[0]).view(of_inputs),
         torch.zeros(n_outputs) if pixels else torch.full((n_outputs,), 40.0),
         torch.ones(n_outputs) if pixels else torch.linspace(3, 5, n_outputs),
+        views=views,
     ).eval()
     labels = tuple(f"class {i}" for i in range(n_outputs))
     description = replace(
@@ -76,7 +84,7 @@ def make(
         input_shape=shape,
         n_outputs=n_outputs,
         feature_names=() if pixels else tuple(f"x{i}" for i in range(shape[0])),
-        configuration={"model": model, "lr": 0.01},
+        configuration={"model": model, "lr": 0.01, "views": views},
     )
 
     def draw(n_rows: int) -> Tensor:
@@ -90,11 +98,13 @@ def make(
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"widths": [5, 4], "batch_norm": True, "dropout": 0.5},
     "cnn": {"channels": [4], "head": "flatten", "hidden": 5, "dropout": 0.5},
-    "resnet": {"width": 3, "stages": 2, "dropout": 0.5, "views": "all"},
+    "resnet": {"width": 3, "stages": 2, "dropout": 0.5},
 }
 mlp = partial(make, MLP, "hw1.models.mlp.MLP", (3,), 2, **MODELS["mlp"])
 cnn = partial(make, CNN, "hw1.models.cnn.CNN", (1, 6, 6), 3, **MODELS["cnn"])
-resnet = partial(make, ResNet, "hw1.models.resnet.ResNet", (3, 5, 7), 2, **MODELS["resnet"])
+resnet = partial(
+    make, ResNet, "hw1.models.resnet.ResNet", (3, 5, 7), 2, views="all", **MODELS["resnet"]
+)
 CASES = {"mlp": mlp, "cnn": cnn, "resnet": resnet}
 
 

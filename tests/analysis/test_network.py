@@ -16,7 +16,7 @@ NUMBERS = Dataset("toy", "regression", X, 100 + 20 * X.sum(1, keepdim=True))
 
 
 def after_an_epoch(family: type, dataset: Dataset, **model: object) -> Lockstep:
-    configuration = Configuration(model=dict(model), epochs=2, batch_size=16)
+    configuration = Configuration(model=dict(model), epochs=2, batch_size=16, views="all")
     rows = [torch.arange(40), torch.arange(0, 40, 2)]
     return trained(Lockstep(family, [configuration] * 2, dataset, rows, [1, 2]), 1)
 

@@ -116,7 +116,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     },
     "CNN": partial(CNN, (3, 8, 8), 2, channels=[4, 5], hidden=3, dropout=0.5),
     "CNN average": partial(CNN, (3, 8, 8), 2, channels=[4], pooling="average", head="average"),
-    "CNN views": partial(CNN, (3, 8, 8), 2, channels=[4], views="all"),
     "ResNet": partial(ResNet, (3, 8, 8), 2, width=3, stages=2, dropout=0.5),
     "LSTM": lambda: Recurrent(nn.LSTM(1, 3, 2, batch_first=True, bidirectional=True)),
     "GRU": lambda: Recurrent(nn.GRU(1, 3, batch_first=True)),

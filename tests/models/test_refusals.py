@@ -44,7 +44,6 @@ def test_an_architecture_is_refused(
     [
         (CNN, {"pooling": "maximum"}, "unknown pooling 'maximum'"),
         (CNN, {"head": "averge"}, "unknown head 'averge': did you mean 'average'"),
-        (CNN, {"views": "mirror"}, "unknown views 'mirror': did you mean 'mirrored'"),
         *(
             (family, {"activation": "rellu"}, "unknown activation 'rellu': did you mean 'relu'")
             for family in (CNN, MLP, ResNet)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hw1.training import Configuration
-from hw1.training.augmentation import augment, flip_turns
+from hw1.training.augmentation import VIEWS, Views, augment, flip_turns, seen
 from hw1.training.keys import keys
 
 HEIGHT, WIDTH = 9, 7
@@ -39,6 +39,18 @@ def test_every_image_is_one_of_the_flips_and_shifts(seed: int, flip: bool, shift
             for down in steps
             for right in steps
         )
+
+
+@pytest.mark.parametrize("views", VIEWS)
+def test_views_are_the_image_its_shifts_by_a_pixel_and_their_mirror_images(views: Views) -> None:
+    expected = [IMAGES]
+    if views in ("shifted", "all"):
+        expected += [moved(IMAGES, *by) for by in [(1, 0), (-1, 0), (0, 1), (0, -1)]]
+    if views in ("mirrored", "all"):
+        expected += [view.flip(-1) for view in expected]
+    found = list(seen(IMAGES, views))
+    assert len(found) == {"one": 1, "mirrored": 2, "shifted": 5, "all": 10}[views]
+    assert all(torch.equal(*two) for two in zip(found, expected, strict=True))
 
 
 def test_flips_and_shifts_are_drawn_evenly() -> None:

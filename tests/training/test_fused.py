@@ -100,14 +100,20 @@ def test_residual_networks(activation: str, dropout: float) -> None:
     assert_equals_plain(model, images(channels=3, height=9, width=9), 1 + 4 * 2)
 
 
-@pytest.mark.parametrize(("family", "size"), [(CNN, "channels"), (ResNet, "width")])
-def test_networks_that_see_several_views_in_evaluation(family: type[nn.Module], size: str) -> None:
-    sizes = {"channels": (3, 4)} if size == "channels" else {"width": 2, "stages": 2}
-    model = family((1, 8, 8), 3, **sizes, dropout=0.2, views="all")
+class Mirrored(CNN):
+    """Another network in evaluation."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = super().forward(inputs)
+        return outputs if self.training else outputs + super().forward(inputs.flip(-1))
+
+
+def test_networks_that_are_others_in_evaluation() -> None:
+    model = Mirrored((1, 8, 8), 3, channels=(3, 4), dropout=0.2)
     assert_equals_plain(model, images(height=8, width=8))
     networks = [fuse(with_keyed_dropout(model), training=training) for training in (True, False)]
     blocks = [str(network.graph).count("target=_fused_") for network in networks]
-    assert blocks[1] == 10 * blocks[0] > 0
+    assert blocks[1] == 2 * blocks[0] > 0
 
 
 @pytest.mark.parametrize("n", [2, 7])

@@ -18,6 +18,7 @@ from hw1.datasets import Dataset, function
 from hw1.errors import ArchitectureError, InputError
 from hw1.models import CNN, MLP, ResNet
 from hw1.training import Configuration
+from hw1.training.augmentation import Views, seen
 from hw1.training.lockstep import Lockstep
 from hw1.training.networks import Backend, ModelClass
 from hw1.training.plan import Plan
@@ -143,24 +144,41 @@ def test_flips_alternate_from_epoch_to_epoch_by_image() -> None:
         assert both.sum() > n and same.all() if (then - now) % 2 == 0 else not same.any()
 
 
-@pytest.mark.parametrize("backend", ["fused", "stacked"])
-@pytest.mark.parametrize(("family", "model"), [(CNN, {"channels": (4,)}), (ResNet, {"width": 2})])
+@pytest.mark.parametrize(
+    ("family", "backend"),
+    [(CNN, "fused"), (ResNet, "stacked"), (MLP, "compiled"), (MLP, "stacked")],
+)
 def test_networks_train_as_others_and_average_over_views_of_an_image(
-    family: ModelClass, model: dict[str, Any], backend: Backend
+    family: ModelClass, backend: Backend
 ) -> None:
-    mirror = replace(DIGITS, inputs=DIGITS.inputs.flip(-1))
     rows, validation = folds(DIGITS)
-    c = Configuration(model=model, batch_size=40, flip=True)
-    of_both = replace(c, model=model | {"views": "mirrored"})
-    plain, mirrored, other = (
-        Lockstep(family, [each] * K, dataset, rows, SEEDS, backend=backend)
-        for each, dataset in ((c, DIGITS), (of_both, DIGITS), (c, mirror))
+    c = Configuration(batch_size=40)
+    own: list[Views] = ["one", "shifted", "all"]
+    plain, viewing = (
+        Lockstep(
+            family,
+            [replace(c, views=one) for one in views],
+            DIGITS,
+            rows,
+            SEEDS,
+            backend=backend,
+            validation_rows=validation,
+            ahead=True,
+        )
+        for views in (["one"] * K, own)
     )
-    assert torch.equal(trained(plain, 1).parameters, trained(mirrored, 1).parameters)
-    other.restore(plain.state())
-    first, expected = plain.predict(validation[0]), other.predict(validation[0])
-    torch.testing.assert_close(mirrored.predict(validation[0]), (first + expected) / 2)
-    assert not torch.allclose(first, expected)
+    assert torch.equal(trained(plain, 1).parameters, trained(viewing, 1).parameters)
+    for i, (some, views) in enumerate(zip(validation, own, strict=True)):
+        network = plain.model(i)
+        with torch.no_grad():
+            of_views = seen(DIGITS.inputs[some], views)
+            given = [network(normalized(view, plain, i)) for view in of_views]
+        expected = torch.stack(given).mean(0)
+        torch.testing.assert_close(viewing.predict(some)[i], expected)
+        if views != "one":
+            assert not torch.allclose(expected, given[0], atol=1e-3)
+        right = accuracy_score(DIGITS.targets[some], expected.argmax(1))
+        assert float(viewing.validate()[i]) == pytest.approx(right)
 
 
 def normalized(inputs: Tensor, models: Lockstep, i: int) -> Tensor:

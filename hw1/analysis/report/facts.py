@@ -134,7 +134,7 @@ class StudyFacts:
     @property
     def views(self) -> bool:
         """Whether networks of some trials average over several views of an image."""
-        return any(c["model"].get("views", "one") != "one" for c in self.kept("configuration"))
+        return any(c.get("views", "one") != "one" for c in self.kept("configuration"))
 
     @property
     def constants(self) -> str:

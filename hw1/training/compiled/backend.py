@@ -330,10 +330,11 @@ class Compiled:
         """
         outputs = self.parameters.new_empty(*rows.shape, self.plan.dataset.n_outputs)
         numbers = rows.contiguous().numpy()
+        seen = self._rows._replace(inputs=self.plan.seen.flatten(1).numpy())
 
         def evaluate_some(first: int, last: int) -> Iterator[None]:
             found = outputs.numpy()
-            evaluate((first, last), self._evaluated, self._rows, numbers, found)
+            evaluate((first, last), self._evaluated, seen, numbers, found)
             yield
 
         operations = 2.0 * self._sizes["n_parameters"] * rows.shape[1]

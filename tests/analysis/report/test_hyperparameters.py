@@ -12,6 +12,7 @@ from optuna.distributions import (
 from hw1.analysis.report.hyperparameters import at_edge, distribution_text, table, varied
 from hw1.analysis.report.write import written
 from hw1.training import Configuration
+from hw1.training.augmentation import Views
 
 Made = Any
 
@@ -82,10 +83,10 @@ def test_what_all_trials_share_is_told_unless_it_is_off(made: Made) -> None:
 
 
 @pytest.mark.parametrize("views", ["one", "mirrored"])
-def test_networks_that_average_over_views_are_told(made: Made, views: str) -> None:
-    kept = {"configuration": Configuration(model={"views": views}).to_json()}
+def test_networks_that_average_over_views_are_told(made: Made, views: Views) -> None:
+    kept = {"configuration": Configuration(views=views).to_json()}
     facts = made.facts(made.study(kept=kept))
-    assert ("averaged over the views of an image" in written(facts)[0]) is (views != "one")
+    assert ("averaged over several views" in written(facts)[0]) is (views != "one")
 
 
 def test_values_at_the_edge_of_their_range_are_found() -> None:
