@@ -1,4 +1,7 @@
-"""Random changes of images. A new one is a field, a function and a line of `AUGMENTATIONS`."""
+"""Changes of images: at random in training, and those over which outputs are averaged later.
+
+A new random change is a field, a function and a line of `AUGMENTATIONS`.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
