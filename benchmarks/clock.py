@@ -25,8 +25,8 @@ from run import hardware, say, versions
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "clock.json"
 SEARCHES = {
-    15: "--trials 6 --search-rows 5000 --epochs 10 --finalists 0",
-    60: "--trials 8 --search-rows 5000 --epochs 24 --finalists 0",
+    15: "--trials 4 --search-rows 3000 --epochs 10 --finalists 0",
+    60: "--trials 5 --search-rows 3000 --epochs 24 --finalists 0",
 }
 """For each number of minutes, what leaves enough of them for the final training."""
 EVALUATION = "--repeats 0 --seeds 2"
