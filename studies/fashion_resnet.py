@@ -52,7 +52,8 @@ def search_space(trial: Trial) -> Configuration:
         ),
         checkpoint="last",
         # After 24 epochs: 93.7 with neither flips nor other views, 93.95 with shifted views,
-        # 94.0 with flips and mirrored views.
+        # 94.0 with flips and mirrored views. After 48 epochs, with flips and random erasing: 94.3
+        # with mirrored views, 94.5 with all.
         flip=True,
         views="all",
         shift=trial.suggest_int("shift", 1, 2, default=1),
