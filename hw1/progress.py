@@ -130,7 +130,7 @@ class ProgressLine:
         """Say that Ctrl-C was received, and what happens next."""
         what = "the running trials begin again when the study goes on"
         if self._said:
-            what = "when the study goes on, it does so from where it was last saved"
+            what = "training continues from its last save when the study goes on"
         self.console.print(f"Stopping: {what}.", soft_wrap=True)
 
     def _show(self, with_table: bool = True) -> None:
